@@ -1,0 +1,167 @@
+//! The only place that reads the time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point in time: nanoseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Whole microseconds, rounded down: what the JSON protocol carries, exact in a JavaScript number.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// This point moved by `duration`; the far future where that would overflow.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// The time since `earlier`; zero if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with nanoseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(timestamp) => write!(f, "{timestamp:.9}"),
+            Err(_) => write!(f, "{} ns", self.0),
+        }
+    }
+}
+
+/// How fast a recording's time passes against ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// Thousandths of real time: 1,000 is 1×, 100,000 is 100×.
+    Times {
+        /// Thousandths; at least 1.
+        thousandths: u64,
+    },
+    /// No waiting at all.
+    Max,
+}
+
+impl Speed {
+    /// As fast as it was recorded.
+    pub const REAL: Self = Self::Times { thousandths: 1_000 };
+}
+
+/// What time it is.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// Stands still until it is set: for tests.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock for tests, which stands at `now` until [`Clock::set`] moves it.
+    #[must_use]
+    pub fn manual(now: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(now.0)))
+    }
+
+    /// The time now.
+    ///
+    /// # Panics
+    /// On a machine whose clock stands outside the years 1970 to 2262.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
+                Timestamp(i64::try_from(since_epoch.as_nanos()).expect("a clock before 2262"))
+            }
+            Self::Manual(now) => Timestamp(now.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Moves a manual clock; no effect on the system's.
+    pub fn set(&self, now: Timestamp) {
+        if let Self::Manual(cell) = self {
+            cell.store(now.0, Ordering::Release);
+        }
+    }
+}
+
+/// Time that never runs backwards, for measuring how long something took.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// A recording's time, which runs at a [`Speed`] against a clock, from the first time stamp it is asked about.
+#[derive(Clone, Debug)]
+pub struct VirtualClock {
+    clock: Clock,
+    speed: Speed,
+    /// When ours and the recording's time were put together: (ours, the recording's).
+    anchor: Option<(Timestamp, Timestamp)>,
+}
+
+impl VirtualClock {
+    /// A clock that has not started yet.
+    #[must_use]
+    pub const fn new(clock: Clock, speed: Speed) -> Self {
+        Self { clock, speed, anchor: None }
+    }
+
+    /// How long from now until `recorded` is due; zero if it is due or overdue. The first call starts the clock.
+    pub fn wait(&mut self, recorded: Timestamp) -> Duration {
+        let Speed::Times { thousandths } = self.speed else {
+            return Duration::ZERO;
+        };
+        let now = self.clock.now();
+        let (our_start, recorded_start) = *self.anchor.get_or_insert((now, recorded));
+        let elapsed =
+            i128::from(recorded.0.saturating_sub(recorded_start.0)) * 1_000 / i128::from(thousandths.max(1));
+        let due = i128::from(our_start.0) + elapsed;
+        Duration::from_nanos(u64::try_from(due - i128::from(now.0)).unwrap_or(0))
+    }
+
+    /// Starts over at the next time stamp it is asked about: a recording begins again.
+    pub const fn restart(&mut self) {
+        self.anchor = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_runs_at_its_speed() {
+        let clock = Clock::manual(Timestamp(5_000_000_000));
+        let mut tenfold = VirtualClock::new(clock.clone(), Speed::Times { thousandths: 10_000 });
+        assert_eq!(tenfold.wait(Timestamp(100)), Duration::ZERO);
+        assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::from_millis(100));
+        clock.set(Timestamp(5_060_000_000));
+        assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::from_millis(40));
+        clock.set(Timestamp(9_000_000_000));
+        assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::ZERO);
+        tenfold.restart();
+        assert_eq!(tenfold.wait(Timestamp(77_000_000_000)), Duration::ZERO);
+
+        let mut unpaced = VirtualClock::new(clock, Speed::Max);
+        assert_eq!(unpaced.wait(Timestamp(i64::MAX)), Duration::ZERO);
+    }
+
+    #[test]
+    fn timestamps_show_as_rfc_3339() {
+        assert_eq!(Timestamp(1_618_678_132_358_447_000).to_string(), "2021-04-17T16:48:52.358447000Z");
+        assert_eq!(Timestamp(-1).micros(), -1);
+    }
+}

@@ -1,0 +1,40 @@
+//! What can go wrong with a feed.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a feed cannot go on, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The file cannot be opened or read, or its compression is damaged.
+    #[error("{}: at byte {offset}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Decompressed bytes before the failure.
+        offset: u64,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The content is not what its format demands.
+    #[error("{}: damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Decompressed bytes before the damaged message.
+        offset: u64,
+        /// What was expected, and what was found.
+        reason: String,
+    },
+    /// The content is of no format that is known here.
+    #[error("{}: not a recording of a known format: {reason}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// The feed was asked for something it cannot do.
+    #[error("{0}")]
+    Settings(String),
+}

@@ -1,0 +1,4 @@
+//! File formats, one file each.
+
+pub mod capture;
+pub mod itch;

@@ -1,0 +1,1 @@
+//! Exchange captures: JSON lines in the envelope of the cryptofeed project.

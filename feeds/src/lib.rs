@@ -1,0 +1,59 @@
+//! Market data in: knows venues and file formats, knows nothing of clients.
+//!
+//! ```text
+//!  bytes of a file, a venue, a seed ─► Feed ─► MarketEvent
+//! ```
+//!
+//! A [`Feed`] is pulled: whoever owns it asks for the next message when it wants it, so that no queue stands between
+//! a recording and the market, and a replay at full speed is as exact as one in real time.
+
+pub mod clock;
+mod error;
+mod event;
+pub mod format;
+mod input;
+mod instrument;
+pub mod limits;
+mod price;
+pub mod replay;
+pub mod sim;
+mod symbol;
+pub mod venue;
+
+pub use clock::{Clock, Speed, Timestamp, VirtualClock};
+pub use error::FeedError;
+pub use event::{
+    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade, TradingStatus,
+};
+pub use input::Input;
+pub use instrument::Instrument;
+pub use price::{Exponent, NumberError, Price, Size};
+pub use symbol::{Symbol, SymbolError, SymbolId};
+
+/// A source of market events.
+pub trait Feed: Send {
+    /// All instruments it carries; [`SymbolId`] is the index. Does not change while the feed runs.
+    fn instruments(&self) -> &[Instrument];
+
+    /// Appends the events of the next message to `events`: they belong together, and the state between two of
+    /// them is nobody's business. A message may hold no event at all.
+    ///
+    /// # Errors
+    /// [`FeedError`] when the source is damaged or gone. What was appended before stands, and there is nothing
+    /// more to come.
+    fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError>;
+}
+
+/// What [`Feed::next_message`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It read a message, which was received at `due` in the feed's own time.
+    Message {
+        /// When it is due.
+        due: Timestamp,
+    },
+    /// The recording begins again: all state is void. No events were appended.
+    Restarted,
+    /// There is no more. No events were appended.
+    Ended,
+}

@@ -1,0 +1,2 @@
+//! The `tickwire` command.
+fn main() {}
