@@ -1,1 +1,8 @@
 //! Tickwire.
+
+pub mod client;
+pub mod limits;
+pub mod market;
+pub mod state;
+pub mod topic;
+pub mod wire;
