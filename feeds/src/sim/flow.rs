@@ -21,7 +21,7 @@ pub(super) const BASE_TICKS_MIN: i64 = 500;
 /// The most that the market's and the sector's factors together move a fair value.
 pub(super) const DRIFT_MAX: i64 = 110 * ONE;
 const OWN_MAX: i64 = 70 * ONE;
-const OWN_STEP: u32 = 22_000;
+const OWN_STEP: u32 = 16_000;
 const OWN_REVERSION: i64 = 1 << 14;
 
 const WIDTH_MEAN: i64 = ONE * 3 / 4;
@@ -40,7 +40,8 @@ const LOTS_MEAN: i64 = 12;
 const MARKET_ORDERS: u32 = 7;
 const REPLACES: u32 = 13;
 const TRIMS: u32 = 4;
-const CANCELS_USUAL: usize = 36;
+const NEW_OR_CANCELS: usize = 76;
+const CANCELS_USUAL: usize = 30;
 
 /// One instrument's book and the forces on it.
 pub(super) struct Flow {
@@ -79,16 +80,14 @@ impl Flow {
     pub(super) fn trade(&mut self, drift: i64, draw: &mut Draw, tape: &mut Tape<'_>) {
         self.drift(drift, draw);
         let side = draw.index(2);
+        let fair = self.key_behind_fair(side, 0);
         let ladder = &mut self.sides[side];
-        let resting = ladder.len();
-        if resting <= ORDERS_MIN {
+        if ladder.len() <= ORDERS_MIN {
             return self.add(side, draw, tape);
         }
-        let fair =
-            (ladder.key(1) * self.fair * self.grain_ticks).div_euclid(ONE) + ladder.key(self.base_ticks);
         if ladder.best() > fair {
-            if draw.below(2) == 0 {
-                let met = ladder.sweep(fair, 4 * lots(draw), tape);
+            if draw.below(4) == 0 {
+                let met = ladder.sweep(fair, 3 * lots(draw), tape);
                 self.feel(side, met);
             } else {
                 ladder.cancel_best(tape);
@@ -111,19 +110,20 @@ impl Flow {
                 ladder.cancel(index, tape);
             }
         } else {
-            self.add_or_cancel(side, 100 - MARKET_ORDERS - REPLACES - TRIMS, draw, tape);
+            self.add_or_cancel(side, NEW_OR_CANCELS, draw, tape);
         }
     }
 
     /// What happens next while nothing trades: orders come and go. One event.
     pub(super) fn gather(&mut self, drift: i64, draw: &mut Draw, tape: &mut Tape<'_>) {
         self.drift(drift, draw);
-        self.add_or_cancel(draw.index(2), 2 * 36, draw, tape);
+        self.add_or_cancel(draw.index(2), 2 * CANCELS_USUAL, draw, tape);
     }
 
-    fn add_or_cancel(&mut self, side: usize, of: u32, draw: &mut Draw, tape: &mut Tape<'_>) {
+    /// A new order or, [`CANCELS_USUAL`] times in `of` when as many rest as usual, a cancel.
+    fn add_or_cancel(&mut self, side: usize, of: usize, draw: &mut Draw, tape: &mut Tape<'_>) {
         let ladder = &mut self.sides[side];
-        let wants_cancel = draw.index(of as usize) < CANCELS_USUAL * ladder.len() / ORDERS_USUAL;
+        let wants_cancel = draw.index(of) < CANCELS_USUAL * ladder.len() / ORDERS_USUAL;
         if ladder.is_full() || (wants_cancel && ladder.len() > ORDERS_MIN) {
             let index = ladder.pick_far(draw);
             ladder.cancel(index, tape);
@@ -140,9 +140,8 @@ impl Flow {
     /// A price for a new order: at the half spread or behind it, never through the other side.
     fn place(&self, side: usize, draw: &mut Draw) -> i64 {
         let (ladder, other) = (&self.sides[side], &self.sides[1 - side]);
-        let offset = ladder.key(1) * self.fair - self.width;
-        let touch = (offset * self.grain_ticks).div_euclid(ONE) + ladder.key(self.base_ticks);
-        // Half a dozen arrivals at a wide touch close it.
+        let touch = self.key_behind_fair(side, self.width);
+        // A touch that is too far out draws every second arrival: that closes wide spreads.
         let improves = ladder.best() < touch && draw.below(2) == 0;
         let depth = if improves || draw.below(8) == 0 {
             0
@@ -150,6 +149,13 @@ impl Flow {
             i64::from(draw.exponential()) * DEPTH_MEAN_GRAINS * self.grain_ticks / ONE
         };
         (touch - depth).min(-other.best() - 1)
+    }
+
+    /// The key on a side that far behind the fair value, in grains; rounded away from it.
+    fn key_behind_fair(&self, side: usize, margin: i64) -> i64 {
+        let ladder = &self.sides[side];
+        let offset = ladder.key(self.fair) - margin;
+        ladder.key(self.base_ticks) + (offset * self.grain_ticks).div_euclid(ONE)
     }
 
     /// Lets the fair value and the half spread go their way.

@@ -32,7 +32,7 @@ impl Ladder {
         Self { side, orders: Vec::new() }
     }
 
-    /// Turns ticks into this side's key, and back.
+    /// Turns ticks into this side's key, and back; likewise any difference of prices.
     pub(super) const fn key(&self, ticks: i64) -> i64 {
         match self.side {
             Side::Bid => ticks,

@@ -146,6 +146,6 @@ mod tests {
             .map(|instrument| (instrument.price_exponent.get(), instrument.size_exponent.get()))
             .collect();
         assert_eq!(scales, BTreeSet::from([(-2, 0), (-5, 0), (-2, -8), (-8, -8), (0, 0)]));
-        assert_eq!([name(0), name(1), name(2)], ["ZAZA", "JOXO", "KUXI"]);
+        assert_eq!([name(0), name(1), name(2)], ["ZAZA", "JOXO", "ZEXI"]);
     }
 }

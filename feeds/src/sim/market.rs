@@ -1,5 +1,7 @@
 //! The simulated market as a whole: when something happens, and to which instrument.
 
+use std::mem;
+
 use super::SimSettings;
 use super::draw::{Draw, ONE};
 use super::flow::{DRIFT_MAX, Flow};
@@ -48,6 +50,8 @@ pub(super) struct Market {
     next: usize,
     factors: Factors,
     halt: Halt,
+    /// Changes of status since the last other message.
+    turns: usize,
 }
 
 struct Simulated {
@@ -100,6 +104,7 @@ impl Market {
             next: 0,
             factors: Factors { market: 0, sectors: [0; SECTORS], every, left: every },
             halt: Halt { instrument: 0, status: TradingStatus::Trading, until: None },
+            turns: 0,
             draw,
         };
         market.halt.wait(settings.start, (20, 40), &mut market.draw);
@@ -119,6 +124,7 @@ impl Market {
         if let Some(now) = self.halt.until.filter(|&until| until <= due) {
             let (status, reason) = self.halt.turn(now, self.instruments.len(), &mut self.draw);
             self.act(self.halt.instrument, now, events, |_, _, _, tape| tape.status(status, reason));
+            self.turns += 1;
             return Some(now);
         }
         let index = self.next;
@@ -134,7 +140,8 @@ impl Market {
         });
         self.recent[self.messages % MEMORY] = index;
         self.messages = self.messages.wrapping_add(1);
-        self.schedule(events.len() - before);
+        let turns = mem::take(&mut self.turns);
+        self.schedule(events.len() - before + turns);
         Some(due)
     }
 
