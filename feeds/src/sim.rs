@@ -1,1 +1,117 @@
 //! A seeded synthetic market.
+//!
+//! The same settings give the same events, to the byte, on every machine: all of it is integer arithmetic on one
+//! PCG generator, and nothing depends on the clock, on hashing or on threads.
+//!
+//! ```text
+//!  market.rs   when, which instrument, halts, the factors that move prices together
+//!  flow.rs     what happens to one instrument: limit orders, cancels, replaces, sweeps
+//!  ladder.rs   one side of its book
+//!  tape.rs     numbers orders and trades, appends events
+//!  quotes.rs   the other mode: a plain, even stream of quotes for load tests
+//! ```
+
+mod draw;
+mod flow;
+mod ladder;
+mod listing;
+mod market;
+mod quotes;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+use self::market::Market;
+use self::quotes::Quotes;
+use crate::limits::{INSTRUMENTS_MAX, SIM_EVENTS_PER_SECOND_MAX};
+use crate::{Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimSettings {
+    /// Chooses one of 2⁶⁴ markets; each is always the same.
+    pub seed: u64,
+    /// How many instruments, 1 to [`INSTRUMENTS_MAX`].
+    pub instruments: usize,
+    /// Events a second of virtual time and instrument: on average in [`SimMode::Market`], exactly in
+    /// [`SimMode::Quotes`]. At least 1; all instruments together at most [`SIM_EVENTS_PER_SECOND_MAX`].
+    pub rate: u64,
+    /// The kind of market.
+    pub mode: SimMode,
+    /// When virtual time begins.
+    pub start: Timestamp,
+}
+
+impl Default for SimSettings {
+    fn default() -> Self {
+        Self { seed: 1, instruments: 200, rate: 20, mode: SimMode::default(), start: Timestamp(0) }
+    }
+}
+
+/// The kind of market.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SimMode {
+    /// Order flow that builds real books, order by order, with trades, bursts and halts.
+    #[default]
+    Market,
+    /// Best bids and offers only, evenly spread over time: the shape of a load test.
+    Quotes,
+}
+
+/// A synthetic market. It ends only when [`Timestamp`] does, in the year 2262.
+pub struct Sim {
+    instruments: Vec<Instrument>,
+    engine: Engine,
+}
+
+enum Engine {
+    Market(Box<Market>),
+    Quotes(Quotes),
+}
+
+impl Sim {
+    /// Prepares the market; nothing has happened in it yet.
+    ///
+    /// # Errors
+    /// [`FeedError::Settings`] for no or too many instruments, no rate, and more events a second than
+    /// nanoseconds.
+    pub fn new(settings: SimSettings) -> Result<Self, FeedError> {
+        let SimSettings { instruments, rate, .. } = settings;
+        if instruments == 0 || instruments > INSTRUMENTS_MAX {
+            return Err(FeedError::Settings(format!(
+                "simulated market: instruments must be 1 to {INSTRUMENTS_MAX}, not {instruments}"
+            )));
+        }
+        let per_second = u64::try_from(instruments).ok().and_then(|count| count.checked_mul(rate));
+        let Some(per_second @ 1..=SIM_EVENTS_PER_SECOND_MAX) = per_second else {
+            return Err(FeedError::Settings(format!(
+                "simulated market: the rate must be at least 1, and {instruments} instruments times the rate at \
+                 most {SIM_EVENTS_PER_SECOND_MAX} events a second; it is {rate}"
+            )));
+        };
+        Ok(match settings.mode {
+            SimMode::Market => {
+                let (instruments, market) = Market::new(&settings, per_second);
+                Self { instruments, engine: Engine::Market(Box::new(market)) }
+            }
+            SimMode::Quotes => {
+                let (instruments, quotes) = Quotes::new(&settings, per_second);
+                Self { instruments, engine: Engine::Quotes(quotes) }
+            }
+        })
+    }
+}
+
+impl Feed for Sim {
+    fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
+        let due = match &mut self.engine {
+            Engine::Market(market) => market.next_message(events),
+            Engine::Quotes(quotes) => quotes.next_message(events),
+        };
+        Ok(due.map_or(Progress::Ended, |due| Progress::Message { due }))
+    }
+}
