@@ -3,7 +3,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::format::itch::writer::Writer;
+use crate::format::itch::writer::{Writer, shared};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -164,4 +164,79 @@ fn the_format_is_told_by_the_content() {
         Some(FeedError::Io { .. })
     ));
     assert!(matches!(Replay::open(&settings(&[])).err(), Some(FeedError::Settings(_))));
+}
+
+#[test]
+fn a_capture_and_an_itch_file_play_together() {
+    let Some(capture) = shared("crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst") else { return };
+    let folder = folder();
+    // A stock with the name of a coin, at 20:28:40 in New York: 00:28:40 UTC, in the middle of the capture.
+    let mut file = Writer::default();
+    file.directory(1, 73_720_000_000_000, "AAPL").directory(2, 73_720_000_000_000, "NKNUSDT");
+    let itch = file.save(folder.path(), "20211011.itch");
+
+    let mut alone = Replay::open(&settings(std::slice::from_ref(&capture))).expect("a capture");
+    assert!(names(&alone).contains(&"NKNUSDT"));
+    let mut replay = Replay::open(&settings(&[capture.clone(), itch.clone()])).expect("two files");
+    for name in ["BINANCE:NKNUSDT", "NASDAQ:NKNUSDT", "AAPL"] {
+        assert!(names(&replay).contains(&name), "{name}");
+    }
+    let formats: Vec<_> = replay.files().iter().map(|file| (file.format, file.venue)).collect();
+    assert_eq!(formats, [("exchange capture", "BINANCE"), ("NASDAQ ITCH 5.0", "NASDAQ")]);
+
+    // The capture's own messages come in the same order and with the same events as without the other file.
+    let play = |replay: &mut Replay| {
+        let mut messages = Vec::new();
+        loop {
+            let mut events = Vec::new();
+            let Progress::Message { due } = replay.next_message(&mut events).expect("no damage") else {
+                break;
+            };
+            let mut shown = Vec::new();
+            for mut event in events {
+                let instrument = &replay.instruments()[event.symbol.index()];
+                let name = instrument.symbol.as_str();
+                if let EventBody::Definition(defined) = &mut event.body {
+                    assert_eq!(defined.symbol, instrument.symbol);
+                    defined.symbol = symbol(name.trim_start_matches("BINANCE:"));
+                }
+                if instrument.venue == "NASDAQ" {
+                    assert!(event.ts_recv == due && !messages.is_empty(), "merged by the time of receipt");
+                } else {
+                    shown.push((name.trim_start_matches("BINANCE:").to_owned(), event.ts_recv, event.body));
+                }
+            }
+            messages.extend((!shown.is_empty()).then_some(shown));
+        }
+        messages
+    };
+    let (expected, found) = (play(&mut alone), play(&mut replay));
+    assert!(!expected.is_empty() && expected == found);
+    assert_eq!((replay.files()[0].messages, replay.files()[1].messages), (alone.files()[0].messages, 2));
+
+    let wanted = Some([symbol("NASDAQ:NKNUSDT")].into());
+    let replay = Replay::open(&ReplaySettings { symbols: wanted, ..settings(&[capture, itch]) });
+    assert_eq!(names(&replay.expect("there")), ["NASDAQ:NKNUSDT"]);
+}
+
+#[test]
+fn every_recording_of_a_known_kind_plays_to_its_end() {
+    for name in [
+        "itch/nasdaq-20191230-0930-1000msgs.itch",
+        "itch/nasdaq-20191230-directory-1000msgs.itch",
+        "itch/nasdaq-20200130-AAPL-first4000.itch",
+        "itch/ritch-bx-20191230-obfuscated.reframed.itch.zst",
+        "crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst",
+        "crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst",
+        "crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst",
+    ] {
+        let Some(path) = shared(name) else { continue };
+        let mut replay = Replay::open(&settings(&[path])).expect(name);
+        let (mut messages, mut events) = (0, Vec::new());
+        while replay.next_message(&mut events).expect(name) != Progress::Ended {
+            messages += 1;
+        }
+        assert!(messages >= 250 && !events.is_empty(), "{name}: {messages}");
+        assert_eq!(replay.files()[0].messages, messages);
+    }
 }

@@ -16,16 +16,8 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A file of the data that is shared between checkouts; `None`, loudly, where it is not at hand.
 fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TICKWIRE_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = folder.join("data/itch").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} not found", path.display());
-    None
+    writer::shared(&format!("itch/{name}"))
 }
 
 /// All events of a file, by message, and how it ended.
