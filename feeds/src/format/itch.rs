@@ -37,6 +37,18 @@ pub use message::{
 pub const VENUE: &str = "NASDAQ";
 
 /// Reads an ITCH file from its first message to its last.
+///
+/// What the messages become:
+/// - `A` `F` add an order, `E` `C` execute, `X` `D` cancel, `U` replaces it. Orders that the file does not add may be
+///   referred to: it may have been cut from the middle of a day.
+/// - `P` is a trade against a hidden order, and never tells who crossed the spread: its side has been `B` always
+///   since July 2014. `Q` is the trade of a cross, unless nothing was crossed.
+/// - `R` defines the instrument. `H` changes its status, and so does `h` where it is about NASDAQ's own market, not
+///   BX or PSX. While either halts a stock it is halted: the end of one halt does not lift the other.
+/// - `S` with `M`, end of market hours, closes every instrument. The other hours of the system (`O` `S` `Q` `E` `C`)
+///   change no instrument: `H` tells the state of each.
+/// - The rest (`Y` `L` `V` `W` `K` `J` `B` `I` `N` `O`) is checked and counted, and says nothing that an event has a
+///   word for. A broken trade (`B`) is not taken back: what printed has been seen.
 pub struct ItchReader {
     frames: Frames,
     directory: Directory,

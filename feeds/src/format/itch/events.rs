@@ -41,16 +41,7 @@ impl Session {
         Self { midnight, states: vec![state; instruments] }
     }
 
-    /// Appends the events of a message, and tells its time.
-    ///
-    /// - `A` `F` add an order, `E` `C` execute, `X` `D` cancel, `U` replaces it.
-    /// - `P` is a trade against a hidden order, and never tells who crossed the spread: its side has been `B`
-    ///   always since July 2014. `Q` is the trade of a cross, unless nothing was crossed.
-    /// - `R` defines the instrument. `H`, and `h` where it is about NASDAQ's own market, change its status.
-    /// - `S` with `M`, end of market hours, closes every instrument. The other hours of the system (`O` `S` `Q` `E`
-    ///   `C`) change no instrument: `H` tells the state of each.
-    /// - The rest (`Y` `L` `V` `W` `K` `J` `B` `I` `N` `O`) says nothing that an event has a word for. A broken
-    ///   trade (`B`) is not taken back: what printed has been seen.
+    /// Appends the events of a message, as [`super::ItchReader`] lists them, and tells its time.
     pub(super) fn append(
         &mut self,
         message: &Message,
@@ -58,6 +49,7 @@ impl Session {
         instruments: &[Instrument],
         events: &mut Vec<MarketEvent>,
     ) -> Result<Timestamp, String> {
+        // A day of the years that a file's name may have is centuries from the end of 64 bits.
         let time = Timestamp(self.midnight.0.saturating_add(message.nanos_since_midnight));
         let event = |symbol, body| MarketEvent { symbol, ts_event: time, ts_recv: time, sequence: 0, body };
         if let Some(symbol) = symbol {
