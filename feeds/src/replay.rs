@@ -1,1 +1,180 @@
 //! Plays recordings.
+//!
+//! Several files are merged by the time at which their messages were received, and their instruments are numbered
+//! together. How fast they play is not decided here: each message says when it is due.
+
+mod catalog;
+mod recording;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::{EventBody, Feed, FeedError, Instrument, MarketEvent, Progress, Symbol, SymbolId, Timestamp};
+use catalog::Catalog;
+use recording::Recording;
+
+/// What to play.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySettings {
+    /// The recordings. Messages received at the same time come in the order of the files.
+    pub files: Vec<PathBuf>,
+    /// Begins again at the end, for ever.
+    pub repeat: bool,
+    /// Only these instruments, by their plain or their qualified name; `None`: all of them.
+    pub symbols: Option<BTreeSet<Symbol>>,
+}
+
+/// A recording that is being played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingSummary {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is: `NASDAQ ITCH 5.0` or `exchange capture`.
+    pub format: &'static str,
+    /// Where it was recorded.
+    pub venue: &'static str,
+    /// Messages played since it last began.
+    pub messages: u64,
+}
+
+/// Plays recordings as one feed.
+///
+/// Each file is one message ahead of what was played, so that the earliest can be chosen; of a file alone is read no
+/// more than that. A message costs one look at every file, which are few.
+pub struct Replay {
+    settings: ReplaySettings,
+    sources: Vec<Source>,
+    files: Vec<RecordingSummary>,
+    instruments: Vec<Instrument>,
+    /// The latest time that was due: what a capture received out of order is due at once.
+    due_max: Option<Timestamp>,
+    is_over: bool,
+}
+
+struct Source {
+    recording: Recording,
+    /// From the file's numbers of instruments to the replay's; `None`: not asked for.
+    ids: Vec<Option<SymbolId>>,
+    next: Next,
+    /// The events of the next message.
+    events: Vec<MarketEvent>,
+}
+
+enum Next {
+    Unread,
+    At(Timestamp),
+    Ended,
+}
+
+impl Replay {
+    /// Opens all files and settles on their instruments.
+    ///
+    /// The format of a file is told by its content, whatever its name. A symbol which files of several venues carry
+    /// is called `VENUE:SYMBOL`; one which several files of the same venue carry is one instrument.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`] and [`FeedError::Damaged`] from a file's beginning; [`FeedError::UnknownFormat`];
+    /// [`FeedError::Settings`] for no file at all, a symbol that no file carries, files that disagree about the
+    /// scale of an instrument, and more instruments than [`crate::limits::INSTRUMENTS_MAX`].
+    pub fn open(settings: &ReplaySettings) -> Result<Self, FeedError> {
+        let recordings =
+            settings.files.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let carried: Vec<_> = settings
+            .files
+            .iter()
+            .zip(&recordings)
+            .map(|(path, recording)| (path.as_path(), recording.instruments()))
+            .collect();
+        let Catalog { instruments, ids } = Catalog::new(&carried, settings.symbols.as_ref())?;
+        let files = settings
+            .files
+            .iter()
+            .zip(&recordings)
+            .map(|(path, recording)| RecordingSummary {
+                path: path.clone(),
+                format: recording.format(),
+                venue: recording.venue(),
+                messages: 0,
+            })
+            .collect();
+        let sources = recordings
+            .into_iter()
+            .zip(ids)
+            .map(|(recording, ids)| Source { recording, ids, next: Next::Unread, events: Vec::new() })
+            .collect();
+        Ok(Self { settings: settings.clone(), sources, files, instruments, due_max: None, is_over: false })
+    }
+
+    /// The files, in the order of the settings.
+    #[must_use]
+    pub fn files(&self) -> &[RecordingSummary] {
+        &self.files
+    }
+
+    fn advance(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
+        let Some((index, received)) = self.earliest()? else {
+            return self.end();
+        };
+        let source = &mut self.sources[index];
+        source.next = Next::Unread;
+        for mut event in source.events.drain(..) {
+            let Some(symbol) = source.ids[event.symbol.index()] else { continue };
+            event.symbol = symbol;
+            if let EventBody::Definition(instrument) = &mut event.body {
+                instrument.symbol = self.instruments[symbol.index()].symbol.clone();
+            }
+            events.push(event);
+        }
+        self.files[index].messages += 1;
+        let due = self.due_max.map_or(received, |due_max| due_max.max(received));
+        self.due_max = Some(due);
+        Ok(Progress::Message { due })
+    }
+
+    /// The source with the earliest next message, and when that was received; `None` when all have ended.
+    fn earliest(&mut self) -> Result<Option<(usize, Timestamp)>, FeedError> {
+        let mut earliest = None;
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            if matches!(source.next, Next::Unread) {
+                let received = source.recording.next_message(&mut source.events)?;
+                source.next = received.map_or(Next::Ended, Next::At);
+            }
+            if let Next::At(received) = source.next
+                && earliest.is_none_or(|(_, earlier)| received < earlier)
+            {
+                earliest = Some((index, received));
+            }
+        }
+        Ok(earliest)
+    }
+
+    /// All files have ended: begins again if that was asked for. Files without a message would do so for ever.
+    fn end(&mut self) -> Result<Progress, FeedError> {
+        if !self.settings.repeat || self.due_max.is_none() {
+            self.is_over = true;
+            return Ok(Progress::Ended);
+        }
+        let again = Self::open(&self.settings)?;
+        if again.instruments != self.instruments {
+            return Err(FeedError::Settings("a recording changed while it was played: restart".to_owned()));
+        }
+        *self = again;
+        Ok(Progress::Restarted)
+    }
+}
+
+impl Feed for Replay {
+    fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// Meets the damage of a file when the message before it has been played. That ends the whole replay.
+    fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
+        if self.is_over {
+            return Ok(Progress::Ended);
+        }
+        self.advance(events).inspect_err(|_| self.is_over = true)
+    }
+}

@@ -1,0 +1,242 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::format::itch::writer::{Writer, shared};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn settings(files: &[PathBuf]) -> ReplaySettings {
+    ReplaySettings { files: files.to_vec(), ..ReplaySettings::default() }
+}
+
+fn symbol(text: &str) -> Symbol {
+    Symbol::new(text).expect("a symbol")
+}
+
+fn names(replay: &Replay) -> Vec<&str> {
+    replay.instruments().iter().map(|instrument| instrument.symbol.as_str()).collect()
+}
+
+/// A message as `due symbol symbol …`, one name an event.
+fn step(replay: &mut Replay) -> Result<String, FeedError> {
+    let mut events = Vec::new();
+    let progress = replay.next_message(&mut events)?;
+    let Progress::Message { due } = progress else {
+        assert!(events.is_empty());
+        return Ok(format!("{progress:?}"));
+    };
+    let mut shown = due.0.to_string();
+    for event in events {
+        let instrument = &replay.instruments()[event.symbol.index()];
+        if let EventBody::Definition(defined) = &event.body {
+            assert_eq!(**defined, *instrument);
+        }
+        shown.push(' ');
+        shown.push_str(instrument.symbol.as_str());
+    }
+    Ok(shown)
+}
+
+fn steps(replay: &mut Replay, count: usize) -> Vec<String> {
+    (0..count).map(|_| step(replay).expect("no damage")).collect()
+}
+
+/// Two files with times 10, 20, 40 and 20, 30, which share MSFT under unlike locate codes.
+fn two_files(folder: &Path) -> [PathBuf; 2] {
+    let mut one = Writer::default();
+    one.directory(1, 10, "AAPL").directory(2, 20, "MSFT").add(1, 40, "AAPL", 1);
+    let mut other = Writer::default();
+    other.directory(7, 20, "NVDA").add(1, 30, "MSFT", 2);
+    [one.save(folder, "one.itch"), other.save(folder, "other.itch.zst")]
+}
+
+#[test]
+fn several_files_play_as_one() {
+    let folder = folder();
+    let files = two_files(folder.path());
+    let mut replay = Replay::open(&settings(&files)).expect("two files");
+    assert_eq!(names(&replay), ["AAPL", "MSFT", "NVDA"]);
+    assert_eq!(
+        steps(&mut replay, 7),
+        ["10 AAPL", "20 MSFT", "20 NVDA", "30 MSFT", "40 AAPL", "Ended", "Ended"]
+    );
+    let summary = |path: &PathBuf, messages| RecordingSummary {
+        path: path.clone(),
+        format: "NASDAQ ITCH 5.0",
+        venue: "NASDAQ",
+        messages,
+    };
+    assert_eq!(replay.files(), [summary(&files[0], 3), summary(&files[1], 2)]);
+}
+
+#[test]
+fn a_filter_leaves_out_events_but_no_time() {
+    let folder = folder();
+    let mut settings = settings(&two_files(folder.path()));
+    for wanted in ["MSFT", "NASDAQ:MSFT"] {
+        settings.symbols = Some([symbol(wanted)].into());
+        let mut replay = Replay::open(&settings).expect("MSFT is there");
+        assert_eq!(names(&replay), ["MSFT"]);
+        assert_eq!(steps(&mut replay, 6), ["10", "20 MSFT", "20", "30 MSFT", "40", "Ended"]);
+    }
+    settings.symbols = Some([symbol("MSFT"), symbol("TSLA")].into());
+    let error = Replay::open(&settings).err().expect("TSLA is not there");
+    assert_eq!(error.to_string(), "no recording carries TSLA");
+}
+
+#[test]
+fn a_loop_begins_again_with_its_own_time() {
+    let folder = folder();
+    let settings = ReplaySettings { repeat: true, ..settings(&two_files(folder.path())) };
+    let mut replay = Replay::open(&settings).expect("two files");
+    let pass = ["10 AAPL", "20 MSFT", "20 NVDA", "30 MSFT", "40 AAPL", "Restarted"];
+    assert_eq!(steps(&mut replay, 13), [&pass[..], &pass, &pass[..1]].concat());
+    assert_eq!(replay.files()[0].messages, 1, "counted from the last beginning");
+}
+
+#[test]
+fn a_loop_ends_when_its_file_is_gone_or_another() {
+    let folder = folder();
+    let path = Writer::default().directory(1, 10, "AAPL").save(folder.path(), "a.itch");
+    let settings = ReplaySettings { repeat: true, ..settings(&[path]) };
+    let mut replay = Replay::open(&settings).expect("a file");
+    assert_eq!(step(&mut replay).expect("a message"), "10 AAPL");
+    Writer::default().directory(1, 10, "MSFT").save(folder.path(), "a.itch");
+    assert!(matches!(step(&mut replay), Err(FeedError::Settings(_))));
+    assert_eq!(steps(&mut replay, 2), ["Ended", "Ended"]);
+}
+
+#[test]
+fn time_does_not_run_backwards() {
+    let folder = folder();
+    let mut file = Writer::default();
+    file.directory(1, 50, "AAPL").delete(1, 20, 1).delete(1, 60, 2);
+    let path = file.save(folder.path(), "a.itch");
+    let mut replay = Replay::open(&settings(&[path])).expect("a file");
+    assert_eq!(steps(&mut replay, 4), ["50 AAPL", "50 AAPL", "60 AAPL", "Ended"]);
+}
+
+#[test]
+fn damage_is_reported_where_it_stands_and_ends_the_replay() {
+    let folder = folder();
+    let [good, _] = two_files(folder.path());
+    let mut damaged = Writer::default();
+    damaged.directory(9, 15, "TSLA");
+    let offset = damaged.0.len() as u64;
+    damaged.0.extend_from_slice(&[0, 12, b'?']);
+    let path = damaged.save(folder.path(), "damaged.itch");
+    let mut replay = Replay::open(&settings(&[good, path.clone()])).expect("good beginnings");
+    assert_eq!(steps(&mut replay, 2), ["10 AAPL", "15 TSLA"]);
+    match step(&mut replay) {
+        Err(FeedError::Damaged { path: named, offset: at, .. }) => assert_eq!((named, at), (path, offset)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(steps(&mut replay, 2), ["Ended", "Ended"]);
+}
+
+#[test]
+fn the_format_is_told_by_the_content() {
+    let folder = folder();
+    for (bytes, reason) in [
+        (&b""[..], "empty"),
+        (b"\x00", "begins with `\\x00`"),
+        (b"id,price\n", "begins with `id,`"),
+        (b"\x00\x0cZ", "begins with `\\x00\\x0cZ`"),
+    ] {
+        for name in ["what.itch", "what.gz", "what.zst"] {
+            let path = Writer(bytes.to_vec()).save(folder.path(), name);
+            match Replay::open(&settings(std::slice::from_ref(&path))).err() {
+                Some(FeedError::UnknownFormat { path: named, reason: found }) => {
+                    assert_eq!((named, found.as_str()), (path, reason));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let damaged = Writer(b"\x00\x00S".to_vec()).save(folder.path(), "no-lengths.itch");
+    assert!(matches!(Replay::open(&settings(&[damaged])).err(), Some(FeedError::Damaged { offset: 0, .. })));
+    assert!(matches!(
+        Replay::open(&settings(&[folder.path().join("none")])).err(),
+        Some(FeedError::Io { .. })
+    ));
+    assert!(matches!(Replay::open(&settings(&[])).err(), Some(FeedError::Settings(_))));
+}
+
+#[test]
+fn a_capture_and_an_itch_file_play_together() {
+    let Some(capture) = shared("crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst") else { return };
+    let folder = folder();
+    // A stock with the name of a coin, at 20:28:40 in New York: 00:28:40 UTC, in the middle of the capture.
+    let mut file = Writer::default();
+    file.directory(1, 73_720_000_000_000, "AAPL").directory(2, 73_720_000_000_000, "NKNUSDT");
+    let itch = file.save(folder.path(), "20211011.itch");
+
+    let mut alone = Replay::open(&settings(std::slice::from_ref(&capture))).expect("a capture");
+    assert!(names(&alone).contains(&"NKNUSDT"));
+    let mut replay = Replay::open(&settings(&[capture.clone(), itch.clone()])).expect("two files");
+    for name in ["BINANCE:NKNUSDT", "NASDAQ:NKNUSDT", "AAPL"] {
+        assert!(names(&replay).contains(&name), "{name}");
+    }
+    let formats: Vec<_> = replay.files().iter().map(|file| (file.format, file.venue)).collect();
+    assert_eq!(formats, [("exchange capture", "BINANCE"), ("NASDAQ ITCH 5.0", "NASDAQ")]);
+
+    // The capture's own messages come in the same order and with the same events as without the other file.
+    let play = |replay: &mut Replay| {
+        let mut messages = Vec::new();
+        loop {
+            let mut events = Vec::new();
+            let Progress::Message { due } = replay.next_message(&mut events).expect("no damage") else {
+                break;
+            };
+            let mut shown = Vec::new();
+            for mut event in events {
+                let instrument = &replay.instruments()[event.symbol.index()];
+                let name = instrument.symbol.as_str();
+                if let EventBody::Definition(defined) = &mut event.body {
+                    assert_eq!(defined.symbol, instrument.symbol);
+                    defined.symbol = symbol(name.trim_start_matches("BINANCE:"));
+                }
+                if instrument.venue == "NASDAQ" {
+                    assert!(event.ts_recv == due && !messages.is_empty(), "merged by the time of receipt");
+                } else {
+                    shown.push((name.trim_start_matches("BINANCE:").to_owned(), event.ts_recv, event.body));
+                }
+            }
+            messages.extend((!shown.is_empty()).then_some(shown));
+        }
+        messages
+    };
+    let (expected, found) = (play(&mut alone), play(&mut replay));
+    assert!(!expected.is_empty() && expected == found);
+    assert_eq!((replay.files()[0].messages, replay.files()[1].messages), (alone.files()[0].messages, 2));
+
+    let wanted = Some([symbol("NASDAQ:NKNUSDT")].into());
+    let replay = Replay::open(&ReplaySettings { symbols: wanted, ..settings(&[capture, itch]) });
+    assert_eq!(names(&replay.expect("there")), ["NASDAQ:NKNUSDT"]);
+}
+
+#[test]
+fn every_recording_of_a_known_kind_plays_to_its_end() {
+    for name in [
+        "itch/nasdaq-20191230-0930-1000msgs.itch",
+        "itch/nasdaq-20191230-directory-1000msgs.itch",
+        "itch/nasdaq-20200130-AAPL-first4000.itch",
+        "itch/ritch-bx-20191230-obfuscated.reframed.itch.zst",
+        "crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst",
+        "crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst",
+        "crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst",
+    ] {
+        let Some(path) = shared(name) else { continue };
+        let mut replay = Replay::open(&settings(&[path])).expect(name);
+        let (mut messages, mut events) = (0, Vec::new());
+        while replay.next_message(&mut events).expect(name) != Progress::Ended {
+            messages += 1;
+        }
+        assert!(messages >= 250 && !events.is_empty(), "{name}: {messages}");
+        assert_eq!(replay.files()[0].messages, messages);
+    }
+}
