@@ -6,9 +6,8 @@ pub const SYMBOL_BYTES_MAX: usize = 64;
 pub const INSTRUMENTS_MAX: usize = 65_536;
 /// The longest line of a text recording: Binance's `exchangeInfo` is a few megabytes. A longer one is damage.
 pub const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Events a second of a whole simulated market: one a nanosecond. More is refused.
-pub const SIM_EVENTS_PER_SECOND_MAX: u64 = 1_000_000_000;
-/// Resting orders a side of a simulated book. At it, the next arrival is a cancel instead.
-pub const SIM_ORDERS_PER_SIDE_MAX: usize = 64;
-/// Resting orders that one simulated market order takes. What is left of it goes away unfilled.
-pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;
+/// Events of Binance's depth messages that wait for a snapshot, of all symbols together (about 20 MB). At the bound all
+/// of them are given up: the next snapshot must be newer than what comes after, else it is refused.
+pub const DEPTH_BUFFER_EVENTS_MAX: usize = 262_144;
+/// Connections of one recording. A recording with more is refused.
+pub const CONNECTIONS_MAX: usize = 4_096;

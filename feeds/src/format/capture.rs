@@ -1,1 +1,243 @@
 //! Exchange captures: JSON lines in the envelope of the cryptofeed project.
+//!
+//! One object a line, in the order of capture, plain, gzip or zstd:
+//!
+//! ```text
+//! {"t":"header","format":2,"exchange":"KRAKEN",…}
+//! {"t":"http","conn":"KRAKEN.http.sync","ts":1618678132.358447,"url":"https://api.kraken.com/0/public/AssetPairs","data":"{…}"}
+//! {"t":"connect","conn":"KRAKEN.ws.48","ts":1618678132.368463,"addr":"wss://ws.kraken.com"}
+//! {"t":"send","conn":"KRAKEN.ws.48","ts":1618678132.83097,"addr":"wss://ws.kraken.com","data":"{…}"}
+//! {"t":"recv","conn":"KRAKEN.ws.48","ts":1618678142.592855,"data":"[993,[[\"354.11000000\",…"}
+//! ```
+//!
+//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file knows
+//! the envelope; what the payloads mean is the business of [`crate::venue`].
+//!
+//! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`], so that the
+//! instruments and their exponents are known before the first event. Where the file is damaged the survey stops, and
+//! playing reports the damage when it gets there.
+
+mod envelope;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use rustc_hash::FxHashMap;
+
+use self::envelope::{Envelope, Kind, Line};
+use crate::limits::CONNECTIONS_MAX;
+use crate::venue::binance::{Binance, Market};
+use crate::venue::coinbase::Coinbase;
+use crate::venue::kraken::Kraken;
+use crate::venue::{ConnectionId, Directory, VenueError};
+use crate::{FeedError, Instrument, MarketEvent, Timestamp};
+
+/// Plays an exchange capture.
+pub struct CaptureReader {
+    envelope: Envelope,
+    session: Session,
+    /// By name, in the order they appeared.
+    connections: FxHashMap<String, ConnectionId>,
+    messages: u64,
+    unknown_lines: u64,
+    has_ended: bool,
+}
+
+enum Session {
+    Kraken(Kraken),
+    Coinbase(Coinbase),
+    Binance(Market, Binance),
+}
+
+impl CaptureReader {
+    /// Opens a capture, finds its instruments, and stands before its first line.
+    ///
+    /// # Errors
+    /// [`FeedError::UnknownFormat`] when the first line is no header of a venue that is known here, [`FeedError::Io`] and
+    /// [`FeedError::Damaged`] when the file is damaged up to its first message.
+    pub fn open(path: &Path) -> Result<Self, FeedError> {
+        let mut survey = Self::start(path, Session::survey)?;
+        let mut events = Vec::new();
+        loop {
+            match survey.next_message(&mut events) {
+                Ok(Some(_)) => events.clear(),
+                Err(error) if survey.messages == 0 => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let session = survey.session.finish().map_err(|error| survey.envelope.damaged(error.to_string()))?;
+        Self::start(path, |_| Some(session))
+    }
+
+    /// All instruments that the file has market data for, in the order they appear; [`crate::SymbolId`] is the index.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        self.session.directory().instruments()
+    }
+
+    /// The venue.
+    #[must_use]
+    pub const fn venue(&self) -> &'static str {
+        self.session.directory().venue()
+    }
+
+    /// Reads a line, appends its events, and returns when it was received; `None` at the end.
+    ///
+    /// A venue's REST answers stand where the recorder wrote them, with the time of their arrival, which may be
+    /// later than that of the lines after them.
+    ///
+    /// # Errors
+    /// [`FeedError`] with the offset of the line that is damaged. Of that line there are no events, and after it there
+    /// is nothing more to come.
+    pub fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Option<Timestamp>, FeedError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let start = events.len();
+        let result = self.read(events);
+        if result.is_err() {
+            events.truncate(start);
+        }
+        self.has_ended = !matches!(result, Ok(Some(_)));
+        result
+    }
+
+    /// Messages of the venue (`recv` lines) read so far.
+    #[must_use]
+    pub const fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Lines read so far whose `t` is none of those documented above: they make no events.
+    #[must_use]
+    pub const fn unknown_lines(&self) -> u64 {
+        self.unknown_lines
+    }
+
+    fn start(path: &Path, session: impl FnOnce(&str) -> Option<Session>) -> Result<Self, FeedError> {
+        let envelope = Envelope::open(path)?;
+        let Some(session) = session(envelope.exchange()) else {
+            let reason = format!("a capture of `{}`, a venue that is not known here", envelope.exchange());
+            return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
+        };
+        let connections = FxHashMap::default();
+        Ok(Self { envelope, session, connections, messages: 0, unknown_lines: 0, has_ended: false })
+    }
+
+    fn read(&mut self, events: &mut Vec<MarketEvent>) -> Result<Option<Timestamp>, FeedError> {
+        loop {
+            let Some(Line { kind, ts_recv }) = self.envelope.next_line()? else {
+                return Ok(None);
+            };
+            let done = match kind {
+                Kind::Recv => {
+                    let connection = self.connection()?;
+                    self.session.on_message(connection, self.envelope.payload(), ts_recv, events)
+                }
+                Kind::Http => {
+                    let (url, payload) = self.envelope.answer();
+                    self.session.on_answer(url, payload, ts_recv, events)
+                }
+                Kind::Connect => {
+                    let connection = self.connection()?;
+                    self.session.on_connect(connection, ts_recv, events);
+                    Ok(())
+                }
+                Kind::Send => Ok(()),
+                Kind::Unknown => {
+                    self.unknown_lines += 1;
+                    continue;
+                }
+            };
+            done.map_err(|error| self.envelope.damaged(error.to_string()))?;
+            self.messages += u64::from(kind == Kind::Recv);
+            return Ok(Some(ts_recv));
+        }
+    }
+
+    /// The line's connection.
+    fn connection(&mut self) -> Result<ConnectionId, FeedError> {
+        let name = self.envelope.connection();
+        if let Some(connection) = self.connections.get(name) {
+            return Ok(*connection);
+        }
+        let number = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
+        if self.connections.len() >= CONNECTIONS_MAX {
+            return Err(self.envelope.damaged(format!("more than {CONNECTIONS_MAX} connections")));
+        }
+        self.connections.insert(name.to_owned(), ConnectionId(number));
+        Ok(ConnectionId(number))
+    }
+}
+
+impl Session {
+    /// A session that learns the instruments of a capture of that `exchange`; `None`: not a venue that is known here.
+    fn survey(exchange: &str) -> Option<Self> {
+        Some(match exchange {
+            "KRAKEN" => Self::Kraken(Kraken::new(Directory::survey("KRAKEN"))),
+            "COINBASE" => Self::Coinbase(Coinbase::new(Directory::survey("COINBASE"))),
+            "BINANCE" => Self::binance(Market::Spot, Directory::survey("BINANCE")),
+            "BINANCE_FUTURES" => Self::binance(Market::Futures, Directory::survey("BINANCE_FUTURES")),
+            "BINANCE_DELIVERY" => Self::binance(Market::Futures, Directory::survey("BINANCE_DELIVERY")),
+            _ => return None,
+        })
+    }
+
+    /// A new session with the instruments that this one learnt.
+    fn finish(self) -> Result<Self, VenueError> {
+        Ok(match self {
+            Self::Kraken(session) => Self::Kraken(Kraken::new(session.into_directory().finish()?)),
+            Self::Coinbase(session) => Self::Coinbase(Coinbase::new(session.into_directory().finish()?)),
+            Self::Binance(market, session) => Self::binance(market, session.into_directory().finish()?),
+        })
+    }
+
+    fn binance(market: Market, directory: Directory) -> Self {
+        Self::Binance(market, Binance::new(market, directory))
+    }
+
+    const fn directory(&self) -> &Directory {
+        match self {
+            Self::Kraken(session) => session.directory(),
+            Self::Coinbase(session) => session.directory(),
+            Self::Binance(_, session) => session.directory(),
+        }
+    }
+
+    fn on_connect(&mut self, connection: ConnectionId, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
+        match self {
+            Self::Kraken(session) => session.on_connect(connection, ts_recv, events),
+            Self::Coinbase(session) => session.on_connect(connection, ts_recv, events),
+            Self::Binance(_, session) => session.on_connect(connection, ts_recv, events),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        connection: ConnectionId,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        match self {
+            Self::Kraken(session) => session.on_message(connection, payload, ts_recv, events),
+            Self::Coinbase(session) => session.on_message(connection, payload, ts_recv, events),
+            Self::Binance(_, session) => session.on_message(connection, payload, ts_recv, events),
+        }
+    }
+
+    fn on_answer(
+        &mut self,
+        url: &str,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        match self {
+            Self::Kraken(session) => session.on_answer(url, payload),
+            Self::Coinbase(session) => session.on_answer(url, payload),
+            Self::Binance(_, session) => session.on_answer(url, payload, ts_recv, events),
+        }
+    }
+}

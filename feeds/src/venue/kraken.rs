@@ -1,1 +1,369 @@
-//! Kraken.
+//! Kraken, WebSocket API version 1.x (`ws.kraken.com`).
+//!
+//! Market data is a list, status is an object ([documentation](https://docs.kraken.com/api/docs/websocket-v1/book)):
+//!
+//! ```text
+//! [993,[["354.11000000","0.89594024","1618678142.557535","s","l",""]],"trade","XMR/USD"]
+//! [1360,{"as":[["0.000022900","13355.87450757","1618678123.481570"],…],"bs":[…]},"book-1000","ADA/XBT"]
+//! [1920,{"a":[["0.042990","364630.28272081","1618678145.920470"]]},
+//!       {"b":[["0.042990","0.00000000","1618678145.920708"]],"c":"4105471083"},"book-1000","SC/EUR"]
+//! [1668,{"a":["13.253900",35,"35.72892241"],"b":["13.232900",185,"185.18432037"],…},"ticker","WAVES/EUR"]
+//! [0,["5698.40000","5700.00000","1542057299.545897","1.01234567","0.98765432"],"spread","XBT/USD"]
+//! {"event":"systemStatus","status":"online","version":"1.8.3"}
+//! ```
+//!
+//! The venue's procedure for a book, whose steps the code names:
+//! 1. `as` and `bs` are the whole book, `N` levels a side by the channel's name `book-N`.
+//! 2. `a` and `b` set levels; size zero deletes. A fourth element `"r"` says that the level comes back into the depth
+//!    (republished): it is set like any other.
+//! 3. A level that falls past `N` is dropped; nothing will correct it ([`Instrument::book_levels_max`]).
+//! 4. `c`, in the last object, is the checksum of the book after the whole message. It is over the digits as printed,
+//!    with trailing zeros, and those are more than `pair_decimals` of the list of instruments (XMR/USD: 2 listed, 8
+//!    printed): so the exponents are those of the printed levels, and a mantissa is the checksum's digits.
+//!
+//! [`Instrument::book_levels_max`]: crate::Instrument::book_levels_max
+
+use simd_json::tape::{Array, Object, Value};
+
+use super::directory::Listing;
+use super::json::{self, Json};
+use super::{ConnectionId, Directory, Problem, VenueError, seconds};
+use crate::{
+    Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId,
+    Timestamp, Trade, TradingStatus,
+};
+
+/// A session with Kraken.
+pub struct Kraken {
+    json: Json,
+    state: State,
+}
+
+struct State {
+    directory: Directory,
+    /// By [`SymbolId`]; as long as the directory.
+    books: Vec<Book>,
+    /// The last `systemStatus`.
+    is_online: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Book {
+    /// No snapshot yet.
+    #[default]
+    Empty,
+    /// Complete, fed by this connection.
+    Held(ConnectionId),
+    /// Updates came with no snapshot before them, and a gap was told.
+    Lost,
+}
+
+impl Kraken {
+    /// A session that has seen nothing yet.
+    #[must_use]
+    pub fn new(directory: Directory) -> Self {
+        let books = vec![Book::Empty; directory.instruments().len()];
+        Self { json: Json::default(), state: State { directory, books, is_online: true } }
+    }
+
+    /// The instruments.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.state.directory
+    }
+
+    /// Ends the session.
+    #[must_use]
+    pub fn into_directory(self) -> Directory {
+        self.state.directory
+    }
+
+    /// A connection begins: the books it fed are void until their new snapshots.
+    pub fn on_connect(
+        &mut self,
+        connection: ConnectionId,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        for (symbol, book) in (0..).map(SymbolId).zip(&mut self.state.books) {
+            if *book == Book::Held(connection) {
+                *book = Book::Empty;
+                events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
+            }
+        }
+    }
+
+    /// One message; `payload` serves as scratch.
+    ///
+    /// # Errors
+    /// [`VenueError`] for a message that is not as documented above. An unknown channel or event is no error.
+    pub fn on_message(
+        &mut self,
+        connection: ConnectionId,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let state = &mut self.state;
+        self.json.parse(payload, |message| state.on_message(connection, message, ts_recv, events))
+    }
+
+    /// An answer to a request: `AssetPairs`, the list of instruments, is read by a surveying session.
+    ///
+    /// # Errors
+    /// [`VenueError`] when the list is not as documented.
+    pub fn on_answer(&mut self, url: &str, payload: &mut [u8]) -> Result<(), VenueError> {
+        if !self.state.directory.is_surveying() || !url.contains("/AssetPairs") {
+            return Ok(());
+        }
+        let directory = &mut self.state.directory;
+        self.json.parse(payload, |answer| read_asset_pairs(&answer, directory))
+    }
+}
+
+impl State {
+    fn on_message(
+        &mut self,
+        connection: ConnectionId,
+        message: Value<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        if let Some(object) = message.as_object() {
+            self.on_status(&object, ts_recv, events);
+            return Ok(());
+        }
+        let parts = json::as_list(message, "message")?;
+        let Some(count) = parts.len().checked_sub(3).filter(|count| *count > 0) else {
+            return Err(VenueError::expected("message", "[number, data…, channel, pair]"));
+        };
+        let channel = json::as_text(parts.get(count + 1), "channelName")?;
+        let pair = json::as_text(parts.get(count + 2), "pair")?;
+        let first = parts.get(1).ok_or_else(|| VenueError::new(CHANNEL_DATA, Problem::Missing))?;
+        let mut read = || match channel {
+            "trade" => self.on_trades(pair, &json::as_list(first, CHANNEL_DATA)?, ts_recv, events),
+            "ticker" => self.on_ticker(pair, &json::as_object(first, CHANNEL_DATA)?, ts_recv, events),
+            "spread" => self.on_spread(pair, &json::as_list(first, CHANNEL_DATA)?, ts_recv, events),
+            _ => match channel.strip_prefix("book-").map(str::parse) {
+                Some(Ok(levels)) => self.on_book(connection, pair, levels, &parts, ts_recv, events),
+                Some(Err(_)) => Err(VenueError::expected("channelName", "book-<levels>")),
+                None => Ok(()),
+            },
+        };
+        read().map_err(|error| error.of(pair))
+    }
+
+    /// `systemStatus` other than `online` stops all instruments, until it is `online` again.
+    fn on_status(&mut self, object: &Object<'_, '_>, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
+        if json::text_if_any(object, "event") != Some("systemStatus") {
+            return;
+        }
+        let Some(text) = json::text_if_any(object, "status") else { return };
+        let is_online = text == "online";
+        if is_online && self.is_online {
+            return;
+        }
+        self.is_online = is_online;
+        let status = match text {
+            // `limit_only` refuses market orders, but trades.
+            "online" | "limit_only" => TradingStatus::Trading,
+            _ => TradingStatus::Halted,
+        };
+        for symbol in (0..).map(SymbolId).take(self.directory.instruments().len()) {
+            let reason = if is_online { String::new() } else { text.to_owned() };
+            events.push(event(symbol, ts_recv, ts_recv, EventBody::Status { status, reason }));
+        }
+    }
+
+    /// `[price, volume, time, side, order type, misc]` each; the side is the aggressor's.
+    fn on_trades(
+        &mut self,
+        pair: &str,
+        trades: &Array<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let symbol = self.directory.id(pair)?;
+        for trade in trades {
+            let trade = json::as_list(trade, "trade")?;
+            let mut fields = trade.iter();
+            let price = self.directory.price(symbol, "price", json::as_text(fields.next(), "price")?)?;
+            let size = self.directory.size(symbol, "volume", json::as_text(fields.next(), "volume")?)?;
+            let ts_event = seconds("time", json::as_text(fields.next(), "time")?.as_bytes())?;
+            let aggressor = match json::as_text(fields.next(), "side")? {
+                "b" => Aggressor::Buy,
+                "s" => Aggressor::Sell,
+                _ => return Err(VenueError::expected("side", "`b` or `s`")),
+            };
+            let body = EventBody::Trade(Trade { price, size, aggressor, id: None });
+            events.push(event(symbol, ts_event, ts_recv, body));
+        }
+        Ok(())
+    }
+
+    /// `a` and `b` are `[price, whole lots, lots]`; there is no time.
+    fn on_ticker(
+        &mut self,
+        pair: &str,
+        ticker: &Object<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let symbol = self.directory.id(pair)?;
+        let mut best = |field| {
+            let level = json::list(ticker, field)?;
+            let mut fields = level.iter();
+            let price = json::as_text(fields.next(), field)?;
+            let size = json::as_text(fields.nth(1), field)?;
+            self.directory.level(symbol, field, price, size).map(level_if_any)
+        };
+        let body = EventBody::Quote { bid: best("b")?, ask: best("a")? };
+        events.push(event(symbol, ts_recv, ts_recv, body));
+        Ok(())
+    }
+
+    /// `[bid, ask, time, bid volume, ask volume]`.
+    fn on_spread(
+        &mut self,
+        pair: &str,
+        spread: &Array<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let symbol = self.directory.id(pair)?;
+        let mut fields = spread.iter();
+        let mut next = |field| json::as_text(fields.next(), field);
+        let (bid, ask) = (next("bid")?, next("ask")?);
+        let ts_event = seconds("timestamp", next("timestamp")?.as_bytes())?;
+        let bid = self.directory.level(symbol, "bid", bid, next("bidVolume")?)?;
+        let ask = self.directory.level(symbol, "ask", ask, next("askVolume")?)?;
+        let body = EventBody::Quote { bid: level_if_any(bid), ask: level_if_any(ask) };
+        events.push(event(symbol, ts_event, ts_recv, body));
+        Ok(())
+    }
+
+    fn on_book(
+        &mut self,
+        connection: ConnectionId,
+        pair: &str,
+        levels: usize,
+        parts: &Array<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let symbol = self.directory.id(pair)?;
+        self.directory.see_book_levels(symbol, levels);
+        if self.books.len() <= symbol.index() {
+            self.books.resize(symbol.index() + 1, Book::Empty);
+        }
+        let start = events.len();
+        let mut ts_event = None;
+        let mut checksum = None;
+        for part in parts.iter().skip(1).take(parts.len().saturating_sub(3)) {
+            let part = json::as_object(part, CHANNEL_DATA)?;
+            if part.get("as").is_some() || part.get("bs").is_some() {
+                // Step 1.
+                let mut snapshot = BookSnapshot::default();
+                for (field, side) in [("as", &mut snapshot.asks), ("bs", &mut snapshot.bids)] {
+                    for level in &json::list(&part, field)? {
+                        let (level, time) = self.level(symbol, field, level)?;
+                        side.push(level);
+                        ts_event = ts_event.max(Some(time));
+                    }
+                }
+                let time = ts_event.unwrap_or(ts_recv);
+                events.push(event(symbol, time, ts_recv, EventBody::BookSnapshot(Box::new(snapshot))));
+                self.books[symbol.index()] = Book::Held(connection);
+                continue;
+            }
+            // Step 2.
+            for (field, side) in [("a", Side::Ask), ("b", Side::Bid)] {
+                let Some(list) = part.get(field) else { continue };
+                for level in &json::as_list(list, field)? {
+                    let (level, time) = self.level(symbol, field, level)?;
+                    events.push(event(symbol, time, ts_recv, EventBody::LevelSet { side, level }));
+                    ts_event = ts_event.max(Some(time));
+                }
+            }
+            if let Some(text) = part.get("c") {
+                let text = json::as_text(Some(text), "c")?;
+                let number = text
+                    .parse()
+                    .map_err(|_| VenueError::expected("c", "a checksum of 32 bits in decimal digits"))?;
+                checksum = Some(BookChecksum::Kraken(number));
+            }
+        }
+        let time = ts_event.unwrap_or(ts_recv);
+        match &mut self.books[symbol.index()] {
+            Book::Held(feeder) => {
+                *feeder = connection;
+                // Step 4.
+                if let Some(checksum) = checksum {
+                    events.push(event(symbol, time, ts_recv, EventBody::BookChecksum(checksum)));
+                }
+            }
+            // Half a book must not pass for a whole one.
+            book => {
+                events.truncate(start);
+                if *book == Book::Empty {
+                    *book = Book::Lost;
+                    events.push(event(symbol, time, ts_recv, EventBody::Gap { expected: 0, found: 0 }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `[price, volume, time]`, and maybe `"r"`.
+    fn level(
+        &mut self,
+        symbol: SymbolId,
+        field: &'static str,
+        level: Value<'_, '_>,
+    ) -> Result<(Level, Timestamp), VenueError> {
+        let level = json::as_list(level, field)?;
+        let mut fields = level.iter();
+        let price = json::as_text(fields.next(), field)?;
+        let size = json::as_text(fields.next(), field)?;
+        let time = json::as_text(fields.next(), field)?;
+        self.directory.see_printed(symbol, field, price, size)?;
+        Ok((self.directory.level(symbol, field, price, size)?, seconds(field, time.as_bytes())?))
+    }
+}
+
+/// What errors call the parts of a message that have no name.
+const CHANNEL_DATA: &str = "data";
+
+const fn event(symbol: SymbolId, ts_event: Timestamp, ts_recv: Timestamp, body: EventBody) -> MarketEvent {
+    MarketEvent { symbol, ts_event, ts_recv, sequence: 0, body }
+}
+
+fn level_if_any(level: Level) -> Option<Level> {
+    (level.size.0 != 0).then_some(level)
+}
+
+/// `{"error":[],"result":{"XXMRZUSD":{"wsname":"XMR/USD","pair_decimals":2,"lot_decimals":8,…},…}}`
+fn read_asset_pairs(answer: &Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
+    let answer = json::as_object(*answer, "AssetPairs")?;
+    let result = answer.get("result").ok_or_else(|| VenueError::new("result", Problem::Missing))?;
+    for (_, pair) in &json::as_object(result, "result")? {
+        let pair = json::as_object(pair, "result")?;
+        // Pairs without a name for the WebSocket (dark pools) never appear there.
+        let Some(name) = json::text_if_any(&pair, "wsname") else { continue };
+        let decimals = |field| {
+            let value = json::natural(&pair, field).map_err(|error| error.of(name))?;
+            i8::try_from(value)
+                .ok()
+                .and_then(|decimals| Exponent::new(-decimals).ok())
+                .ok_or_else(|| VenueError::expected(field, "0 to 18").of(name))
+        };
+        let listing = Listing {
+            price_exponent: Some(decimals("pair_decimals")?),
+            size_exponent: Some(decimals("lot_decimals")?),
+            tick_size: json::text_if_any(&pair, "tick_size").map(str::to_owned),
+            currency: name.split_once('/').map(|(_, quote)| quote.to_owned()),
+        };
+        directory.list(name, listing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! The instruments of a session, by the venue's names, and the reading of their numbers.
+
+use rustc_hash::FxHashMap;
+
+use super::{Problem, VenueError};
+use crate::limits::INSTRUMENTS_MAX;
+use crate::{Exponent, Instrument, Level, Price, Size, Symbol, SymbolId};
+
+/// The instruments of a session.
+///
+/// It is either complete, and then reads numbers at the instruments' exponents; or it surveys, which is how a recording
+/// is discovered: the same session code runs over all messages, every name becomes an instrument, every number is
+/// only asked how many decimals it needs, and [`Directory::finish`] makes the complete directory of it. What a
+/// survey has passed, the complete directory can read, because the same code asks for the same numbers.
+pub struct Directory {
+    venue: &'static str,
+    instruments: Vec<Instrument>,
+    by_name: FxHashMap<Box<str>, SymbolId>,
+    survey: Option<Survey>,
+}
+
+#[derive(Default)]
+struct Survey {
+    listed: FxHashMap<Box<str>, Listing>,
+    scales: Vec<Scales>,
+}
+
+/// What a venue's list of instruments says of one.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub(super) price_exponent: Option<Exponent>,
+    pub(super) size_exponent: Option<Exponent>,
+    pub(super) tick_size: Option<String>,
+    pub(super) currency: Option<String>,
+}
+
+/// The exponents that the numbers seen ask for.
+#[derive(Clone, Copy, Default)]
+struct Scales {
+    price: Scale,
+    size: Scale,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Scale {
+    /// What holds all digits that are not trailing zeros.
+    needed: Option<Exponent>,
+    /// The decimals that the venue prints, trailing zeros and all, where its checksum is over them.
+    printed: Option<Exponent>,
+}
+
+impl Directory {
+    /// A complete directory.
+    #[must_use]
+    pub fn new(venue: &'static str, instruments: Vec<Instrument>) -> Self {
+        let by_name =
+            (0..).zip(&instruments).map(|(id, i)| (i.symbol.as_str().into(), SymbolId(id))).collect();
+        Self { venue, instruments, by_name, survey: None }
+    }
+
+    /// A directory that learns the instruments from the messages.
+    #[must_use]
+    pub fn survey(venue: &'static str) -> Self {
+        Self {
+            venue,
+            instruments: Vec::new(),
+            by_name: FxHashMap::default(),
+            survey: Some(Survey::default()),
+        }
+    }
+
+    /// Ends a survey.
+    ///
+    /// # Errors
+    /// [`VenueError`] when a listed tick size is no number of the instrument.
+    pub fn finish(mut self) -> Result<Self, VenueError> {
+        let Some(survey) = self.survey.take() else {
+            return Ok(self);
+        };
+        let nothing = Listing::default();
+        for (name, id) in &self.by_name {
+            let instrument = &mut self.instruments[id.index()];
+            let scales = survey.scales[id.index()];
+            let listing = survey.listed.get(name).unwrap_or(&nothing);
+            instrument.price_exponent = scales.price.exponent(listing.price_exponent);
+            instrument.size_exponent = scales.size.exponent(listing.size_exponent);
+            if let Some(text) = &listing.tick_size {
+                let tick_size = Price::parse(text, instrument.price_exponent)
+                    .map_err(|error| VenueError::new("tick_size", error).of(name))?;
+                instrument.tick_size = (tick_size > Price::ZERO).then_some(tick_size);
+            }
+            instrument.currency.clone_from(&listing.currency);
+        }
+        Ok(self)
+    }
+
+    /// All instruments; [`SymbolId`] is the index. While surveying, their exponents mean nothing yet.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// The venue.
+    #[must_use]
+    pub const fn venue(&self) -> &'static str {
+        self.venue
+    }
+
+    pub(super) const fn is_surveying(&self) -> bool {
+        self.survey.is_some()
+    }
+
+    /// Takes a line of the venue's list of instruments; no effect on a complete directory.
+    pub(super) fn list(&mut self, name: &str, listing: Listing) -> Result<(), VenueError> {
+        if let Some(survey) = &mut self.survey {
+            if survey.listed.len() >= INSTRUMENTS_MAX {
+                return Err(VenueError::new("instruments", Problem::TooManyInstruments(INSTRUMENTS_MAX)));
+            }
+            survey.listed.insert(name.into(), listing);
+        }
+        Ok(())
+    }
+
+    /// The instrument of that name, if it is one of ours.
+    pub(super) fn find(&self, name: &str) -> Option<SymbolId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The instrument of a message of market data.
+    pub(super) fn id(&mut self, name: &str) -> Result<SymbolId, VenueError> {
+        if let Some(id) = self.by_name.get(name) {
+            return Ok(*id);
+        }
+        let Some(survey) = &mut self.survey else {
+            return Err(VenueError::new("symbol", Problem::UnknownInstrument).of(name));
+        };
+        if self.instruments.len() >= INSTRUMENTS_MAX {
+            return Err(VenueError::new("symbol", Problem::TooManyInstruments(INSTRUMENTS_MAX)));
+        }
+        let symbol = Symbol::new(name).map_err(|error| VenueError::new("symbol", error))?;
+        if symbol.as_str() != name {
+            return Err(VenueError::new("symbol", Problem::Expected("upper case")).of(name));
+        }
+        let id = SymbolId::from_index(self.instruments.len());
+        self.by_name.insert(name.into(), id);
+        survey.scales.push(Scales::default());
+        self.instruments.push(Instrument {
+            symbol,
+            venue: self.venue,
+            price_exponent: Exponent::ONE,
+            size_exponent: Exponent::ONE,
+            tick_size: None,
+            currency: None,
+            book_levels_max: None,
+        });
+        Ok(id)
+    }
+
+    /// Reads a price. While surveying the result is zero.
+    pub(super) fn price(
+        &mut self,
+        id: SymbolId,
+        field: &'static str,
+        text: &str,
+    ) -> Result<Price, VenueError> {
+        let read = match &mut self.survey {
+            None => Price::parse(text, self.instruments[id.index()].price_exponent),
+            Some(survey) => survey.scales[id.index()].price.see(text).map(|()| Price::ZERO),
+        };
+        read.map_err(|error| VenueError::new(field, error))
+    }
+
+    /// Reads a size. While surveying the result is zero.
+    pub(super) fn size(&mut self, id: SymbolId, field: &'static str, text: &str) -> Result<Size, VenueError> {
+        if text.starts_with('-') {
+            return Err(VenueError::new(field, Problem::Expected("a size of zero or more")));
+        }
+        let read = match &mut self.survey {
+            None => Size::parse(text, self.instruments[id.index()].size_exponent),
+            Some(survey) => survey.scales[id.index()].size.see(text).map(|()| Size::ZERO),
+        };
+        read.map_err(|error| VenueError::new(field, error))
+    }
+
+    /// Reads a level.
+    pub(super) fn level(
+        &mut self,
+        id: SymbolId,
+        field: &'static str,
+        price: &str,
+        size: &str,
+    ) -> Result<Level, VenueError> {
+        Ok(Level { price: self.price(id, field, price)?, size: self.size(id, field, size)? })
+    }
+
+    /// Tells a survey that the instrument's numbers are to have just the decimals that these are printed with.
+    pub(super) fn see_printed(
+        &mut self,
+        id: SymbolId,
+        field: &'static str,
+        price: &str,
+        size: &str,
+    ) -> Result<(), VenueError> {
+        if let Some(survey) = &mut self.survey {
+            let scales = &mut survey.scales[id.index()];
+            for (scale, text) in [(&mut scales.price, price), (&mut scales.size, size)] {
+                if scale.printed.is_none() {
+                    let exponent = Exponent::of_text(text).map_err(|error| VenueError::new(field, error))?;
+                    scale.printed = Some(exponent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a survey how many levels a side the venue keeps up to date; the largest number counts.
+    pub(super) fn see_book_levels(&mut self, id: SymbolId, levels: usize) {
+        if self.survey.is_some() {
+            let known = &mut self.instruments[id.index()].book_levels_max;
+            *known = (*known).max(Some(levels));
+        }
+    }
+}
+
+impl Scale {
+    fn see(&mut self, text: &str) -> Result<(), crate::NumberError> {
+        let digits = if text.contains('.') { text.trim_end_matches('0') } else { text };
+        let exponent = Exponent::of_text(digits)?;
+        Price::parse(text, exponent)?;
+        self.needed = Some(self.needed.map_or(exponent, |needed| needed.min(exponent)));
+        Ok(())
+    }
+
+    /// The venue's own decimals, widened where a number needs more.
+    fn exponent(self, listed: Option<Exponent>) -> Exponent {
+        [self.printed.or(listed), self.needed].into_iter().flatten().min().unwrap_or(Exponent::ONE)
+    }
+}
