@@ -1,0 +1,584 @@
+//! What a client reads: one text message of the server, as typed messages that borrow from the text.
+//!
+//! Prices and sizes stay text here. What they mean takes the exponents, which the client has from the acknowledgement.
+
+use std::borrow::Cow;
+
+use feeds::Timestamp;
+use serde::Deserialize;
+
+use super::message::ReqId;
+use crate::topic::{Channel, Depth, Interval};
+
+/// One object of a server's text message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerMessage<'a> {
+    /// Best bid and offer.
+    Quote(Head<'a>, QuoteFields<'a>),
+    /// A trade; in a snapshot the newest, if there was one.
+    Trade(Head<'a>, Option<TradeFields<'a>>),
+    /// Levels of a book.
+    Book(Head<'a>, BookFields<'a>),
+    /// The session so far.
+    Ticker(Head<'a>, Box<TickerFields<'a>>),
+    /// Trades of an interval.
+    Bar(Head<'a>, Box<BarFields<'a>>),
+    /// Whether the instrument trades.
+    Status(Head<'a>, StatusFields<'a>),
+    /// Messages that this client will not get.
+    Gap(Gap<'a>),
+    /// The connection lives.
+    Heartbeat(Heartbeat),
+    /// The server is about to close the connection.
+    Shutdown {
+        /// After how long to come back.
+        reconnect_after_ms: u64,
+    },
+    /// A request succeeded.
+    Ack(Box<Ack<'a>>),
+    /// A request failed.
+    Error(Box<Failure<'a>>),
+    /// Of a channel that this version does not know: to be ignored.
+    Unknown,
+}
+
+/// What every data message says besides its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// Channel and parameter.
+    pub channel: Channel,
+    /// The instrument.
+    pub symbol: &'a str,
+    /// The number of the state that the message leads to.
+    pub seq: u64,
+    /// What it starts from.
+    pub base: Base<'a>,
+    /// The venue's time, in whole microseconds.
+    pub ts_event: Timestamp,
+}
+
+/// What a data message starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base<'a> {
+    /// Nothing: it is the state as a whole.
+    Snapshot {
+        /// Identity of the run of the stream.
+        epoch: &'a str,
+    },
+    /// The state of that number.
+    Update {
+        /// The number.
+        prev_seq: u64,
+    },
+}
+
+/// A field of an update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Field<T> {
+    /// As it was.
+    #[default]
+    Absent,
+    /// There is none any more.
+    Null,
+    /// It is now this.
+    Value(T),
+}
+
+impl<T> Field<T> {
+    /// Puts what the field says into `state`.
+    pub fn apply(self, state: &mut Option<T>) {
+        match self {
+            Self::Absent => {}
+            Self::Null => *state = None,
+            Self::Value(value) => *state = Some(value),
+        }
+    }
+
+    /// The field in another form, unless that fails.
+    ///
+    /// # Errors
+    /// What `map` returns.
+    pub fn try_map<U, E>(self, map: impl FnOnce(T) -> Result<U, E>) -> Result<Field<U>, E> {
+        Ok(match self {
+            Self::Absent => Field::Absent,
+            Self::Null => Field::Null,
+            Self::Value(value) => Field::Value(map(value)?),
+        })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Fields of `quote`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `quote`")]
+pub struct QuoteFields<'a> {
+    pub bid: Field<&'a str>,
+    pub bid_size: Field<&'a str>,
+    pub ask: Field<&'a str>,
+    pub ask_size: Field<&'a str>,
+}
+
+/// Fields of `trade`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `trade`")]
+pub struct TradeFields<'a> {
+    pub price: &'a str,
+    pub size: &'a str,
+    pub side: &'a str,
+    pub id: Option<&'a str>,
+}
+
+/// Fields of `book`: levels as (price, size).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `book`")]
+pub struct BookFields<'a> {
+    pub bids: Vec<(&'a str, &'a str)>,
+    pub asks: Vec<(&'a str, &'a str)>,
+    pub checksum: Option<u32>,
+}
+
+/// Fields of `ticker`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `ticker`")]
+pub struct TickerFields<'a> {
+    pub last: Field<&'a str>,
+    pub last_size: Field<&'a str>,
+    pub bid: Field<&'a str>,
+    pub ask: Field<&'a str>,
+    pub open: Field<&'a str>,
+    pub high: Field<&'a str>,
+    pub low: Field<&'a str>,
+    pub close: Field<&'a str>,
+    pub volume: Field<&'a str>,
+    pub vwap: Field<&'a str>,
+    pub trades: Field<u64>,
+    pub change: Field<&'a str>,
+    pub change_percent: Field<&'a str>,
+}
+
+/// Fields of `bar`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `bar`")]
+pub struct BarFields<'a> {
+    /// Microseconds since the Unix epoch.
+    pub start: Field<i64>,
+    pub open: Field<&'a str>,
+    pub high: Field<&'a str>,
+    pub low: Field<&'a str>,
+    pub close: Field<&'a str>,
+    pub volume: Field<&'a str>,
+    pub vwap: Field<&'a str>,
+    pub trades: Field<u64>,
+    /// `final` on the wire.
+    pub closed: Field<bool>,
+}
+
+/// Fields of `status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protocol.md, `status`")]
+pub struct StatusFields<'a> {
+    pub state: &'a str,
+    pub reason: Cow<'a, str>,
+}
+
+/// Messages that this client will not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap<'a> {
+    /// Channel and parameter.
+    pub channel: Channel,
+    /// The instrument.
+    pub symbol: &'a str,
+    /// The first that is lost.
+    pub from: u64,
+    /// The last that is lost.
+    pub to: u64,
+    /// The number of the last that was sent.
+    pub prev_seq: u64,
+}
+
+/// The connection lives although nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The server's clock, in whole microseconds.
+    pub ts: Timestamp,
+    /// The age in microseconds of what is being sent to this client.
+    pub lag_us: u64,
+    /// Whether it gets merged states because it reads too slowly.
+    pub laggard: bool,
+}
+
+/// A request succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// Which method.
+    pub method: Cow<'a, str>,
+    /// The request's number.
+    pub req_id: Option<ReqId>,
+    /// The channel it was about.
+    pub channel: Option<Channel>,
+    /// `subscribe`: identity of the run of the stream.
+    pub epoch: Option<&'a str>,
+    /// `subscribe`: what is followed from now on.
+    pub granted: Vec<GrantedTopic<'a>>,
+    /// `unsubscribe`: what is followed no more.
+    pub removed: Vec<&'a str>,
+    /// `subscribe`, `unsubscribe`: what failed.
+    pub rejected: Vec<Rejected<'a>>,
+    /// `ping`: the server's clock.
+    pub ts: Option<Timestamp>,
+}
+
+/// A topic that is followed from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct GrantedTopic<'a> {
+    /// The instrument.
+    pub symbol: &'a str,
+    /// The topic's number.
+    pub topic: u32,
+    /// The scale of its prices.
+    pub price_exponent: i8,
+    /// The scale of its sizes.
+    pub size_exponent: i8,
+    /// The number of its state.
+    pub seq: u64,
+}
+
+/// A symbol for which a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Rejected<'a> {
+    /// As the client wrote it, in upper case.
+    #[serde(borrow)]
+    pub symbol: Cow<'a, str>,
+    /// Why: the text of an [`ErrorCode`](super::ErrorCode), or one that this version does not know.
+    pub code: &'a str,
+}
+
+/// A request failed as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// Which method, as far as the server could tell.
+    pub method: Option<Cow<'a, str>>,
+    /// The request's number, as far as the server could tell.
+    pub req_id: Option<ReqId>,
+    /// The text of an [`ErrorCode`](super::ErrorCode), or one that this version does not know.
+    pub code: &'a str,
+    /// For people.
+    pub message: Cow<'a, str>,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+/// Why a text is not a server's message.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a JSON array of objects with the protocol's types.
+    #[error("not a message of the protocol: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field that the message must have.
+    #[error("a `{channel}` message lacks `{field}`")]
+    Missing {
+        /// The message's channel or method.
+        channel: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// A value that the protocol does not have.
+    #[error("`{field}` is `{value}`")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// Reads one text message of the server.
+///
+/// # Errors
+/// [`DecodeError`] when it is not one. Fields and channels that are not known are no error.
+pub fn decode(text: &str) -> Result<Vec<ServerMessage<'_>>, DecodeError> {
+    let objects: Vec<Object<'_>> = serde_json::from_str(text)?;
+    objects.into_iter().map(ServerMessage::from_object).collect()
+}
+
+/// Every field there is. One flat structure, and the choice by `channel` and `type` afterwards: an internally tagged
+/// enumeration of serde costs 1.6 times as much.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object<'a> {
+    channel: Option<&'a str>,
+    r#type: Option<&'a str>,
+    symbol: Option<&'a str>,
+    depth: Option<u64>,
+    interval: Option<&'a str>,
+    seq: Option<u64>,
+    prev_seq: Option<u64>,
+    ts_event: Option<i64>,
+    epoch: Option<&'a str>,
+
+    #[serde(borrow)]
+    bid: Field<&'a str>,
+    #[serde(borrow)]
+    bid_size: Field<&'a str>,
+    #[serde(borrow)]
+    ask: Field<&'a str>,
+    #[serde(borrow)]
+    ask_size: Field<&'a str>,
+
+    price: Option<&'a str>,
+    size: Option<&'a str>,
+    side: Option<&'a str>,
+    id: Option<&'a str>,
+
+    #[serde(borrow)]
+    bids: Vec<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    asks: Vec<(&'a str, &'a str)>,
+    checksum: Option<u32>,
+
+    #[serde(borrow)]
+    last: Field<&'a str>,
+    #[serde(borrow)]
+    last_size: Field<&'a str>,
+    #[serde(borrow)]
+    open: Field<&'a str>,
+    #[serde(borrow)]
+    high: Field<&'a str>,
+    #[serde(borrow)]
+    low: Field<&'a str>,
+    #[serde(borrow)]
+    close: Field<&'a str>,
+    #[serde(borrow)]
+    volume: Field<&'a str>,
+    #[serde(borrow)]
+    vwap: Field<&'a str>,
+    trades: Field<u64>,
+    #[serde(borrow)]
+    change: Field<&'a str>,
+    #[serde(borrow)]
+    change_percent: Field<&'a str>,
+    start: Field<i64>,
+    r#final: Field<bool>,
+
+    state: Option<&'a str>,
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
+
+    from: Option<u64>,
+    to: Option<u64>,
+    ts: Option<i64>,
+    lag_us: Option<u64>,
+    laggard: Option<bool>,
+    reconnect_after_ms: Option<u64>,
+
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    success: Option<bool>,
+    req_id: Option<ReqId>,
+    #[serde(borrow)]
+    result: Option<Box<ResultObject<'a>>>,
+    #[serde(borrow)]
+    error: Option<Box<ErrorObject<'a>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ResultObject<'a> {
+    channel: Option<&'a str>,
+    depth: Option<u64>,
+    interval: Option<&'a str>,
+    epoch: Option<&'a str>,
+    #[serde(borrow)]
+    granted: Vec<GrantedTopic<'a>>,
+    #[serde(borrow)]
+    removed: Vec<&'a str>,
+    #[serde(borrow)]
+    rejected: Vec<Rejected<'a>>,
+    ts: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject<'a> {
+    code: &'a str,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    retryable: bool,
+}
+
+impl<'a> ServerMessage<'a> {
+    fn from_object(object: Object<'a>) -> Result<Self, DecodeError> {
+        let Some(name) = object.channel else {
+            return Self::from_reply(object);
+        };
+        let missing = |field| DecodeError::Missing { channel: name.to_owned(), field };
+        match name {
+            "heartbeat" => {
+                return Ok(Self::Heartbeat(Heartbeat {
+                    ts: timestamp("ts", object.ts.ok_or_else(|| missing("ts"))?)?,
+                    lag_us: object.lag_us.ok_or_else(|| missing("lag_us"))?,
+                    laggard: object.laggard.ok_or_else(|| missing("laggard"))?,
+                }));
+            }
+            "system" if object.r#type == Some("shutdown") => {
+                let reconnect_after_ms =
+                    object.reconnect_after_ms.ok_or_else(|| missing("reconnect_after_ms"))?;
+                return Ok(Self::Shutdown { reconnect_after_ms });
+            }
+            _ => {}
+        }
+        let Some(channel) = channel(name, object.depth, object.interval)? else {
+            return Ok(Self::Unknown);
+        };
+        let symbol = object.symbol.ok_or_else(|| missing("symbol"))?;
+        let prev_seq = || object.prev_seq.ok_or_else(|| missing("prev_seq"));
+        let base = match object.r#type {
+            Some("snapshot") => Base::Snapshot { epoch: object.epoch.ok_or_else(|| missing("epoch"))? },
+            Some("update") => Base::Update { prev_seq: prev_seq()? },
+            Some("gap") => {
+                return Ok(Self::Gap(Gap {
+                    channel,
+                    symbol,
+                    from: object.from.ok_or_else(|| missing("from"))?,
+                    to: object.to.ok_or_else(|| missing("to"))?,
+                    prev_seq: prev_seq()?,
+                }));
+            }
+            Some(_) => return Ok(Self::Unknown),
+            None => return Err(missing("type")),
+        };
+        let seq = object.seq.ok_or_else(|| missing("seq"))?;
+        let ts_event = timestamp("ts_event", object.ts_event.ok_or_else(|| missing("ts_event"))?)?;
+        let head = Head { channel, symbol, seq, base, ts_event };
+        Ok(match channel {
+            Channel::Quote => Self::Quote(head, object.quote()),
+            Channel::Trade => {
+                let trade = match object.price {
+                    None if matches!(base, Base::Snapshot { .. }) => None,
+                    None => return Err(missing("price")),
+                    Some(price) => Some(TradeFields {
+                        price,
+                        size: object.size.ok_or_else(|| missing("size"))?,
+                        side: object.side.ok_or_else(|| missing("side"))?,
+                        id: object.id,
+                    }),
+                };
+                Self::Trade(head, trade)
+            }
+            Channel::Book(_) => {
+                let (bids, asks, checksum) = (object.bids, object.asks, object.checksum);
+                Self::Book(head, BookFields { bids, asks, checksum })
+            }
+            Channel::Ticker => Self::Ticker(head, Box::new(object.ticker())),
+            Channel::Bar(_) => Self::Bar(head, Box::new(object.bar())),
+            Channel::Status => {
+                let state = object.state.ok_or_else(|| missing("state"))?;
+                let reason = object.reason.ok_or_else(|| missing("reason"))?;
+                Self::Status(head, StatusFields { state, reason })
+            }
+        })
+    }
+
+    fn from_reply(object: Object<'a>) -> Result<Self, DecodeError> {
+        let name = object.method.as_deref().unwrap_or("reply").to_owned();
+        let missing = |field| DecodeError::Missing { channel: name.clone(), field };
+        match object.success {
+            None => Ok(Self::Unknown),
+            Some(false) => {
+                let error = object.error.ok_or_else(|| missing("error"))?;
+                Ok(Self::Error(Box::new(Failure {
+                    method: object.method,
+                    req_id: object.req_id,
+                    code: error.code,
+                    message: error.message,
+                    retryable: error.retryable,
+                })))
+            }
+            Some(true) => {
+                let result = object.result.ok_or_else(|| missing("result"))?;
+                Ok(Self::Ack(Box::new(Ack {
+                    method: object.method.ok_or_else(|| missing("method"))?,
+                    req_id: object.req_id,
+                    channel: match result.channel {
+                        Some(name) => channel(name, result.depth, result.interval)?,
+                        None => None,
+                    },
+                    epoch: result.epoch,
+                    granted: result.granted,
+                    removed: result.removed,
+                    rejected: result.rejected,
+                    ts: result.ts.map(|ts| timestamp("ts", ts)).transpose()?,
+                })))
+            }
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    const fn quote(&self) -> QuoteFields<'a> {
+        QuoteFields { bid: self.bid, bid_size: self.bid_size, ask: self.ask, ask_size: self.ask_size }
+    }
+
+    const fn ticker(&self) -> TickerFields<'a> {
+        TickerFields {
+            last: self.last,
+            last_size: self.last_size,
+            bid: self.bid,
+            ask: self.ask,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume,
+            vwap: self.vwap,
+            trades: self.trades,
+            change: self.change,
+            change_percent: self.change_percent,
+        }
+    }
+
+    const fn bar(&self) -> BarFields<'a> {
+        BarFields {
+            start: self.start,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume,
+            vwap: self.vwap,
+            trades: self.trades,
+            closed: self.r#final,
+        }
+    }
+}
+
+/// `None`: a channel that this version does not know.
+fn channel(name: &str, depth: Option<u64>, interval: Option<&str>) -> Result<Option<Channel>, DecodeError> {
+    let missing = |field| DecodeError::Missing { channel: name.to_owned(), field };
+    Ok(Some(match name {
+        "quote" => Channel::Quote,
+        "trade" => Channel::Trade,
+        "ticker" => Channel::Ticker,
+        "status" => Channel::Status,
+        "book" => {
+            let levels = depth.ok_or_else(|| missing("depth"))?;
+            let wrong = || DecodeError::Value { field: "depth", value: levels.to_string() };
+            Channel::Book(Depth::from_levels(levels).ok_or_else(wrong)?)
+        }
+        "bar" => {
+            let text = interval.ok_or_else(|| missing("interval"))?;
+            let wrong = || DecodeError::Value { field: "interval", value: text.to_owned() };
+            Channel::Bar(Interval::from_text(text).ok_or_else(wrong)?)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn timestamp(field: &'static str, micros: i64) -> Result<Timestamp, DecodeError> {
+    let wrong = || DecodeError::Value { field, value: micros.to_string() };
+    micros.checked_mul(1_000).map(Timestamp).ok_or_else(wrong)
+}

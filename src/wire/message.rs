@@ -1,0 +1,7 @@
+//! Control messages: what clients ask, and what they are answered.
+
+mod reply;
+mod request;
+
+pub use reply::{Granted, ack_auth, ack_list, ack_subscribe, ack_unsubscribe, error, pong, system_shutdown};
+pub use request::{Method, ReqId, Request, RequestError, Symbols};

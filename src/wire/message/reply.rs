@@ -1,0 +1,169 @@
+//! What a client is answered: each function appends one JSON object.
+
+use feeds::{Exponent, Timestamp};
+
+use super::super::code::ErrorCode;
+use super::super::json::{channel_fields, integer, text};
+use super::{ReqId, RequestError};
+use crate::topic::{Channel, TopicId};
+
+/// A topic that a client follows from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// The instrument.
+    pub symbol: &'a str,
+    /// The topic's number.
+    pub topic: TopicId,
+    /// The scale of its prices.
+    pub price_exponent: Exponent,
+    /// The scale of its sizes.
+    pub size_exponent: Exponent,
+    /// The number of the topic's state at this moment: of the snapshot, and `prev_seq` of the first update.
+    pub seq: u64,
+}
+
+/// What of a `subscribe` was done.
+pub fn ack_subscribe<'a>(
+    out: &mut Vec<u8>,
+    req_id: Option<&ReqId>,
+    channel: Channel,
+    epoch: &str,
+    granted: impl Iterator<Item = Granted<'a>>,
+    rejected: impl Iterator<Item = (&'a str, ErrorCode)>,
+) {
+    success(out, "subscribe", req_id);
+    channel_fields(out, channel);
+    out.extend_from_slice(b",\"epoch\":");
+    text(out, epoch);
+    out.extend_from_slice(b",\"granted\":");
+    array(out, granted, |out, granted| {
+        out.extend_from_slice(b"{\"symbol\":");
+        text(out, granted.symbol);
+        out.extend_from_slice(b",\"topic\":");
+        integer(out, granted.topic.0);
+        out.extend_from_slice(b",\"price_exponent\":");
+        integer(out, granted.price_exponent.get());
+        out.extend_from_slice(b",\"size_exponent\":");
+        integer(out, granted.size_exponent.get());
+        out.extend_from_slice(b",\"seq\":");
+        integer(out, granted.seq);
+        out.push(b'}');
+    });
+    write_rejected(out, rejected);
+    out.extend_from_slice(b"}}");
+}
+
+/// What of an `unsubscribe` was done.
+pub fn ack_unsubscribe<'a>(
+    out: &mut Vec<u8>,
+    req_id: Option<&ReqId>,
+    channel: Channel,
+    removed: impl Iterator<Item = &'a str>,
+    rejected: impl Iterator<Item = (&'a str, ErrorCode)>,
+) {
+    success(out, "unsubscribe", req_id);
+    channel_fields(out, channel);
+    out.extend_from_slice(b",\"removed\":");
+    array(out, removed, text);
+    write_rejected(out, rejected);
+    out.extend_from_slice(b"}}");
+}
+
+/// The client is who it says, or nobody asks.
+pub fn ack_auth(out: &mut Vec<u8>, req_id: Option<&ReqId>) {
+    success(out, "auth", req_id);
+    out.extend_from_slice(b"}}");
+}
+
+/// The answer to `ping`, with the server's time.
+pub fn pong(out: &mut Vec<u8>, req_id: Option<&ReqId>, ts: Timestamp) {
+    success(out, "ping", req_id);
+    out.extend_from_slice(b"\"ts\":");
+    integer(out, ts.micros());
+    out.extend_from_slice(b"}}");
+}
+
+/// What the client follows, with the number of the state last sent to it.
+pub fn ack_list<'a>(
+    out: &mut Vec<u8>,
+    req_id: Option<&ReqId>,
+    subscriptions: impl Iterator<Item = (Channel, &'a str, u64)>,
+) {
+    success(out, "list", req_id);
+    out.extend_from_slice(b"\"subscriptions\":");
+    array(out, subscriptions, |out, (channel, symbol, seq)| {
+        out.push(b'{');
+        channel_fields(out, channel);
+        out.extend_from_slice(b",\"symbol\":");
+        text(out, symbol);
+        out.extend_from_slice(b",\"seq\":");
+        integer(out, seq);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"}}");
+}
+
+/// A request failed as a whole.
+pub fn error(out: &mut Vec<u8>, error: &RequestError) {
+    out.extend_from_slice(b"{\"method\":");
+    match &error.method {
+        Some(method) => text(out, method),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"success\":false");
+    write_req_id(out, error.req_id.as_ref());
+    out.extend_from_slice(b",\"error\":{\"code\":\"");
+    out.extend_from_slice(error.code.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    text(out, &error.message);
+    let retryable = error.code.retryable();
+    out.extend_from_slice(if retryable { b",\"retryable\":true}}" } else { b",\"retryable\":false}}" });
+}
+
+/// The server is about to close the connection, and is there again after that many milliseconds, which differ from
+/// client to client so that not all come at once.
+pub fn system_shutdown(out: &mut Vec<u8>, reconnect_after_ms: u64) {
+    out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"shutdown\",\"reconnect_after_ms\":");
+    integer(out, reconnect_after_ms);
+    out.push(b'}');
+}
+
+/// `{"method":"…","success":true,"req_id":…,"result":{`
+fn success(out: &mut Vec<u8>, method: &str, req_id: Option<&ReqId>) {
+    out.extend_from_slice(b"{\"method\":\"");
+    out.extend_from_slice(method.as_bytes());
+    out.extend_from_slice(b"\",\"success\":true");
+    write_req_id(out, req_id);
+    out.extend_from_slice(b",\"result\":{");
+}
+
+fn write_req_id(out: &mut Vec<u8>, req_id: Option<&ReqId>) {
+    let Some(req_id) = req_id else { return };
+    out.extend_from_slice(b",\"req_id\":");
+    match req_id {
+        ReqId::Number(number) => integer(out, *number),
+        ReqId::Text(id) => text(out, id),
+    }
+}
+
+fn write_rejected<'a>(out: &mut Vec<u8>, rejected: impl Iterator<Item = (&'a str, ErrorCode)>) {
+    out.extend_from_slice(b",\"rejected\":");
+    array(out, rejected, |out, (symbol, code)| {
+        out.extend_from_slice(b"{\"symbol\":");
+        text(out, symbol);
+        out.extend_from_slice(b",\"code\":\"");
+        out.extend_from_slice(code.as_str().as_bytes());
+        out.extend_from_slice(b"\"}");
+    });
+}
+
+fn array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
