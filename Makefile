@@ -1,0 +1,80 @@
+# Everything that is done by hand here; `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+CLIENTS := tests/clients
+VENV := .venv
+
+# The clients' tests skip, loudly, when Node, Python or their packages are absent; here that is a failure instead.
+CLIENTS_ENV := TICKWIRE_REQUIRE_CLIENTS=1 TICKWIRE_PYTHON=$(CURDIR)/$(VENV)/bin/python
+
+# $(call need,command,what it is for and where it comes from)
+need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
+need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
+
+.PHONY: help run test test-rust test-loom clients lint bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+run: ## serve a simulated market and its page on 127.0.0.1:8080
+	@$(need_cargo)
+	cargo run --release --locked -- serve
+
+test: clients test-loom ## every test: Rust, benches in small, the Node and the Python client, the model tests
+	@$(need_cargo)
+	$(CLIENTS_ENV) cargo test --workspace --release --locked --all-targets
+	cargo test --workspace --release --locked --doc
+
+test-rust: ## the Rust tests alone; what needs Node or Python skips, and says so
+	@$(need_cargo)
+	cargo test --workspace --release --locked --all-targets
+	cargo test --workspace --release --locked --doc
+
+# loom replaces the atomics, so everything is built once more: in a folder of its own, for both to stay warm. A
+# filter that matches nothing would pass, hence the grep.
+test-loom: ## every interleaving of the quote cache's sequence latch
+	@$(need_cargo)
+	mkdir -p target/loom
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
+	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
+
+clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the Node and the Python client need
+
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	@$(call need,npm,the Node client of tests/clients needs Node 20 or newer; 'make test-rust' does without)
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund
+	@touch $@
+
+# Debian's python3 comes without ensurepip until python3-venv is installed; any other pip will do in its place.
+$(VENV)/.ready: $(CLIENTS)/requirements.txt
+	@$(call need,python3,the Python client of tests/clients needs Python 3.10 or newer; 'make test-rust' does without)
+	@rm -rf $(VENV)
+	@if python3 -c 'import ensurepip' 2>/dev/null; then \
+	  python3 -m venv $(VENV); \
+	elif python3 -m pip --version >/dev/null 2>&1; then \
+	  echo "note: this python3 has no ensurepip; its own pip fills $(VENV)" >&2; \
+	  python3 -m venv --without-pip $(VENV); \
+	else \
+	  echo "error: python3 has neither ensurepip nor pip: install python3-venv, or use 'make test-rust'" >&2; exit 1; \
+	fi
+	if [ -x $(VENV)/bin/pip ]; then pip=$(VENV)/bin/pip; else pip="python3 -m pip --python $(VENV)/bin/python"; fi; \
+	$$pip install --quiet --disable-pip-version-check --requirement $(CLIENTS)/requirements.txt
+	@touch $@
+
+lint: ## format, clippy, licences and sources of dependencies, documentation
+	@$(need_cargo)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@cargo deny --version 2>/dev/null || cargo install --locked cargo-deny
+	cargo fetch --locked # licences are read from the sources of all platforms' crates
+	cargo deny --offline check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+
+bench: ## the benchmarks, in full; each asserts its result
+	@$(need_cargo)
+	cargo bench --workspace --locked
