@@ -1,12 +1,57 @@
 //! Every bound of the service, and what happens at it. Those of `feeds` stand in [`feeds::limits`].
 
-/// Shards at most: one bit each in a topic's interest word. More cores than this share shards.
+use std::time::Duration;
+
+/// Shards at most: one bit each in a topic's interest word. More are refused at the start.
 pub const SHARDS_MAX: usize = 64;
-/// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
-pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
 /// Symbols named in one request. A request with more is answered `BAD_REQUEST`.
 pub const SYMBOLS_PER_REQUEST_MAX: usize = 10_000;
 /// The longest `req_id` that is a text. A longer one is answered `BAD_REQUEST`.
 pub const REQ_ID_BYTES_MAX: usize = 64;
 /// How much of a wrong name (method, channel, field) is shown back to the client; the rest is cut off.
 pub const ECHO_BYTES_MAX: usize = 64;
+
+/// Feed messages that one turn of the ingest takes before it hands on what it has.
+pub const TURN_MESSAGES_MAX: usize = 256;
+/// Encoded bytes after which the ingest hands a batch on within its turn.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Batches that wait for a shard. When they are all there, the ingest conflates for that shard, or waits where
+/// the feed asks for it (a recording at full speed).
+pub const BATCHES_WAITING_MAX: usize = 1_024;
+/// Requests for states that wait for the publisher. One more is answered with `BUSY`.
+pub const REQUESTS_WAITING_MAX: usize = 1_024;
+/// States that the publisher encodes on request in one turn; the others follow in the next.
+pub const STATES_PER_TURN_MAX: usize = 256;
+/// Milliseconds of feed time after which a book update carries a checksum again.
+pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
+/// Book updates after which one carries a checksum, however little time has passed.
+pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
+
+/// WebSocket connections of the process. One more is refused with 503.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Upgraded sockets that wait for their shard to take them. One more is dropped.
+pub const UPGRADES_WAITING_MAX: usize = 1_024;
+/// Topics that one connection follows. One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
+pub const TOPICS_PER_CONNECTION_MAX: usize = 16_384;
+/// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
+pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
+/// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
+pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
+/// Read buffer of a connection; grows with a message and is reused.
+pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
+pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a closing connection may take to read what is left and answer the close frame.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// How long a request for states may wait for the publisher before it is answered with `INTERNAL`.
+pub const STATES_WAIT: Duration = Duration::from_secs(5);
+/// Malformed client messages in a row after which the connection is closed with 1008.
+pub const BAD_REQUESTS_MAX: u32 = 100;
+
+/// Trades or bars that one REST answer holds at most, and when no `limit` is given. A larger limit is refused.
+pub const HISTORY_LIMIT_MAX: usize = 1_000;
+/// Silence on a connection after which it gets a heartbeat.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);

@@ -1,2 +1,7 @@
 //! The `tickwire` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickwire::cli::run()
+}

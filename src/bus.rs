@@ -1,0 +1,280 @@
+//! Where the publisher and the shards meet: batches of topic messages down, interest and requests up.
+//!
+//! The in-process bus. Its contract: every shard gets the messages of each topic it has interest in, in order; what
+//! a full shard cannot take is made good later by a state ([`Kind::Snapshot`]) or a [`Kind::Gap`], never lost
+//! silently; a requested state takes its place in the order of the topic's updates.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::limits::{BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
+use crate::topic::TopicId;
+
+/// Updates and states of a turn, encoded once for every shard and every client.
+#[derive(Debug)]
+pub struct Batch {
+    /// The run of the stream that they belong to.
+    pub epoch: Arc<str>,
+    /// In the order of their making.
+    pub messages: Vec<TopicMessage>,
+    /// The JSON objects of all messages, back to back.
+    pub json: Vec<u8>,
+}
+
+/// One state or change of one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicMessage {
+    /// The topic.
+    pub topic: TopicId,
+    /// What it is.
+    pub kind: Kind,
+    /// The number of the state that a client has after it.
+    pub seq: u64,
+    /// Where its JSON object stands in [`Batch::json`].
+    pub json: Range<usize>,
+}
+
+/// What a [`TopicMessage`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole state, for whoever waits for it.
+    Requested,
+    /// The whole state, for everybody: what they hold is void or incomplete.
+    Snapshot,
+    /// What changed since the state before.
+    Update,
+    /// Events that were lost.
+    Gap,
+}
+
+impl Batch {
+    /// The JSON object of one of its messages.
+    #[must_use]
+    pub fn json_of(&self, message: &TopicMessage) -> &[u8] {
+        &self.json[message.json.clone()]
+    }
+}
+
+/// Which shards listen to a topic: a bit a shard, a word a topic.
+#[derive(Debug)]
+pub struct Interest(Box<[AtomicU64]>);
+
+impl Interest {
+    fn new(topics: usize) -> Self {
+        Self((0..topics).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// The shards that listen to `topic`, as bits.
+    ///
+    /// Relaxed: interest only says whether encoding is worth it. A shard that has just set its bit takes updates
+    /// from the state it requested on, and the request synchronises.
+    #[must_use]
+    pub fn of(&self, topic: TopicId) -> u64 {
+        self.0[topic.index()].load(Ordering::Relaxed)
+    }
+
+    /// Says that shard number `shard` listens to `topic`, or does no longer.
+    pub fn set(&self, topic: TopicId, shard: usize, listens: bool) {
+        let bit = 1_u64 << shard;
+        if listens {
+            self.0[topic.index()].fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.0[topic.index()].fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is asked of the publisher.
+#[derive(Debug)]
+pub enum Request {
+    /// States of these topics, to come as [`Kind::Requested`] in the stream of shard number `shard`.
+    States {
+        /// Who asks.
+        shard: usize,
+        /// What for.
+        topics: Vec<TopicId>,
+    },
+    /// The states of these topics, to whoever asked.
+    Read {
+        /// What for.
+        topics: Vec<TopicId>,
+        /// Where to.
+        reply: oneshot::Sender<States>,
+    },
+    /// The newest trades or bars of a topic, oldest first.
+    History {
+        /// A `trade` or `bar` topic.
+        topic: TopicId,
+        /// How many at most.
+        limit: usize,
+        /// Where to.
+        reply: oneshot::Sender<States>,
+    },
+}
+
+/// JSON objects, comma-separated, as the publisher answers with.
+#[derive(Debug)]
+pub struct States {
+    /// The run of the stream that they belong to.
+    pub epoch: Arc<str>,
+    /// The number of the topic's newest state; the first one's where there are several.
+    pub seq: u64,
+    /// The objects with commas between.
+    pub json: Vec<u8>,
+}
+
+/// A request could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Too many requests wait.
+    #[error("too many requests wait for the publisher")]
+    Busy,
+    /// The publisher is gone.
+    #[error("the publisher has stopped")]
+    Stopped,
+}
+
+/// What is shared of the bus by all who ask the publisher.
+#[derive(Clone, Debug)]
+pub struct BusHandle {
+    interest: Arc<Interest>,
+    requests: mpsc::Sender<Request>,
+    publisher: Arc<OnceLock<Thread>>,
+    subscribers: Arc<AtomicUsize>,
+    epoch: Arc<Mutex<Option<Arc<str>>>>,
+}
+
+impl BusHandle {
+    /// The present run of the stream; `None` while one run makes place for the next.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Arc<str>> {
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which shards listen to what.
+    #[must_use]
+    pub fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    /// Asks the publisher, and wakes it. Never waits.
+    ///
+    /// # Errors
+    /// [`RequestError`] when too many requests wait, or the publisher has stopped.
+    pub fn request(&self, request: Request) -> Result<(), RequestError> {
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Stopped,
+        })?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Counts a connection that has its first subscription, for `--wait-clients`.
+    pub fn subscriber_joined(&self) {
+        self.subscribers.fetch_add(1, Ordering::Release);
+        self.wake();
+    }
+
+    /// How many connections have ever subscribed to something.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.load(Ordering::Acquire)
+    }
+
+    /// Wakes the publisher's thread, if it sleeps.
+    pub fn wake(&self) {
+        if let Some(thread) = self.publisher.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// The publisher's end: owns the way to every shard.
+#[derive(Debug)]
+pub struct Bus {
+    handle: BusHandle,
+    requests: mpsc::Receiver<Request>,
+    shards: Vec<mpsc::Sender<Arc<Batch>>>,
+}
+
+/// A shard's end.
+#[derive(Debug)]
+pub struct ShardEnd {
+    /// Its number.
+    pub shard: usize,
+    /// What it gets.
+    pub batches: mpsc::Receiver<Arc<Batch>>,
+    /// What it asks with.
+    pub bus: BusHandle,
+}
+
+impl Bus {
+    /// A bus of `topics` topics and `shards` shards, 1 to [`SHARDS_MAX`].
+    ///
+    /// # Panics
+    /// For more shards than that; the command line refuses them before.
+    #[must_use]
+    pub fn new(topics: usize, shards: usize) -> (Self, Vec<ShardEnd>) {
+        assert!((1..=SHARDS_MAX).contains(&shards), "{shards} shards");
+        let (request_sender, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let handle = BusHandle {
+            interest: Arc::new(Interest::new(topics)),
+            requests: request_sender,
+            publisher: Arc::default(),
+            subscribers: Arc::default(),
+            epoch: Arc::default(),
+        };
+        let (senders, ends) = (0..shards)
+            .map(|shard| {
+                let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
+                (sender, ShardEnd { shard, batches, bus: handle.clone() })
+            })
+            .unzip();
+        (Self { handle, requests, shards: senders }, ends)
+    }
+
+    /// What others ask with.
+    #[must_use]
+    pub const fn handle(&self) -> &BusHandle {
+        &self.handle
+    }
+
+    /// Makes the calling thread the one that requests wake.
+    pub fn owned_by_this_thread(&self) {
+        // A second call would come from the same thread: one publisher owns the bus.
+        let _ = self.handle.publisher.set(std::thread::current());
+    }
+
+    /// Names the present run of the stream, for those who read caches beside the bus.
+    pub fn set_epoch(&self, epoch: Option<Arc<str>>) {
+        *self.handle.epoch.lock().unwrap_or_else(PoisonError::into_inner) = epoch;
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The next request, if one waits.
+    pub fn next_request(&mut self) -> Option<Request> {
+        self.requests.try_recv().ok()
+    }
+
+    /// Hands a batch to a shard; `false`: it is full, and the batch was not taken. A shard that is gone takes all.
+    #[must_use]
+    pub fn offer(&self, shard: usize, batch: &Arc<Batch>) -> bool {
+        !matches!(self.shards[shard].try_send(Arc::clone(batch)), Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    /// Hands a batch to a shard, and waits while it is full: for recordings at full speed, whose reader can wait.
+    pub fn wait_and_send(&self, shard: usize, batch: &Arc<Batch>) {
+        // An error says that the shard has stopped: nobody is left to deliver to.
+        let _ = self.shards[shard].blocking_send(Arc::clone(batch));
+    }
+}

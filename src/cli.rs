@@ -1,0 +1,53 @@
+//! The commands. Each parses what was typed, builds what is used, and prints errors that say what to do next.
+
+mod check_config;
+mod inspect;
+mod load;
+mod serve;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A live market-data ticker: feeds in, provable state out, to any number of WebSocket clients.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a feed to clients; without arguments a simulated market and its page on 127.0.0.1:8080
+    Serve(serve::Args),
+    /// Read recordings whole, and say what is in them and whether it is right
+    Inspect(inspect::Args),
+    /// Follow symbols of a server in the terminal
+    Watch(watch::Args),
+    /// Load a server with many clients that verify what they get
+    Load(load::Args),
+    /// Show the settings that `serve` would run with, and check them
+    CheckConfig(serve::Args),
+}
+
+/// Runs the command line. 0: done; 1: it failed; 2: it was not understood.
+#[must_use]
+pub fn run() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Serve(serve::Args::default()));
+    let result = match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tickwire: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

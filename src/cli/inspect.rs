@@ -1,0 +1,11 @@
+//! `tickwire inspect`.
+
+use std::process::ExitCode;
+
+/// Flags of `inspect`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_args: &Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not built yet")
+}

@@ -1,0 +1,128 @@
+//! `tickwire serve`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use feeds::Clock;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config};
+use crate::service::Service;
+
+/// Flags of `serve`: each overrides the setting of its name.
+#[derive(Debug, Default, clap::Args, Serialize)]
+#[command(after_help = "\
+Examples:
+  tickwire serve
+  tickwire serve --feed replay:feeds/recordings/kraken-20210417.jsonl.zst --loop
+  tickwire serve --feed replay:day.itch.gz --speed max --wait-clients 1 --listen 127.0.0.1:0
+  tickwire serve --sim-mode quotes --sim-instruments 100 --sim-rate 50
+
+Settings come from defaults, then tickwire.toml, then TICKWIRE_* variables, then flags.")]
+pub(super) struct Args {
+    /// Settings file [default: tickwire.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<String>,
+    /// Threads that serve clients [default: one a core]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<usize>,
+    /// sim, or replay:FILE[,FILE…] (NASDAQ ITCH 5.0 or exchange captures; plain, gzip or zstd) [default: sim]
+    #[arg(long, value_name = "FEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<String>,
+    /// 1 as it happened, N times as fast, or max [default: 1]
+    #[arg(long, value_name = "SPEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<String>,
+    /// Begin a recording again at its end, as a new epoch
+    #[arg(long = "loop")]
+    #[serde(rename = "loop", skip_serializing_if = "std::ops::Not::not")]
+    repeat: bool,
+    /// Only these symbols of a recording
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbols: Option<Vec<String>>,
+    /// Hold the feed until N clients have subscribed [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_clients: Option<usize>,
+    /// Silence of the feed after which instruments are said to be stale, such as 10s or 500ms [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_after: Option<String>,
+    /// Seed of the simulated market: the same seed gives the same events [default: 1]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_seed: Option<u64>,
+    /// Instruments of the simulated market [default: 200]
+    #[arg(long, value_name = "K")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_instruments: Option<usize>,
+    /// Events per second and instrument of the simulated market [default: 20]
+    #[arg(long, value_name = "R")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_rate: Option<u64>,
+    /// market: order flow that builds books; quotes: exactly R quote changes a second and instrument, for load tests
+    #[arg(long, value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_mode: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as tickwire=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = config::load(args.config.as_deref(), args)?;
+    start_logging(&config)?;
+    let clock = Clock::System;
+    let opened = config.open(&clock)?;
+    let instruments = opened.feed.instruments().len();
+    let service = Service::start(opened.feed, &opened.settings, clock)?;
+    tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on http://{}", service.address()).context("cannot write to standard output")?;
+    stdout.flush().context("cannot write to standard output")?;
+    drop(stdout);
+    wait_for_signal()?;
+    tracing::info!("stopping");
+    service.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log = `{}`", config.log))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format.as_str() {
+        "text" => subscriber.init(),
+        "json" => subscriber.json().init(),
+        other => anyhow::bail!("log_format = `{other}`: `text` or `json`"),
+    }
+    Ok(())
+}
+
+fn wait_for_signal() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result?,
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+}

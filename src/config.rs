@@ -1,0 +1,256 @@
+//! Settings of the service: defaults, then `tickwire.toml`, then `TICKWIRE_*`, then flags. An unknown key is an error.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use feeds::replay::{Replay, ReplaySettings};
+use feeds::sim::{Sim, SimMode, SimSettings};
+use feeds::{Clock, Feed, Speed, Symbol};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::ingest;
+use crate::limits::SHARDS_MAX;
+use crate::publisher::WhenFull;
+use crate::service;
+
+/// Settings as they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// Threads that serve clients; 0: one a core.
+    pub shards: usize,
+    /// `sim`, or `replay:FILE[,FILE…]`.
+    pub feed: String,
+    /// `1`, `N` or `0.5` times as fast as it happened, or `max`.
+    pub speed: String,
+    /// Whether a recording begins again at its end.
+    #[serde(rename = "loop")]
+    pub repeat: bool,
+    /// Only these symbols of a recording; empty: all.
+    pub symbols: Vec<String>,
+    /// Nothing is read from the feed before so many clients have subscribed.
+    pub wait_clients: usize,
+    /// Silence of the feed after which instruments are `stale`: `10s`, `500ms`.
+    pub stale_after: String,
+    /// Seed of the simulated market.
+    pub sim_seed: u64,
+    /// Instruments of the simulated market.
+    pub sim_instruments: usize,
+    /// Events per second and instrument of the simulated market.
+    pub sim_rate: u64,
+    /// `market` or `quotes`.
+    pub sim_mode: String,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `tickwire=debug`.
+    pub log: String,
+    /// `text` or `json`.
+    pub log_format: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let sim = SimSettings::default();
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            shards: 0,
+            feed: "sim".to_owned(),
+            speed: "1".to_owned(),
+            repeat: false,
+            symbols: Vec::new(),
+            wait_clients: 0,
+            stale_after: "10s".to_owned(),
+            sim_seed: sim.seed,
+            sim_instruments: sim.instruments,
+            sim_rate: sim.rate,
+            sim_mode: "market".to_owned(),
+            log: "info".to_owned(),
+            log_format: "text".to_owned(),
+        }
+    }
+}
+
+/// A setting that cannot be, by name.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file, a variable or a flag that is not understood.
+    #[error("{0}")]
+    Unreadable(Box<figment::Error>),
+    /// A value that is not understood.
+    #[error("{key} = `{value}`: {reason}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What would be right.
+        reason: String,
+    },
+    /// The feed cannot be opened.
+    #[error(transparent)]
+    Feed(#[from] feeds::FeedError),
+}
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "tickwire.toml";
+
+/// Puts the settings together. `flags` are those that were given, by key.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] names the key and where it stands.
+pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Config, ConfigError> {
+    let file = match file {
+        Some(named) => Toml::file_exact(named),
+        None => Toml::file(DEFAULT_FILE),
+    };
+    let read = |figment: Figment| figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)));
+    read(
+        Figment::from(Serialized::defaults(Config::default()))
+            .merge(file)
+            .merge(Env::prefixed("TICKWIRE_"))
+            .merge(Serialized::defaults(flags)),
+    )
+}
+
+/// Where events come from, opened.
+pub struct Opened {
+    /// The feed.
+    pub feed: Box<dyn Feed>,
+    /// How to serve it.
+    pub settings: service::Settings,
+}
+
+impl Config {
+    /// Checks every setting, and opens the feed.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting, or the file.
+    pub fn open(&self, clock: &Clock) -> Result<Opened, ConfigError> {
+        let settings = self.settings()?;
+        let feed: Box<dyn Feed> = match self.replay_files()? {
+            Some(files) => Box::new(Replay::open(&ReplaySettings {
+                files,
+                repeat: self.repeat,
+                symbols: self.symbols()?,
+            })?),
+            None => Box::new(Sim::new(SimSettings {
+                seed: self.sim_seed,
+                instruments: self.sim_instruments,
+                rate: self.sim_rate,
+                mode: self.sim_mode()?,
+                start: clock.now(),
+            })?),
+        };
+        Ok(Opened { feed, settings })
+    }
+
+    /// Checks all settings that need no file, and gives those of the service.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn settings(&self) -> Result<service::Settings, ConfigError> {
+        let listen: SocketAddr = self.listen.parse().map_err(|_| ConfigError::Value {
+            key: "listen",
+            value: self.listen.clone(),
+            reason: "an address and a port, such as 127.0.0.1:8080".to_owned(),
+        })?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shards = if self.shards == 0 { cores.min(SHARDS_MAX) } else { self.shards };
+        if shards > SHARDS_MAX {
+            let reason = format!("at most {SHARDS_MAX}");
+            return Err(ConfigError::Value { key: "shards", value: shards.to_string(), reason });
+        }
+        self.sim_mode()?;
+        let speed = self.speed()?;
+        let is_replay = self.replay_files()?.is_some();
+        if !is_replay && (self.repeat || !self.symbols.is_empty()) {
+            let reason = "`loop` and `symbols` are for recordings: give --feed replay:FILE".to_owned();
+            return Err(ConfigError::Value { key: "feed", value: self.feed.clone(), reason });
+        }
+        let when_full = if is_replay && speed == Speed::Max { WhenFull::Wait } else { WhenFull::Conflate };
+        let ingest =
+            ingest::Settings { speed, wait_clients: self.wait_clients, stale_after: self.stale_after()? };
+        Ok(service::Settings { listen, shards, ingest, when_full })
+    }
+
+    fn replay_files(&self) -> Result<Option<Vec<PathBuf>>, ConfigError> {
+        let wrong = |reason: &str| ConfigError::Value {
+            key: "feed",
+            value: self.feed.clone(),
+            reason: reason.to_owned(),
+        };
+        if self.feed == "sim" {
+            return Ok(None);
+        }
+        let Some(files) = self.feed.strip_prefix("replay:") else {
+            return Err(wrong("`sim` or `replay:FILE[,FILE…]`"));
+        };
+        if files.split(',').any(str::is_empty) {
+            return Err(wrong("a file name is empty"));
+        }
+        Ok(Some(files.split(',').map(PathBuf::from).collect()))
+    }
+
+    fn symbols(&self) -> Result<Option<BTreeSet<Symbol>>, ConfigError> {
+        if self.symbols.is_empty() {
+            return Ok(None);
+        }
+        let read = |text: &String| {
+            Symbol::new(text).map_err(|error| ConfigError::Value {
+                key: "symbols",
+                value: text.clone(),
+                reason: error.to_string(),
+            })
+        };
+        self.symbols.iter().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn sim_mode(&self) -> Result<SimMode, ConfigError> {
+        match self.sim_mode.as_str() {
+            "market" => Ok(SimMode::Market),
+            "quotes" => Ok(SimMode::Quotes),
+            other => Err(ConfigError::Value {
+                key: "sim_mode",
+                value: other.to_owned(),
+                reason: "`market` or `quotes`".to_owned(),
+            }),
+        }
+    }
+
+    /// Exact: `2.5` is 2,500 thousandths.
+    fn speed(&self) -> Result<Speed, ConfigError> {
+        if self.speed == "max" {
+            return Ok(Speed::Max);
+        }
+        let text = self.speed.strip_suffix(['x', '×']).unwrap_or(&self.speed);
+        let thousandths = feeds::Exponent::new(-3)
+            .and_then(|exponent| feeds::Size::parse(text, exponent))
+            .ok()
+            .and_then(|size| u64::try_from(size.0).ok())
+            .filter(|&thousandths| thousandths > 0);
+        thousandths.map(|thousandths| Speed::Times { thousandths }).ok_or_else(|| ConfigError::Value {
+            key: "speed",
+            value: self.speed.clone(),
+            reason: "`max`, or a number above zero with at most three decimals, such as 1, 0.5 or 100".to_owned(),
+        })
+    }
+
+    fn stale_after(&self) -> Result<Duration, ConfigError> {
+        let text = self.stale_after.as_str();
+        let (digits, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(digits), _) => (digits, 1),
+            (None, Some(digits)) => (digits, 1_000),
+            (None, None) => ("", 0),
+        };
+        let millis = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)).filter(|&ms| ms > 0);
+        millis.map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
+            key: "stale_after",
+            value: self.stale_after.clone(),
+            reason: "a time such as 10s or 500ms".to_owned(),
+        })
+    }
+}

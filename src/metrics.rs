@@ -1,0 +1,125 @@
+//! Every metric, in one place, as the Prometheus text format shows it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident: $type:ident = $help:literal),* $(,)?) => {
+        /// Counters and gauges of one process. Cheap to clone; relaxed, because no decision hangs on them.
+        #[derive(Clone, Debug, Default)]
+        pub struct Metrics(Arc<Values>);
+
+        #[derive(Debug, Default)]
+        struct Values {
+            $($name: $type,)*
+        }
+
+        impl Metrics {
+            $($(#[$doc])*
+            #[doc = $help]
+            #[must_use]
+            pub fn $name(&self) -> &$type {
+                &self.0.$name
+            })*
+
+            /// All of them in the Prometheus text exposition format, version 0.0.4.
+            #[must_use]
+            pub fn render(&self) -> String {
+                let mut text = String::new();
+                $(self.0.$name.render(concat!("tickwire_", stringify!($name)), $help, &mut text);)*
+                text
+            }
+        }
+    };
+}
+
+/// Only goes up.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// Goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What it stands at.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes over a total that is counted elsewhere.
+    pub fn set(&self, total: u64) {
+        self.0.store(total, Ordering::Relaxed);
+    }
+
+    fn render(&self, name: &str, help: &str, text: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}\n", self.get());
+    }
+}
+
+impl Gauge {
+    /// Moves it.
+    pub fn add(&self, change: i64) {
+        self.0.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// What it stands at.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn render(&self, name: &str, help: &str, text: &mut String) {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}\n", self.get());
+    }
+}
+
+metrics! {
+    feed_messages_total: Counter = "Messages read from the feed",
+    feed_events_total: Counter = "Market events that they held",
+    feed_errors_total: Counter = "Feeds that ended in an error",
+    unknown_orders_total: Counter = "Messages that referred to an order nobody had added",
+    book_checksums_ok_total: Counter = "Venue checksums that agreed with our book",
+    book_checksums_failed_total: Counter = "Venue checksums that did not",
+    sequence_gaps_total: Counter = "Holes in the venue's numbering",
+    topic_messages_total: Counter = "Updates and states encoded",
+    encoded_bytes_total: Counter = "Bytes of JSON encoded",
+    batches_conflated_total: Counter = "Batches that a full shard could not take: their topics were sent as states",
+    connections: Gauge = "WebSocket connections open",
+    connections_total: Counter = "WebSocket connections accepted",
+    connections_refused_total: Counter = "WebSocket handshakes refused",
+    connections_overrun_total: Counter = "Connections closed with 4007, because too much waited for them",
+    requests_total: Counter = "Client messages answered",
+    requests_bad_total: Counter = "Client messages answered with an error",
+    messages_out_total: Counter = "WebSocket messages written",
+    bytes_out_total: Counter = "Bytes of WebSocket frames written",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_as_prometheus_reads_it() {
+        let metrics = Metrics::default();
+        metrics.connections().add(3);
+        metrics.connections().add(-1);
+        metrics.bytes_out_total().add(7);
+        let text = metrics.render();
+        assert!(text.contains("# TYPE tickwire_connections gauge\ntickwire_connections 2\n"));
+        assert!(text.contains("# TYPE tickwire_bytes_out_total counter\ntickwire_bytes_out_total 7\n"));
+    }
+}

@@ -1,0 +1,624 @@
+//! From changes of the market to numbered topic messages.
+//!
+//! One thread owns the publisher and the market in it. It numbers every state of every topic, keeps the quote cache,
+//! and encodes what some shard has interest in: once, whatever the number of clients.
+//!
+//! A topic's `seq` counts the changes of what the topic is made from (for `book`, of the whole book, so that the
+//! number of a state does not depend on who listens). Updates name the state before them as `prev_seq`: what the
+//! topic's *baseline* holds, the state last published. A topic that nobody listens to has no baseline; it gets one
+//! when its state is next asked for.
+
+mod baseline;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
+
+use crate::bus::{Batch, Bus, Kind, Request, States, TopicMessage};
+use crate::directory::Directory;
+use crate::limits::{BATCH_BYTES_MAX, STATES_PER_TURN_MAX};
+use crate::market::quotes::{CachedQuote, QuoteWriter};
+use crate::market::{Change, Market};
+use crate::metrics::Metrics;
+use crate::state::{Bar, Quote, StatusState};
+use crate::topic::{Channel, Depth, Interval, TopicId};
+use crate::wire::json::{self, Envelope};
+
+use baseline::{Baseline, BookBaseline};
+
+/// What happens when a shard cannot take a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The shard gets the states of the batch's topics once it breathes again: the feed never waits.
+    Conflate,
+    /// The feed waits: for recordings at full speed, of which nobody wants to miss a part.
+    Wait,
+}
+
+/// Numbers, caches and encodes; see the module.
+pub struct Publisher {
+    directory: Directory,
+    market: Market,
+    quotes: QuoteWriter,
+    bus: Bus,
+    metrics: Metrics,
+    when_full: WhenFull,
+    epoch: Arc<str>,
+    /// The newest number of each topic; of a book's depths at the first of them.
+    numbers: Vec<u64>,
+    baselines: Vec<Option<Box<Baseline>>>,
+    /// The newest quote of each instrument, as published or not.
+    last_quotes: Vec<Quote>,
+    changes: Vec<Change>,
+    touched: Touched,
+    batch: BatchBuilder,
+    backlog: Backlog,
+    /// By shard: topics whose messages it could not take, with the number of the state it has of each.
+    missed: Vec<BTreeMap<TopicId, u64>>,
+}
+
+/// What a message touched, by instrument: what changed twice within a message is published once.
+#[derive(Default)]
+struct Touched {
+    symbols: Vec<SymbolId>,
+    /// By instrument.
+    marks: Vec<Marks>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    is_listed: bool,
+    quote: bool,
+    ticker: bool,
+    status: bool,
+    /// Position from the best of the shallowest change.
+    book: Option<usize>,
+    /// A bit an interval.
+    bars: u8,
+}
+
+#[derive(Default)]
+struct BatchBuilder {
+    messages: Vec<TopicMessage>,
+    json: Vec<u8>,
+    /// Shards that have interest in any of it.
+    shards: u64,
+}
+
+/// States that have been asked for and are yet to be encoded: each topic once, however many ask.
+struct Backlog {
+    topics: VecDeque<TopicId>,
+    is_listed: Vec<bool>,
+    /// Shards that ask, as bits, by topic.
+    shards: Vec<u64>,
+}
+
+impl Publisher {
+    /// A publisher of a feed's instruments, with nothing in it yet.
+    #[must_use]
+    pub fn new(
+        directory: Directory,
+        quotes: QuoteWriter,
+        bus: Bus,
+        metrics: Metrics,
+        epoch: Arc<str>,
+        when_full: WhenFull,
+    ) -> Self {
+        let instruments: Vec<_> = directory.iter().map(|(_, instrument)| instrument.clone()).collect();
+        let topics = TopicId::count(directory.len());
+        bus.set_epoch(Some(Arc::clone(&epoch)));
+        Self {
+            market: Market::new(&instruments),
+            quotes,
+            metrics,
+            when_full,
+            epoch,
+            numbers: vec![0; topics],
+            baselines: (0..topics).map(|_| None).collect(),
+            last_quotes: vec![Quote::default(); directory.len()],
+            changes: Vec::new(),
+            touched: Touched { symbols: Vec::new(), marks: vec![Marks::default(); directory.len()] },
+            batch: BatchBuilder::default(),
+            backlog: Backlog {
+                topics: VecDeque::new(),
+                is_listed: vec![false; topics],
+                shards: vec![0; topics],
+            },
+            missed: vec![BTreeMap::new(); bus.shards()],
+            directory,
+            bus,
+        }
+    }
+
+    /// The market's present state.
+    #[must_use]
+    pub const fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// The bus that it publishes on.
+    #[must_use]
+    pub const fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Takes the events of one message of the feed, and encodes what they changed.
+    pub fn apply(&mut self, events: &[MarketEvent]) {
+        let mut changes = std::mem::take(&mut self.changes);
+        for event in events {
+            if matches!(event.body, EventBody::Definition(_)) {
+                continue;
+            }
+            self.market.apply(event, &mut changes);
+        }
+        self.publish(&mut changes);
+        self.changes = changes;
+        self.metrics.feed_messages_total().add(1);
+        self.metrics.feed_events_total().add(events.len() as u64);
+    }
+
+    /// Feed time has come to `now`: bars that are over are closed.
+    pub fn advance(&mut self, now: Timestamp) {
+        let mut changes = std::mem::take(&mut self.changes);
+        self.market.advance(now, &mut changes);
+        self.publish(&mut changes);
+        self.changes = changes;
+    }
+
+    /// Says of every instrument that its feed is silent or over; `None`: it lives again.
+    pub fn set_feed_state(&mut self, state: Option<(StatusState, &'static str)>) {
+        let mut changes = std::mem::take(&mut self.changes);
+        for index in 0..self.directory.len() {
+            self.market.set_feed_state(SymbolId::from_index(index), state, &mut changes);
+        }
+        self.publish(&mut changes);
+        self.changes = changes;
+    }
+
+    /// Begins another run of the stream: all state is void, and everybody who follows something is told.
+    pub fn restart(&mut self, epoch: Arc<str>) {
+        self.flush();
+        self.bus.set_epoch(None);
+        self.market.reset();
+        self.epoch = epoch;
+        self.numbers.fill(0);
+        self.baselines.fill_with(|| None);
+        self.last_quotes.fill(Quote::default());
+        for missed in &mut self.missed {
+            missed.clear();
+        }
+        for index in 0..self.directory.len() {
+            self.quotes.set(SymbolId::from_index(index), &CachedQuote::default());
+        }
+        self.bus.set_epoch(Some(Arc::clone(&self.epoch)));
+        for index in 0..TopicId::count(self.directory.len()) {
+            let topic = TopicId(u32::try_from(index).expect("topics are fewer than 2^32"));
+            let shards = self.bus.handle().interest().of(topic);
+            if shards != 0 {
+                self.encode_state(topic, Kind::Snapshot, shards);
+                if self.batch.json.len() >= BATCH_BYTES_MAX {
+                    self.flush();
+                }
+            }
+        }
+        self.flush();
+    }
+
+    /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
+    /// Says whether more requests wait.
+    pub fn end_turn(&mut self) -> bool {
+        while let Some(request) = self.bus.next_request() {
+            self.answer(request);
+        }
+        for _ in 0..STATES_PER_TURN_MAX {
+            let Some(topic) = self.backlog.topics.pop_front() else { break };
+            self.backlog.is_listed[topic.index()] = false;
+            let shards = std::mem::take(&mut self.backlog.shards[topic.index()]);
+            self.encode_state(topic, Kind::Requested, shards);
+            if self.batch.json.len() >= BATCH_BYTES_MAX {
+                self.flush();
+            }
+        }
+        self.flush();
+        self.make_good();
+        let faults = self.market.faults();
+        self.metrics.unknown_orders_total().set(faults.unknown_orders);
+        self.metrics.book_checksums_ok_total().set(faults.checksums_ok);
+        self.metrics.book_checksums_failed_total().set(faults.checksums_failed);
+        self.metrics.sequence_gaps_total().set(faults.sequence_gaps);
+        !self.backlog.topics.is_empty() || self.missed.iter().any(|missed| !missed.is_empty())
+    }
+
+    fn publish(&mut self, changes: &mut Vec<Change>) {
+        for change in changes.drain(..) {
+            match change {
+                Change::Trade { symbol, trade, ts_event, number } => {
+                    let topic = TopicId::new(Channel::Trade, symbol);
+                    self.numbers[topic.index()] = number;
+                    let shards = self.bus.handle().interest().of(topic);
+                    if shards != 0 {
+                        let envelope = envelope(&self.directory, symbol, number, ts_event);
+                        let start = self.batch.json.len();
+                        json::trade_update(&mut self.batch.json, &envelope, number - 1, &trade);
+                        self.batch.close(topic, Kind::Update, number, start, shards);
+                    }
+                }
+                Change::BarClosed { symbol, interval, bar } => self.publish_bar(symbol, interval, bar),
+                Change::Quote { symbol } => self.touched.mark(symbol).quote = true,
+                Change::Book { symbol, index } => {
+                    let book = &mut self.touched.mark(symbol).book;
+                    *book = Some(book.map_or(index, |shallowest| shallowest.min(index)));
+                }
+                Change::Ticker { symbol } => self.touched.mark(symbol).ticker = true,
+                Change::Bar { symbol, interval } => {
+                    self.touched.mark(symbol).bars |= 1 << interval as u8;
+                }
+                Change::Status { symbol } => self.touched.mark(symbol).status = true,
+            }
+        }
+        while let Some(symbol) = self.touched.symbols.pop() {
+            let marks = std::mem::take(&mut self.touched.marks[symbol.index()]);
+            if marks.quote {
+                self.publish_quote(symbol);
+            }
+            if let Some(index) = marks.book {
+                self.publish_book(symbol, index);
+            }
+            if marks.ticker {
+                self.publish_ticker(symbol);
+            }
+            for interval in Interval::ALL {
+                if marks.bars & (1 << interval as u8) != 0
+                    && let Some(&bar) = self.market.bar(symbol, interval)
+                {
+                    self.publish_bar(symbol, interval, bar);
+                }
+            }
+            if marks.status {
+                self.publish_status(symbol);
+            }
+        }
+        if self.batch.json.len() >= BATCH_BYTES_MAX {
+            self.flush();
+        }
+    }
+
+    fn publish_quote(&mut self, symbol: SymbolId) {
+        let topic = TopicId::new(Channel::Quote, symbol);
+        let quote = self.market.quote(symbol);
+        let old = std::mem::replace(&mut self.last_quotes[symbol.index()], quote);
+        if old == quote {
+            return;
+        }
+        let seq = self.bump(topic);
+        let ts_event = self.market.ts_event(symbol);
+        self.quotes.set(symbol, &CachedQuote { quote, seq, ts_event });
+        let shards = self.bus.handle().interest().of(topic);
+        if shards != 0 {
+            let envelope = envelope(&self.directory, symbol, seq, ts_event);
+            let start = self.batch.json.len();
+            json::quote_update(&mut self.batch.json, &envelope, seq - 1, &old, &quote);
+            self.batch.close(topic, Kind::Update, seq, start, shards);
+        }
+    }
+
+    fn publish_book(&mut self, symbol: SymbolId, index: usize) {
+        let seq = self.bump(TopicId::new(Channel::Book(Depth::D10), symbol));
+        let ts_event = self.market.ts_event(symbol);
+        for depth in Depth::ALL {
+            let topic = TopicId::new(Channel::Book(depth), symbol);
+            let shards = self.bus.handle().interest().of(topic);
+            if shards == 0 {
+                self.baselines[topic.index()] = None;
+                continue;
+            }
+            if index >= depth.levels() {
+                continue;
+            }
+            let Some(Baseline::Book(baseline)) = self.baselines[topic.index()].as_deref_mut() else { continue };
+            let book = self.market.book(symbol);
+            let prev_seq = baseline.seq;
+            if !baseline.advance(&book, depth, seq) {
+                continue;
+            }
+            let checksum = baseline.is_checksum_due(ts_event).then(|| book.checksum());
+            let envelope = envelope(&self.directory, symbol, seq, ts_event);
+            let start = self.batch.json.len();
+            json::book_update(
+                &mut self.batch.json,
+                &envelope,
+                prev_seq,
+                depth,
+                baseline.changed_bids(),
+                baseline.changed_asks(),
+                checksum,
+            );
+            self.batch.close(topic, Kind::Update, seq, start, shards);
+        }
+    }
+
+    fn publish_ticker(&mut self, symbol: SymbolId) {
+        let topic = TopicId::new(Channel::Ticker, symbol);
+        let seq = self.bump(topic);
+        let Some(shards) = self.interest_or_forget(topic) else { return };
+        let Some(Baseline::Ticker { ticker: old, seq: prev_seq }) = self.baselines[topic.index()].as_deref_mut() else {
+            return;
+        };
+        let new = self.market.ticker(symbol);
+        if *old == new {
+            return;
+        }
+        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+        let start = self.batch.json.len();
+        json::ticker_update(&mut self.batch.json, &envelope, *prev_seq, old, &new);
+        (*old, *prev_seq) = (new, seq);
+        self.batch.close(topic, Kind::Update, seq, start, shards);
+    }
+
+    fn publish_bar(&mut self, symbol: SymbolId, interval: Interval, bar: Bar) {
+        let topic = TopicId::new(Channel::Bar(interval), symbol);
+        let seq = self.bump(topic);
+        let Some(shards) = self.interest_or_forget(topic) else { return };
+        let Some(Baseline::Bar { bar: old, seq: prev_seq }) = self.baselines[topic.index()].as_deref_mut() else {
+            return;
+        };
+        if *old == Some(bar) {
+            return;
+        }
+        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+        let start = self.batch.json.len();
+        json::bar_update(&mut self.batch.json, &envelope, *prev_seq, interval, old.as_ref(), &bar);
+        (*old, *prev_seq) = (Some(bar), seq);
+        self.batch.close(topic, Kind::Update, seq, start, shards);
+    }
+
+    fn publish_status(&mut self, symbol: SymbolId) {
+        let topic = TopicId::new(Channel::Status, symbol);
+        let seq = self.bump(topic);
+        let shards = self.bus.handle().interest().of(topic);
+        if shards != 0 {
+            let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+            let start = self.batch.json.len();
+            json::status_update(&mut self.batch.json, &envelope, seq - 1, &self.market.status(symbol));
+            self.batch.close(topic, Kind::Update, seq, start, shards);
+        }
+    }
+
+    fn bump(&mut self, topic: TopicId) -> u64 {
+        let number = &mut self.numbers[topic.index()];
+        *number += 1;
+        *number
+    }
+
+    /// The shards that listen to a topic; without any, what was last published of it is of no more use.
+    fn interest_or_forget(&mut self, topic: TopicId) -> Option<u64> {
+        let shards = self.bus.handle().interest().of(topic);
+        if shards == 0 {
+            self.baselines[topic.index()] = None;
+            return None;
+        }
+        Some(shards)
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::States { shard, topics } => {
+                for topic in topics {
+                    self.backlog.shards[topic.index()] |= 1 << shard;
+                    if !std::mem::replace(&mut self.backlog.is_listed[topic.index()], true) {
+                        self.backlog.topics.push_back(topic);
+                    }
+                }
+            }
+            Request::Read { topics, reply } => {
+                let mut json = Vec::new();
+                let mut seq = 0;
+                for (index, topic) in topics.into_iter().enumerate() {
+                    if index > 0 {
+                        json.push(b',');
+                    }
+                    let topic_seq = self.write_state(topic, &mut json);
+                    if index == 0 {
+                        seq = topic_seq;
+                    }
+                }
+                // Nobody waits any more: the client has gone.
+                let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
+            }
+            Request::History { topic, limit, reply } => {
+                let json = self.history(topic, limit);
+                let seq = self.numbers[topic.index()];
+                let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
+            }
+        }
+    }
+
+    fn history(&self, topic: TopicId, limit: usize) -> Vec<u8> {
+        let symbol = topic.symbol();
+        let mut out = Vec::new();
+        match topic.channel() {
+            Channel::Trade => {
+                let trades = self.market.trades(symbol);
+                let skipped = trades.len().saturating_sub(limit);
+                for record in trades.skip(skipped) {
+                    separate(&mut out);
+                    let envelope = envelope(&self.directory, symbol, record.number, record.ts_event);
+                    json::trade_record(&mut out, &envelope, &record.trade);
+                }
+            }
+            Channel::Bar(interval) => {
+                let bars = self.market.bars(symbol, interval);
+                let skipped = bars.len().saturating_sub(limit);
+                let seq = self.numbers[topic.index()];
+                for bar in bars.skip(skipped) {
+                    separate(&mut out);
+                    let envelope = envelope(&self.directory, symbol, seq, bar.start);
+                    json::bar_record(&mut out, &envelope, interval, bar);
+                }
+            }
+            Channel::Quote | Channel::Book(_) | Channel::Ticker | Channel::Status => {}
+        }
+        out
+    }
+
+    /// Encodes the whole state of a topic into the batch.
+    fn encode_state(&mut self, topic: TopicId, kind: Kind, shards: u64) {
+        let start = self.batch.json.len();
+        let mut json = std::mem::take(&mut self.batch.json);
+        let seq = self.write_state(topic, &mut json);
+        self.batch.json = json;
+        self.batch.close(topic, kind, seq, start, shards);
+    }
+
+    /// Writes the state last published of a topic, or the present one where nothing is; says its number.
+    fn write_state(&mut self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
+        let symbol = topic.symbol();
+        let ts_event = self.market.ts_event(symbol);
+        let mut seq = self.numbers[topic.index()];
+        let envelope = |seq| envelope(&self.directory, symbol, seq, ts_event);
+        let baseline = &mut self.baselines[topic.index()];
+        match topic.channel() {
+            Channel::Quote => json::quote_snapshot(out, &envelope(seq), &self.epoch, &self.market.quote(symbol)),
+            Channel::Trade => {
+                let last = self.market.trades(symbol).next_back();
+                json::trade_snapshot(out, &envelope(seq), &self.epoch, last.map(|record| &record.trade));
+            }
+            Channel::Status => json::status_snapshot(out, &envelope(seq), &self.epoch, &self.market.status(symbol)),
+            Channel::Book(depth) => {
+                let book = self.market.book(symbol);
+                let now = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
+                let Baseline::Book(published) = &mut **baseline
+                    .get_or_insert_with(|| Box::new(Baseline::Book(BookBaseline::new(&book, depth, now, ts_event))))
+                else {
+                    unreachable!("a book topic has a book for its baseline")
+                };
+                seq = published.seq;
+                json::book_snapshot(
+                    out,
+                    &envelope(seq),
+                    &self.epoch,
+                    depth,
+                    published.bids(),
+                    published.asks(),
+                    book.checksum(),
+                );
+            }
+            Channel::Ticker => {
+                let Baseline::Ticker { ticker, seq: published } = &mut **baseline.get_or_insert_with(|| {
+                    Box::new(Baseline::Ticker { ticker: self.market.ticker(symbol), seq })
+                }) else {
+                    unreachable!("a ticker topic has a ticker for its baseline")
+                };
+                seq = *published;
+                json::ticker_snapshot(out, &envelope(seq), &self.epoch, ticker);
+            }
+            Channel::Bar(interval) => {
+                let Baseline::Bar { bar, seq: published } = &mut **baseline.get_or_insert_with(|| {
+                    Box::new(Baseline::Bar { bar: self.market.bar(symbol, interval).copied(), seq })
+                }) else {
+                    unreachable!("a bar topic has a bar for its baseline")
+                };
+                seq = *published;
+                json::bar_snapshot(out, &envelope(seq), &self.epoch, interval, bar.as_ref());
+            }
+        }
+        seq
+    }
+
+    /// Hands what was encoded to every shard with interest in any of it.
+    fn flush(&mut self) {
+        if self.batch.messages.is_empty() {
+            return;
+        }
+        let shards = std::mem::take(&mut self.batch.shards);
+        let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch)));
+        self.metrics.topic_messages_total().add(batch.messages.len() as u64);
+        self.metrics.encoded_bytes_total().add(batch.json.len() as u64);
+        for shard in 0..self.missed.len() {
+            if shards & (1 << shard) == 0 {
+                continue;
+            }
+            if self.when_full == WhenFull::Wait {
+                self.bus.wait_and_send(shard, &batch);
+            } else if !self.missed[shard].is_empty() || !self.bus.offer(shard, &batch) {
+                // Order within a topic must hold: while anything is to be made good, the rest goes that way too.
+                self.metrics.batches_conflated_total().add(1);
+                note_missed(&mut self.missed[shard], &batch.messages);
+            }
+        }
+    }
+
+    /// Sends each shard that breathes again the states of the topics that it missed, and gaps for its trades.
+    fn make_good(&mut self) {
+        for shard in 0..self.missed.len() {
+            if self.missed[shard].is_empty() {
+                continue;
+            }
+            for (topic, prev_seq) in std::mem::take(&mut self.missed[shard]) {
+                if topic.channel() == Channel::Trade {
+                    let symbol = topic.symbol();
+                    let seq = self.numbers[topic.index()];
+                    let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+                    let start = self.batch.json.len();
+                    json::gap(&mut self.batch.json, &envelope, Channel::Trade, prev_seq);
+                    self.batch.close(topic, Kind::Gap, seq, start, 1 << shard);
+                }
+                // A gap tells the live; the state is for those who waited for it in a batch that was missed too.
+                let kind = if topic.channel() == Channel::Trade { Kind::Requested } else { Kind::Snapshot };
+                self.encode_state(topic, kind, 1 << shard);
+            }
+            self.batch.shards = 0;
+            let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch)));
+            if !self.bus.offer(shard, &batch) {
+                note_missed(&mut self.missed[shard], &batch.messages);
+            }
+        }
+    }
+}
+
+impl Touched {
+    fn mark(&mut self, symbol: SymbolId) -> &mut Marks {
+        let marks = &mut self.marks[symbol.index()];
+        if !std::mem::replace(&mut marks.is_listed, true) {
+            self.symbols.push(symbol);
+        }
+        marks
+    }
+}
+
+impl BatchBuilder {
+    /// Ends the message whose JSON began at `start`.
+    fn close(&mut self, topic: TopicId, kind: Kind, seq: u64, start: usize, shards: u64) {
+        self.messages.push(TopicMessage { topic, kind, seq, json: start..self.json.len() });
+        self.shards |= shards;
+    }
+
+    fn take(&mut self, epoch: Arc<str>) -> Batch {
+        Batch { epoch, messages: std::mem::take(&mut self.messages), json: std::mem::take(&mut self.json) }
+    }
+}
+
+fn envelope(directory: &Directory, symbol: SymbolId, seq: u64, ts_event: Timestamp) -> Envelope<'_> {
+    let instrument = directory.get(symbol);
+    Envelope {
+        symbol: instrument.symbol.as_str(),
+        price_exponent: instrument.price_exponent,
+        size_exponent: instrument.size_exponent,
+        seq,
+        ts_event,
+    }
+}
+
+fn separate(out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        out.push(b',');
+    }
+}
+
+/// Remembers each topic once, with the state that the shard has of it. Bounded by the number of topics.
+fn note_missed(missed: &mut BTreeMap<TopicId, u64>, messages: &[TopicMessage]) {
+    for message in messages {
+        missed.entry(message.topic).or_insert_with(|| message.seq.saturating_sub(1));
+    }
+}

@@ -1,0 +1,146 @@
+//! The edge: sockets. One thread a shard, each with its own listener on the same port.
+
+mod assets;
+mod health;
+mod hub;
+mod rest;
+mod session;
+mod socket;
+mod upgrade;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use feeds::Clock;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::bus::ShardEnd;
+use crate::directory::Directory;
+use crate::ingest::Control;
+use crate::market::quotes::QuoteReader;
+use crate::metrics::Metrics;
+use worker::Worker;
+
+/// Connections that the kernel holds for a shard before it takes them.
+const BACKLOG: i32 = 4_096;
+
+/// Listeners of all shards, bound but not served yet.
+#[derive(Debug)]
+pub struct Listeners {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+}
+
+impl Listeners {
+    /// Binds one listener a shard to the same address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub fn bind(address: SocketAddr, shards: usize) -> io::Result<Self> {
+        // Another process of the same user could share a port with us unseen, because all our listeners say
+        // SO_REUSEPORT: a socket that does not say it finds out whether the port is taken.
+        let probe = new_socket(address)?;
+        probe.bind(&address.into())?;
+        probe.listen(1)?;
+        let address = probe.local_addr()?.as_socket().unwrap_or(address);
+        drop(probe);
+        let listeners = (0..shards).map(|_| bind_shared(address)).collect::<io::Result<_>>()?;
+        Ok(Self { listeners, address })
+    }
+
+    /// Where they listen.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = new_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What the shards' threads serve from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The instruments.
+    pub directory: Directory,
+    /// The quote cache.
+    pub quotes: QuoteReader,
+    /// How far the feed has come.
+    pub feed: Control,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The shards' threads.
+pub struct Server {
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Starts a thread for each shard.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(listeners: Listeners, ends: Vec<ShardEnd>, epoch: &Arc<str>, sources: &Sources) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let mut threads = Vec::with_capacity(ends.len());
+        for (listener, end) in listeners.listeners.into_iter().zip(ends) {
+            let rest = rest::routes(rest::Sources {
+                directory: sources.directory.clone(),
+                quotes: sources.quotes.clone(),
+                bus: end.bus.clone(),
+            })
+            .merge(health::routes(sources.feed.clone(), sources.metrics.clone()))
+            .merge(assets::routes())
+            .fallback(rest::not_found);
+            let shard = end.shard;
+            let worker = Worker {
+                listener,
+                end,
+                directory: sources.directory.clone(),
+                epoch: Arc::clone(epoch),
+                rest,
+                metrics: sources.metrics.clone(),
+                clock: sources.clock.clone(),
+                stop: stopped.clone(),
+            };
+            threads.push(std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
+                if let Err(error) = worker.run() {
+                    error!(%error, shard, "a shard has failed");
+                }
+            })?);
+        }
+        Ok(Self { threads, stop })
+    }
+
+    /// Closes every connection with 1001 and waits for the threads.
+    pub fn stop(self) {
+        // Without receivers every thread has ended already.
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                error!("a shard has panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A shard with its sockets: where what the shard has for a connection meets the connection's socket.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use feeds::Clock;
+use feeds::clock::monotonic;
+
+use super::socket::{Sent, Socket};
+use crate::bus::Batch;
+use crate::directory::Directory;
+use crate::fanout::{Connection, Shard, Subscribed};
+use crate::limits::HEARTBEAT_EVERY;
+use crate::metrics::Metrics;
+use crate::topic::{Channel, TopicId};
+use crate::wire::code::{CloseCode, ErrorCode};
+use crate::wire::json;
+use crate::wire::message::{self, ReqId};
+use crate::ws::frame::{Header, Opcode};
+
+/// One thread's shard and sockets. Every method is short and free of waiting, so that no borrow crosses an `.await`.
+pub(super) struct Hub {
+    inner: RefCell<Inner>,
+    directory: Directory,
+    metrics: Metrics,
+}
+
+struct Inner {
+    shard: Shard,
+    /// By connection.
+    sockets: Vec<Option<Rc<Socket>>>,
+}
+
+impl Hub {
+    pub(super) fn new(shard: Shard, directory: Directory, metrics: Metrics) -> Self {
+        Self { inner: RefCell::new(Inner { shard, sockets: Vec::new() }), directory, metrics }
+    }
+
+    pub(super) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn join(&self, socket: &Rc<Socket>) -> Connection {
+        let mut inner = self.inner.borrow_mut();
+        let connection = inner.shard.join();
+        if inner.sockets.len() <= connection {
+            inner.sockets.resize(connection + 1, None);
+        }
+        inner.sockets[connection] = Some(Rc::clone(socket));
+        self.metrics.connections().add(1);
+        self.metrics.connections_total().add(1);
+        connection
+    }
+
+    pub(super) fn leave(&self, connection: Connection) {
+        let mut inner = self.inner.borrow_mut();
+        inner.shard.leave(connection);
+        inner.sockets[connection] = None;
+        self.metrics.connections().add(-1);
+    }
+
+    pub(super) fn subscribe(
+        &self,
+        connection: Connection,
+        req_id: Option<ReqId>,
+        channel: Channel,
+        snapshot: bool,
+        topics: Vec<TopicId>,
+        rejected: Vec<(String, ErrorCode)>,
+    ) -> Subscribed {
+        let mut inner = self.inner.borrow_mut();
+        let subscribed = inner.shard.subscribe(connection, req_id, channel, snapshot, topics, rejected);
+        inner.flush(&self.metrics);
+        subscribed
+    }
+
+    pub(super) fn is_awaiting(&self, connection: Connection) -> bool {
+        self.inner.borrow().shard.is_awaiting(connection)
+    }
+
+    pub(super) fn give_up(&self, connection: Connection) {
+        let mut inner = self.inner.borrow_mut();
+        inner.shard.give_up(connection);
+        inner.flush(&self.metrics);
+    }
+
+    pub(super) fn unsubscribe(&self, connection: Connection, topic: TopicId) -> bool {
+        self.inner.borrow_mut().shard.unsubscribe(connection, topic)
+    }
+
+    /// Writes the answer to `list`.
+    pub(super) fn list(&self, connection: Connection, out: &mut Vec<u8>, req_id: Option<&ReqId>) {
+        let inner = self.inner.borrow();
+        let mut followed: Vec<_> = inner.shard.subscriptions(connection).collect();
+        followed.sort_unstable();
+        let rows = followed.into_iter().map(|(topic, seq)| {
+            (topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), seq)
+        });
+        message::ack_list(out, req_id, rows);
+    }
+
+    /// Sends a JSON object to one connection, after what it is to get anyway.
+    pub(super) fn tell(&self, connection: Connection, object: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        inner.shard.tell(connection, object);
+        inner.flush(&self.metrics);
+    }
+
+    /// Delivers batches, and writes what they bring to each connection.
+    pub(super) fn deliver(&self, batches: &[std::sync::Arc<Batch>]) {
+        let mut inner = self.inner.borrow_mut();
+        for batch in batches {
+            inner.shard.deliver(batch);
+        }
+        inner.flush(&self.metrics);
+    }
+
+    /// Sends a heartbeat to each connection that has been silent for a second.
+    pub(super) fn heartbeat(&self, clock: &Clock) {
+        let now = monotonic();
+        for socket in self.inner.borrow().sockets.iter().flatten() {
+            if now.duration_since(socket.last_data()) < HEARTBEAT_EVERY {
+                continue;
+            }
+            let lag_us = u64::try_from(socket.lag().as_micros()).unwrap_or(u64::MAX);
+            let mut payload = vec![b'['];
+            json::heartbeat(&mut payload, clock.now(), lag_us, false);
+            payload.push(b']');
+            let mut frame = Header::new(Opcode::Text, payload.len()).as_bytes().to_vec();
+            frame.append(&mut payload);
+            socket.send_heartbeat(frame);
+        }
+    }
+
+    /// Begins to close every connection.
+    pub(super) fn close_all(&self, code: CloseCode) {
+        for socket in self.inner.borrow().sockets.iter().flatten() {
+            socket.close(code, code.reason());
+        }
+    }
+}
+
+impl Inner {
+    fn flush(&mut self, metrics: &Metrics) {
+        let sockets = &self.sockets;
+        let mut messages = 0;
+        let mut bytes = 0;
+        let mut overrun = 0;
+        self.shard.flush(|connection, objects| {
+            let Some(socket) = &sockets[connection] else { return };
+            messages += 1;
+            bytes += objects.len() as u64;
+            if socket.send_array(objects) == Sent::Overrun {
+                overrun += 1;
+            }
+        });
+        for connection in self.shard.take_overrun() {
+            if let Some(socket) = &sockets[connection] {
+                overrun += 1;
+                socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason());
+            }
+        }
+        for connection in self.shard.take_completed() {
+            if let Some(socket) = &sockets[connection] {
+                socket.wake.notify_one();
+            }
+        }
+        metrics.messages_out_total().add(messages);
+        metrics.bytes_out_total().add(bytes);
+        metrics.connections_overrun_total().add(overrun);
+    }
+}

@@ -1,0 +1,82 @@
+//! `/v1/ws`: from an HTTP request to a raw socket in its shard's hands.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::limits::CONNECTIONS_MAX;
+use crate::metrics::Metrics;
+use crate::ws::handshake::{self, HandshakeError};
+
+/// A connection whose handshake is done.
+pub(super) struct Upgraded {
+    pub(super) stream: TcpStream,
+    /// What the client sent right behind its handshake.
+    pub(super) already_read: Vec<u8>,
+}
+
+/// What the handler needs: the way to its shard, and whether that has room.
+#[derive(Clone)]
+pub(super) struct Entrance {
+    pub(super) upgraded: mpsc::Sender<Upgraded>,
+    pub(super) metrics: Metrics,
+}
+
+pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Request) -> Response {
+    let accepted = match handshake::accept(request.method(), request.headers()) {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            entrance.metrics.connections_refused_total().add(1);
+            return refusal(error);
+        }
+    };
+    let is_full = entrance.metrics.connections().get() >= i64::try_from(CONNECTIONS_MAX).unwrap_or(i64::MAX);
+    // A place is held before the answer, so that a socket which was accepted is never dropped for want of one.
+    let (false, Ok(place), Some(on_upgrade)) =
+        (is_full, entrance.upgraded.try_reserve_owned(), request.extensions_mut().remove::<OnUpgrade>())
+    else {
+        entrance.metrics.connections_refused_total().add(1);
+        let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many connections\n").into_response();
+    };
+    tokio::spawn(async move {
+        match on_upgrade.await.map(downcast::<TokioIo<TcpStream>>) {
+            Ok(Ok(parts)) => {
+                place.send(Upgraded { stream: parts.io.into_inner(), already_read: parts.read_buf.to_vec() });
+            }
+            Ok(Err(_)) => debug!("an upgraded connection is no plain socket"),
+            Err(error) => debug!(%error, "the client left during its handshake"),
+        }
+    });
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accepted.accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = accepted.subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    response
+}
+
+fn refusal(error: HandshakeError) -> Response {
+    let status = match error {
+        HandshakeError::NotAnUpgrade | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
+        HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
+        HandshakeError::Key | HandshakeError::Subprotocol => StatusCode::BAD_REQUEST,
+    };
+    let mut response = (status, format!("{error}\n")).into_response();
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
