@@ -439,22 +439,20 @@ impl Publisher {
         let mut out = Vec::new();
         match topic.channel() {
             Channel::Trade => {
-                let trades = self.market.trades(symbol);
-                let skipped = trades.len().saturating_sub(limit);
-                for record in trades.skip(skipped) {
+                let newest: Vec<_> = self.market.trades(symbol).rev().take(limit).collect();
+                for record in newest.into_iter().rev() {
                     separate(&mut out);
                     let envelope = envelope(&self.directory, symbol, record.number, record.ts_event);
                     json::trade_record(&mut out, &envelope, &record.trade);
                 }
             }
             Channel::Bar(interval) => {
-                let bars = self.market.bars(symbol, interval);
-                let skipped = bars.len().saturating_sub(limit);
                 let seq = self.numbers[topic.index()];
-                for bar in bars.skip(skipped) {
+                let newest: Vec<_> = self.market.bars(symbol, interval).rev().take(limit).collect();
+                for bar in newest.into_iter().rev() {
                     separate(&mut out);
                     let envelope = envelope(&self.directory, symbol, seq, bar.start);
-                    json::bar_record(&mut out, &envelope, interval, bar);
+                    json::bar_record(&mut out, &envelope, bar);
                 }
             }
             Channel::Quote | Channel::Book(_) | Channel::Ticker | Channel::Status => {}

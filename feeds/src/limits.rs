@@ -11,3 +11,9 @@ pub const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const DEPTH_BUFFER_EVENTS_MAX: usize = 262_144;
 /// Connections of one recording. A recording with more is refused.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Events a second of a whole simulated market: one a nanosecond. More is refused.
+pub const SIM_EVENTS_PER_SECOND_MAX: u64 = 1_000_000_000;
+/// Resting orders a side of a simulated book. At it, the next arrival is a cancel instead.
+pub const SIM_ORDERS_PER_SIDE_MAX: usize = 64;
+/// Resting orders that one simulated market order takes. What is left of it goes away unfilled.
+pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;

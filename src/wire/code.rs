@@ -19,21 +19,23 @@ pub enum ErrorCode {
     BadParameter,
     /// The connection does not follow that topic.
     NotSubscribed,
-    /// The connection follows that topic already, and goes on following it.
-    AlreadySubscribed,
     /// The connection follows as many topics as it may.
     TooManySubscriptions,
     /// The message is longer than [`REQUEST_BYTES_MAX`](crate::limits::REQUEST_BYTES_MAX).
     MessageTooLarge,
     /// The protocol has it, this server does not, yet.
     Unsupported,
+    /// REST only: there is nothing at that path.
+    NotFound,
+    /// Too much is asked of the server at once.
+    Busy,
     /// A fault of the server.
     Internal,
 }
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadJson,
         Self::BadRequest,
         Self::UnknownMethod,
@@ -41,10 +43,11 @@ impl ErrorCode {
         Self::UnknownSymbol,
         Self::BadParameter,
         Self::NotSubscribed,
-        Self::AlreadySubscribed,
         Self::TooManySubscriptions,
         Self::MessageTooLarge,
         Self::Unsupported,
+        Self::NotFound,
+        Self::Busy,
         Self::Internal,
     ];
 
@@ -59,10 +62,11 @@ impl ErrorCode {
             Self::UnknownSymbol => "UNKNOWN_SYMBOL",
             Self::BadParameter => "BAD_PARAMETER",
             Self::NotSubscribed => "NOT_SUBSCRIBED",
-            Self::AlreadySubscribed => "ALREADY_SUBSCRIBED",
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::Unsupported => "UNSUPPORTED",
+            Self::NotFound => "NOT_FOUND",
+            Self::Busy => "BUSY",
             Self::Internal => "INTERNAL",
         }
     }
@@ -70,7 +74,7 @@ impl ErrorCode {
     /// Whether the same request may succeed later, unchanged.
     #[must_use]
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::Internal)
+        matches!(self, Self::Busy | Self::Internal)
     }
 }
 

@@ -6,6 +6,7 @@
 //! the few free texts (epoch, reason) go through [`text`].
 
 mod book;
+mod rest;
 mod session;
 mod value;
 
@@ -15,6 +16,7 @@ use crate::state::{Quote, Status};
 use crate::topic::Channel;
 
 pub use book::{book_snapshot, book_update};
+pub use rest::{bar_record, history_head, instrument, trade_record};
 pub use session::{bar_snapshot, bar_update, ticker_snapshot, ticker_update};
 pub(super) use value::{integer, text};
 

@@ -94,7 +94,7 @@ fn change_ratio(ticker: &Ticker) -> Option<(i128, i128)> {
 }
 
 /// `old` is `None` where every field is written; else it is of the same interval as `new`.
-fn bar_fields(out: &mut Vec<u8>, envelope: &Envelope<'_>, old: Option<&Bar>, new: Option<&Bar>) {
+pub(super) fn bar_fields(out: &mut Vec<u8>, envelope: &Envelope<'_>, old: Option<&Bar>, new: Option<&Bar>) {
     if old.is_none() {
         out.extend_from_slice(b",\"start\":");
         match new {
