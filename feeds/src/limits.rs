@@ -11,3 +11,6 @@ pub const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const DEPTH_BUFFER_EVENTS_MAX: usize = 262_144;
 /// Connections of one recording. A recording with more is refused.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Stretches of a recording that are read side by side because its time goes back between them (about 1 MB each). A
+/// recording with more is refused.
+pub const CAPTURE_LANES_MAX: usize = 32;

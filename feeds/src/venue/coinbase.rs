@@ -31,7 +31,7 @@ use simd_json::tape::{Object, Value};
 
 use super::directory::Listing;
 use super::json::{self, Json};
-use super::{ConnectionId, Directory, Problem, VenueError};
+use super::{ConnectionId, Directory, VenueError};
 use crate::{
     Aggressor, BookSnapshot, EventBody, Exponent, MarketEvent, Side, SymbolId, Timestamp, Trade,
     TradingStatus,
