@@ -4,14 +4,15 @@
 //!
 //! ```text
 //! {"t":"header","format":2,"exchange":"KRAKEN",…}
-//! {"t":"http","conn":"KRAKEN.http.sync","ts":1618678132.358447,"url":"https://api.kraken.com/0/public/AssetPairs","data":"{…}"}
+//! {"t":"http","conn":"KRAKEN.http.sync","ts":1618678132.358447,
+//!  "url":"https://api.kraken.com/0/public/AssetPairs","data":"{…}"}
 //! {"t":"connect","conn":"KRAKEN.ws.48","ts":1618678132.368463,"addr":"wss://ws.kraken.com"}
 //! {"t":"send","conn":"KRAKEN.ws.48","ts":1618678132.83097,"addr":"wss://ws.kraken.com","data":"{…}"}
 //! {"t":"recv","conn":"KRAKEN.ws.48","ts":1618678142.592855,"data":"[993,[[\"354.11000000\",…"}
 //! ```
 //!
-//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file knows
-//! the envelope; what the payloads mean is the business of [`crate::venue`].
+//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file
+//! knows the envelope; what the payloads mean is the business of [`crate::venue`].
 //!
 //! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`], so that the
 //! instruments and their exponents are known before the first event. Where the file is damaged the survey stops, and
@@ -61,8 +62,9 @@ impl CaptureReader {
     /// Opens a capture, finds its instruments, and stands before its first line.
     ///
     /// # Errors
-    /// [`FeedError::UnknownFormat`] when the first line is no header of a venue that is known here, [`FeedError::Io`] and
-    /// [`FeedError::Damaged`] when the file is damaged up to its first message.
+    /// [`FeedError::UnknownFormat`] when the first line is no header of a venue that is known here, [`FeedError::Io`]
+    /// and [`FeedError::Damaged`] when the file is damaged up to its first message, or its time goes back more often
+    /// than [`crate::limits::CAPTURE_LANES_MAX`] allows.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
         let mut lanes = Lanes::open(path, &LaneStarts::default())?;
         let exchange = lanes.envelope().exchange();

@@ -200,6 +200,7 @@ fn every_kind_of_message_is_read() {
         .recv("5", r#"{"e":"trade","E":1501,"s":"EF","t":10,"p":"1.2500","q":"400","m":false}"#)
         .recv("6", r#"{"stream":"ab@kline_1m","data":{"e":"kline","E":1,"s":"AB","k":{}}}"#)
         .recv("7", r#"{"stream":"ab@depth5","data":{"lastUpdateId":1,"bids":[],"asks":[]}}"#)
+        .recv("7.5", &depth(1, 1, None, "5").replace("@depth@", "@depth5@"))
         .recv("8", r#"{"result":null,"id":1}"#)
         .http("9", DEPTH_URL, &snapshot(10).replace(r#"{"last"#, r#"{"E":1600,"T":1599,"last"#))
         .recv("10", r#"{"e":"depthUpdate","E":1700,"s":"AB","U":11,"u":12,"b":[["2.5","0"]],"a":[["2.6","1.5"]]}"#)

@@ -128,6 +128,30 @@ fn every_kind_of_message_is_read() {
 }
 
 #[test]
+fn without_a_book_the_list_gives_the_exponents_and_numbers_widen_them() {
+    let list = r#"{"error":[],"result":{"AB":{"wsname":"A/B","pair_decimals":2,"lot_decimals":3,"tick_size":"0.05"},"AB.d":{"altname":"AB.d"},"C":{"wsname":"C/D","pair_decimals":1,"lot_decimals":1}}}"#;
+    let trade = |price: &str| format!(r#"[7,[["{price}","1.50","1","b","m",""]],"trade","A/B"]"#);
+    let scales = |price: &str, list: Option<&str>| {
+        let mut capture = Capture::new("KRAKEN");
+        if let Some(list) = list {
+            capture.http("1", "https://api.kraken.com/0/public/AssetPairs", list);
+        }
+        let instruments = capture.recv("2", &trade(price)).play().expect("undamaged").instruments;
+        assert_eq!(instruments.len(), 1);
+        let instrument = &instruments[0];
+        (instrument.price_exponent.get(), instrument.size_exponent.get(), instrument.tick_size)
+    };
+    assert_eq!(scales("7.10", Some(list)), (-2, -3, Some(Price(5))));
+    assert_eq!(scales("7.1234000", Some(list)), (-4, -3, Some(Price(500))));
+    assert_eq!(scales("7.10", None), (-1, -1, None));
+
+    let mut capture = Capture::new("KRAKEN");
+    let list = list.replace("\"pair_decimals\":2", "\"pair_decimals\":19");
+    capture.http("1", "https://api.kraken.com/0/public/AssetPairs", &list).recv("2", &trade("1"));
+    assert_eq!(capture.damage().1, "A/B: `pair_decimals`: expected 0 to 18");
+}
+
+#[test]
 fn updates_without_a_snapshot_are_one_gap() {
     let update = r#"[7,{"a":[["10.10","1.0","1618678124.1"]],"c":"1"},"book-10","XBT/EUR"]"#;
     let mut capture = Capture::new("KRAKEN");
