@@ -17,3 +17,6 @@ pub const SIM_EVENTS_PER_SECOND_MAX: u64 = 1_000_000_000;
 pub const SIM_ORDERS_PER_SIDE_MAX: usize = 64;
 /// Resting orders that one simulated market order takes. What is left of it goes away unfilled.
 pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;
+/// Stretches of a recording that are read side by side because its time goes back between them (about 1 MB each). A
+/// recording with more is refused.
+pub const CAPTURE_LANES_MAX: usize = 32;

@@ -23,6 +23,8 @@
 //!   came first is told and the other is not: both together would count the volume twice.
 //! - Spot's `bookTicker` has neither an event type nor a time; the stream's name tells it.
 //! - `T` is when it happened, `E` when the message was made: `T` where there is one.
+//! - Futures give `…@depth5`, `@depth10` and `@depth20`, whole tops of the book, the event type of changes. They are no
+//!   events: the book comes from the changes.
 //! - Klines are no events: bars are made from trades.
 
 mod depth;
@@ -173,11 +175,11 @@ impl State {
         };
         let kind = match json::text_if_any(&data, "e") {
             Some(kind) => kind,
-            None if stream.ends_with("@bookTicker") => "bookTicker",
+            None if stream.ends_with("bookTicker") => "bookTicker",
             None => return Ok(()),
         };
         let read = match kind {
-            "depthUpdate" => Self::on_depth,
+            "depthUpdate" if !is_partial_depth(stream) => Self::on_depth,
             "bookTicker" => Self::on_book_ticker,
             "aggTrade" => Self::on_aggregate_trade,
             "trade" => Self::on_trade,
@@ -338,6 +340,11 @@ impl State {
     }
 }
 
+/// `btcusdt@depth20@100ms` is; `btcusdt@depth@100ms` and `btcusdt@depth` are not.
+fn is_partial_depth(stream: &str) -> bool {
+    stream.split_once("@depth").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// `T`, else `E`, in milliseconds.
 fn time(data: &Object<'_, '_>) -> Result<Option<Timestamp>, VenueError> {
     let Some(field) = ["T", "E"].into_iter().find(|field| data.get(*field).is_some()) else {
@@ -361,9 +368,12 @@ const fn event(
     MarketEvent { symbol, ts_event, ts_recv, sequence, body }
 }
 
-/// `{"symbols":[{"symbol":"NKNUSDT","quoteAsset":"USDT","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.00010000"},
-/// {"filterType":"LOT_SIZE","stepSize":"1.00000000"},…],…},…],…}`, futures with `pricePrecision` and `quantityPrecision`,
-/// which stand in where a filter is missing or is zero (switched off).
+/// ```text
+/// {"symbols":[{"symbol":"NKNUSDT","quoteAsset":"USDT","filters":[
+///   {"filterType":"PRICE_FILTER","tickSize":"0.00010000"},{"filterType":"LOT_SIZE","stepSize":"1.00000000"},…],…},…]}
+/// ```
+/// Futures have `pricePrecision` and `quantityPrecision` too, which stand in where a filter is missing or is zero
+/// (switched off).
 fn read_exchange_info(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
     let answer = json::as_object(answer, "exchangeInfo")?;
     for symbol in &json::list(&answer, "symbols")? {

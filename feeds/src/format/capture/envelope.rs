@@ -35,13 +35,13 @@ pub(super) enum Kind {
 
 pub(super) struct Line {
     pub(super) kind: Kind,
-    /// When it was received; of unknown lines without a time, the epoch.
+    /// When it was received; of unknown lines without a time, that of the line before.
     pub(super) ts_recv: Timestamp,
 }
 
 impl Envelope {
-    /// Opens a capture and reads its header.
-    pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
+    /// Opens a capture, reads its header, and goes to the line at `start`, or the first one after the header.
+    pub(super) fn open(path: &Path, start: u64) -> Result<Self, FeedError> {
         let mut envelope = Self {
             input: Input::open(path)?,
             json: Json::default(),
@@ -65,6 +65,9 @@ impl Envelope {
             })
             .map_err(|error| unknown(format!("the first line is no header of a capture: {error}")))?
             .ok_or_else(|| unknown("the first line is no header of a capture".to_owned()))?;
+        while envelope.input.offset() < start
+            && envelope.input.read_line(&mut envelope.line, LINE_BYTES_MAX)?
+        {}
         Ok(envelope)
     }
 
@@ -73,20 +76,32 @@ impl Envelope {
         &self.exchange
     }
 
-    /// Reads the next line, blank ones and further headers aside; `None` at the end.
-    pub(super) fn next_line(&mut self) -> Result<Option<Line>, FeedError> {
+    /// Reads the next line, blank ones and further headers aside; `None` at `end` or the end of the file. `ts_before` is
+    /// the time of the line before.
+    pub(super) fn next_line(
+        &mut self,
+        end: Option<u64>,
+        ts_before: Timestamp,
+    ) -> Result<Option<Line>, FeedError> {
         loop {
             self.offset = self.input.offset();
-            if !self.input.read_line(&mut self.line, LINE_BYTES_MAX)? {
+            if end.is_some_and(|end| self.offset >= end)
+                || !self.input.read_line(&mut self.line, LINE_BYTES_MAX)?
+            {
                 return Ok(None);
             }
             if self.line.is_empty() {
                 continue;
             }
-            if let Some(line) = self.parse_line().map_err(|error| self.damaged(error.to_string()))? {
+            if let Some(line) = self.parse_line(ts_before).map_err(|error| self.damaged(error.to_string()))? {
                 return Ok(Some(line));
             }
         }
+    }
+
+    /// Where the line begins.
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// The name of the line's connection.
@@ -110,7 +125,7 @@ impl Envelope {
     }
 
     /// `None` for a header: captures that were put together from several have one for each.
-    fn parse_line(&mut self) -> Result<Option<Line>, VenueError> {
+    fn parse_line(&mut self, ts_before: Timestamp) -> Result<Option<Line>, VenueError> {
         let time = raw_number(&self.line, b"ts").map(|text| seconds("ts", text));
         let Self { json, line, exchange, payload, connection, url, .. } = self;
         json.parse(line, |line| {
@@ -122,7 +137,10 @@ impl Envelope {
                 "send" => Kind::Send,
                 HEADER if json::text(&line, "exchange")? == exchange => return Ok(None),
                 HEADER => return Err(VenueError::expected("exchange", "the venue of the first header")),
-                _ => return Ok(Some(Line { kind: Kind::Unknown, ts_recv: Timestamp::default() })),
+                _ => {
+                    let ts_recv = time.and_then(Result::ok).unwrap_or(ts_before);
+                    return Ok(Some(Line { kind: Kind::Unknown, ts_recv }));
+                }
             };
             connection.clear();
             connection.push_str(json::text(&line, "conn")?);

@@ -1,1 +1,182 @@
+//! What captures say, against slow obvious models and the venues' own checks.
 
+mod binance;
+mod coinbase;
+mod damage;
+mod kraken;
+mod order;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::CaptureReader;
+use crate::{
+    BookSnapshot, EventBody, Exponent, FeedError, Instrument, Level, MarketEvent, Price, Side, Size,
+    SymbolId, Timestamp,
+};
+
+/// A recording that ships with the product.
+fn recording(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name)
+}
+
+/// A file of the shared data set, which is not part of the product.
+fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("TICKWIRE_SHARED_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let path = root.join("data/crypto-ws").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} not found", path.display());
+    None
+}
+
+struct Played {
+    instruments: Vec<Instrument>,
+    messages: u64,
+    /// The events of each line.
+    lines: Vec<Vec<MarketEvent>>,
+}
+
+impl Played {
+    fn events(&self) -> impl Iterator<Item = &MarketEvent> {
+        self.lines.iter().flatten()
+    }
+
+    fn bodies(&self) -> Vec<&EventBody> {
+        self.events().map(|event| &event.body).collect()
+    }
+
+    fn count(&self, wanted: impl Fn(&EventBody) -> bool) -> usize {
+        self.events().filter(|event| wanted(&event.body)).count()
+    }
+
+    fn gaps(&self) -> usize {
+        self.count(|body| matches!(body, EventBody::Gap { .. }))
+    }
+
+    fn symbols(&self) -> Vec<&str> {
+        self.instruments.iter().map(|instrument| instrument.symbol.as_str()).collect()
+    }
+}
+
+fn play(path: &Path) -> Result<Played, FeedError> {
+    let mut reader = CaptureReader::open(path)?;
+    let mut lines = Vec::new();
+    let mut events = Vec::new();
+    let mut last = Timestamp(i64::MIN);
+    while let Some(ts_recv) = reader.next_message(&mut events)? {
+        assert!(ts_recv.0 >= last.0.saturating_sub(1_000_000_000), "time went back from {last} to {ts_recv}");
+        last = ts_recv;
+        lines.push(std::mem::take(&mut events));
+    }
+    assert!(matches!(reader.next_message(&mut events), Ok(None)));
+    let instruments = reader.instruments().to_vec();
+    Ok(Played { instruments, messages: reader.messages(), lines })
+}
+
+/// A capture made by hand.
+struct Capture(NamedTempFile);
+
+impl Capture {
+    fn new(exchange: &str) -> Self {
+        let mut capture = Self(NamedTempFile::new().expect("a temporary file"));
+        capture.line(&format!(r#"{{"t":"header","format":2,"exchange":"{exchange}"}}"#));
+        capture
+    }
+
+    fn line(&mut self, line: &str) -> &mut Self {
+        writeln!(self.0, "{line}").expect("room on the disk");
+        self
+    }
+
+    /// A message at a time in decimal seconds.
+    fn recv(&mut self, ts: &str, payload: &str) -> &mut Self {
+        self.recv_on("ws.1", ts, payload)
+    }
+
+    fn recv_on(&mut self, connection: &str, ts: &str, payload: &str) -> &mut Self {
+        let data = serde_json::Value::from(payload);
+        self.line(&format!(r#"{{"t":"recv","conn":"{connection}","ts":{ts},"data":{data}}}"#))
+    }
+
+    fn http(&mut self, ts: &str, url: &str, payload: &str) -> &mut Self {
+        let data = serde_json::Value::from(payload);
+        self.line(&format!(r#"{{"t":"http","conn":"http.0","ts":{ts},"url":"{url}","data":{data}}}"#))
+    }
+
+    fn connect(&mut self, connection: &str, ts: &str) -> &mut Self {
+        self.line(&format!(r#"{{"t":"connect","conn":"{connection}","ts":{ts},"addr":"wss://venue"}}"#))
+    }
+
+    fn play(&self) -> Result<Played, FeedError> {
+        play(self.0.path())
+    }
+
+    /// Plays to the error, which must be damage, and returns the offset and the reason.
+    fn damage(&self) -> (u64, String) {
+        match self.play() {
+            Err(FeedError::Damaged { offset, reason, .. }) => (offset, reason),
+            Err(other) => panic!("expected damage, found {other}"),
+            Ok(_) => panic!("expected damage, found none"),
+        }
+    }
+}
+
+/// A book as slow and obvious as can be.
+#[derive(Default)]
+struct Model {
+    bids: BTreeMap<Price, Size>,
+    asks: BTreeMap<Price, Size>,
+}
+
+impl Model {
+    fn apply(&mut self, body: &EventBody) {
+        match body {
+            EventBody::BookSnapshot(snapshot) => {
+                let BookSnapshot { bids, asks } = &**snapshot;
+                self.bids = bids.iter().map(|level| (level.price, level.size)).collect();
+                self.asks = asks.iter().map(|level| (level.price, level.size)).collect();
+            }
+            EventBody::LevelSet { side, level } => {
+                let levels = match side {
+                    Side::Bid => &mut self.bids,
+                    Side::Ask => &mut self.asks,
+                };
+                if level.size == Size::ZERO {
+                    levels.remove(&level.price);
+                } else {
+                    levels.insert(level.price, level.size);
+                }
+            }
+            EventBody::BookClear | EventBody::Gap { .. } => *self = Self::default(),
+            _ => {}
+        }
+    }
+
+    fn truncate(&mut self, levels_max: usize) {
+        while self.bids.len() > levels_max {
+            self.bids.pop_first();
+        }
+        while self.asks.len() > levels_max {
+            self.asks.pop_last();
+        }
+    }
+
+    fn best(&self) -> (Option<Level>, Option<Level>) {
+        let level = |(price, size): (&Price, &Size)| Level { price: *price, size: *size };
+        (self.bids.last_key_value().map(level), self.asks.first_key_value().map(level))
+    }
+}
+
+fn exponent(value: i8) -> Exponent {
+    Exponent::new(value).expect("within range")
+}
+
+fn level(price: i64, size: i64) -> Level {
+    Level { price: Price(price), size: Size(size) }
+}
