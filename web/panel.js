@@ -35,7 +35,7 @@ export class Panel {
     this.element.hidden = true;
   }
 
-  /** Forgets all state, as at the start of a connection. */
+  /** Forgets all state, as at the start of a connection or an epoch. */
   reset() {
     this.bids = new Map(); // price → size, both as text
     this.asks = new Map();
@@ -80,10 +80,6 @@ export class Panel {
   }
 
   #trade(message) {
-    if (message.type === "snapshot" && message.epoch !== this.epoch) {
-      this.epoch = message.epoch;
-      this.trades = [];
-    }
     if (message.price == null || message.seq <= this.trades[0]?.seq) return;
     this.trades.unshift(message);
     this.trades.length = Math.min(this.trades.length, TRADES_MAX);
