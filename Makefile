@@ -44,7 +44,7 @@ test-page: ## the page's own logic, without a browser
 test-loom: ## every interleaving of the quote cache's sequence latch
 	@$(need_cargo)
 	mkdir -p target/loom
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
+	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
 	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
 
 clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the Node and the Python client need
