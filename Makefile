@@ -16,7 +16,7 @@ CLIENTS_ENV := TICKWIRE_REQUIRE_CLIENTS=1 TICKWIRE_PYTHON=$(CURDIR)/$(VENV)/bin/
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-loom clients lint bench
+.PHONY: help run test test-rust test-page test-loom clients lint bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,7 +25,7 @@ run: ## serve a simulated market and its page on 127.0.0.1:8080
 	@$(need_cargo)
 	cargo run --release --locked -- serve
 
-test: clients test-loom ## every test: Rust, benches in small, the Node and the Python client, the model tests
+test: clients test-page test-loom ## every test: Rust, benches in small, the Node and the Python client, the page, the model tests
 	@$(need_cargo)
 	$(CLIENTS_ENV) cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
@@ -35,12 +35,16 @@ test-rust: ## the Rust tests alone; what needs Node or Python skips, and says so
 	cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
 
+test-page: ## the page's own logic, without a browser
+	@$(call need,node,the page's tests need Node 20 or newer; 'make test-rust' does without)
+	node --test $(CLIENTS)/page.test.mjs
+
 # loom replaces the atomics, so everything is built once more: in a folder of its own, for both to stay warm. A
 # filter that matches nothing would pass, hence the grep.
 test-loom: ## every interleaving of the quote cache's sequence latch
 	@$(need_cargo)
 	mkdir -p target/loom
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
+	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
 	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
 
 clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the Node and the Python client need

@@ -6,7 +6,6 @@ import { QuoteTable } from "./table.js";
 
 const part = (id) => document.getElementById(id);
 const records = new Map(); // symbol → the newest fields of its quote, ticker and status
-let epoch; // of the stream; a recording that begins again has a new one
 let newest = 0; // time of the newest event, microseconds
 
 const table = new QuoteTable(records, show);
@@ -19,7 +18,6 @@ for (const channel of ["quote", "ticker", "status"]) feed.subscribe({ channel, s
 
 function message(message) {
   const { channel, symbol } = message;
-  if (message.epoch && message.epoch !== epoch) [epoch, newest] = [message.epoch, 0];
   if (message.ts_event > newest) newest = message.ts_event;
   const record = instrument(symbol);
   if (channel === "quote") {

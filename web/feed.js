@@ -4,12 +4,12 @@ const SILENCE_MS_MAX = 5000; // the service sends a heartbeat in each second of 
 const BACKOFF_MS_MIN = 500;
 const BACKOFF_MS_MAX = 15_000;
 const RESYNC_PAUSE_MS = 250; // symbols to ask for again are gathered for so long
-const CLOSED_FOR_GOOD = new Set([1008, 1009, 4001, 4002, 4004, 4006, 4009]);
+const CLOSED_FOR_GOOD = new Set([1002, 1007, 1008, 1009, 4001, 4002, 4004, 4006, 4009]);
 
 export class Feed {
   /**
    * `on.state(state, text)`: `connecting`, `live`, `lost` or `refused`, with words for people.
-   * `on.reset()`: a new connection; all state is void until its snapshots come.
+   * `on.reset()`: a new connection or epoch; all state is void until its snapshots come.
    * `on.granted(result)`: a subscription's acknowledgement. `on.message(message)`: a snapshot or update, in order and
    * complete. `on.void(channel, symbol)`: that state is not to be trusted until its next snapshot. `on.problem(text)`: a
    * request was refused.
@@ -21,7 +21,7 @@ export class Feed {
     this.gaps = 0;
     this.attempt = 0;
     this.subscriptions = new Map(); // text of the parameters → parameters, sent again after a reconnect
-    this.sequences = new Map(); // channel → symbol → { epoch, seq }
+    this.sequences = new Map(); // channel → symbol → { seq }
     this.voided = new Map(); // channel → symbols whose snapshot is awaited
     setInterval(() => this.#watch(), 1000);
     addEventListener("online", () => this.state === "lost" && this.connect());
@@ -35,9 +35,7 @@ export class Feed {
     this.heard = performance.now();
     const socket = (this.socket = new WebSocket(this.url, "tickwire.v1.json"));
     socket.onopen = () => {
-      this.sequences.clear();
-      this.voided.clear();
-      this.on.reset();
+      this.#begin(undefined);
       for (const params of this.subscriptions.values()) this.#send("subscribe", params);
     };
     socket.onmessage = (event) => this.#receive(event.data);
@@ -100,11 +98,22 @@ export class Feed {
 
   #snapshot(message) {
     const { channel, symbol, epoch, seq } = message;
+    if (epoch !== this.epoch) this.#begin(epoch);
     if (!this.sequences.has(channel)) this.sequences.set(channel, new Map());
-    this.sequences.get(channel).set(symbol, { epoch, seq });
+    this.sequences.get(channel).set(symbol, { seq });
     this.voided.get(channel)?.delete(symbol);
     this.updates += 1;
     this.on.message(message);
+  }
+
+  /** A new run of the stream, such as a recording that begins again: nothing of the old one holds. */
+  #begin(epoch) {
+    const first = this.epoch === undefined;
+    this.epoch = epoch;
+    if (first && epoch !== undefined) return; // the connection's own beginning has reset everything
+    this.sequences.clear();
+    this.voided.clear();
+    this.on.reset();
   }
 
   #update(message) {

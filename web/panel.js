@@ -1,6 +1,7 @@
 // One instrument: its session, the ten best levels of its book, its newest trades.
 
-import { compare, direction, grouped, percent } from "./decimal.js";
+import { Book } from "./book.js";
+import { direction, grouped, percent } from "./decimal.js";
 
 const DEPTH = 10;
 const TRADES_MAX = 30;
@@ -35,10 +36,9 @@ export class Panel {
     this.element.hidden = true;
   }
 
-  /** Forgets all state, as at the start of a connection. */
+  /** Forgets all state, as at the start of a connection or an epoch. */
   reset() {
-    this.bids = new Map(); // price → size, both as text
-    this.asks = new Map();
+    this.book = new Book();
     this.trades = [];
     this.proofs = 0;
     this.proven = undefined;
@@ -67,23 +67,14 @@ export class Panel {
   }
 
   #book(message) {
-    if (message.type === "snapshot") {
-      this.bids.clear();
-      this.asks.clear();
-    }
-    merge(this.bids, message.bids, -1);
-    merge(this.asks, message.asks, 1);
-    if (message.checksum === undefined) return;
-    this.proven = checksum(this.asks, this.bids) === message.checksum;
-    if (this.proven) this.proofs += 1;
+    const proven = this.book.apply(message);
+    if (proven === undefined) return;
+    this.proven = proven;
+    if (proven) this.proofs += 1;
     else this.feed.distrust("book", this.symbol);
   }
 
   #trade(message) {
-    if (message.type === "snapshot" && message.epoch !== this.epoch) {
-      this.epoch = message.epoch;
-      this.trades = [];
-    }
     if (message.price == null || message.seq <= this.trades[0]?.seq) return;
     this.trades.unshift(message);
     this.trades.length = Math.min(this.trades.length, TRADES_MAX);
@@ -101,7 +92,7 @@ export class Panel {
 
     put(this.proof, this.proven === undefined ? "" : this.proven ? `✓ ${this.proofs} checksums agree` : "✗ checksum differs, asking again");
     this.proof.className = this.proven === false ? "bad" : "";
-    const [bids, asks] = [[...this.bids], [...this.asks]];
+    const { bids, asks } = this.book;
     const most = Math.max(1, ...bids.concat(asks).map(([, size]) => Number(size)));
     this.levels.forEach(([bidSize, bid, ask, askSize], depth) => {
       level(bid, bidSize, bids[depth], most);
@@ -120,29 +111,6 @@ export class Panel {
 
 /** The time of day of microseconds since 1970, to the millisecond. */
 export const clock = (micros) => new Date(Math.floor(micros / 1000)).toISOString().slice(11, 23);
-
-function merge(side, levels = [], sign) {
-  for (const [price, size] of levels) {
-    if (compare(size, "0") === 0) side.delete(price);
-    else side.set(price, size);
-  }
-  const sorted = [...side].sort(([a], [b]) => sign * compare(a, b)).slice(0, DEPTH);
-  side.clear();
-  for (const [price, size] of sorted) side.set(price, size);
-}
-
-/** Kraken's rule: CRC32 of price and size of the ten best asks, then bids, without point and leading zeros. */
-function checksum(asks, bids) {
-  const digits = (text) => text.replace(".", "").replace(/^0+/, "");
-  let crc = 0xffffffff;
-  for (const [price, size] of [...asks, ...bids]) {
-    for (const digit of digits(price) + digits(size)) {
-      crc ^= digit.charCodeAt(0);
-      for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-  }
-  return ~crc >>> 0;
-}
 
 function level(priceCell, sizeCell, entry, most) {
   put(priceCell, entry?.[0] ?? "");
