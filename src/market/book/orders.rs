@@ -317,7 +317,7 @@ mod tests {
                 orders.remove(symbol, OrderId(id - 50));
             }
         }
-        assert_eq!(orders.resting, 1_000 + 50 - 1);
+        assert_eq!(orders.resting, 1_000 + 50);
         assert!(orders.table.len() <= 2 * SLOTS_PER_ORDER * orders.resting, "{} slots", orders.table.len());
         assert!(orders.overflow.len() > 500, "{} moved over", orders.overflow.len());
         for id in (0..99_900).step_by(100) {
