@@ -582,3 +582,6 @@ fn timestamp(field: &'static str, micros: i64) -> Result<Timestamp, DecodeError>
     let wrong = || DecodeError::Value { field, value: micros.to_string() };
     micros.checked_mul(1_000).map(Timestamp).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,3 +212,6 @@ fn numbers(out: &mut Vec<u8>, envelope: &Envelope<'_>, prev_seq: Option<u64>) {
     out.extend_from_slice(b",\"ts_event\":");
     integer(out, envelope.ts_event.micros());
 }
+
+#[cfg(test)]
+mod tests;

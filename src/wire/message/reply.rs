@@ -167,3 +167,88 @@ fn array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&m
     }
     out.push(b']');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+        text
+    }
+
+    #[test]
+    fn acknowledgements_are_spelled_as_in_the_protocol() {
+        let number = ReqId::Number(-2);
+        let exponent = |value| Exponent::new(value).expect("within range");
+        let granted = Granted {
+            symbol: "AAPL",
+            topic: TopicId(12),
+            price_exponent: exponent(-2),
+            size_exponent: exponent(0),
+            seq: 918_240,
+        };
+        let both = [granted, Granted { symbol: "MSFT", topic: TopicId(24), ..granted }];
+        assert_eq!(
+            written(|out| {
+                let rejected = [("NO\"PE", ErrorCode::UnknownSymbol)];
+                ack_subscribe(
+                    out,
+                    Some(&number),
+                    Channel::Quote,
+                    "k3f9",
+                    both.into_iter(),
+                    rejected.into_iter(),
+                );
+            }),
+            r#"{"method":"subscribe","success":true,"req_id":-2,"result":{"channel":"quote","epoch":"k3f9","granted":[{"symbol":"AAPL","topic":12,"price_exponent":-2,"size_exponent":0,"seq":918240},{"symbol":"MSFT","topic":24,"price_exponent":-2,"size_exponent":0,"seq":918240}],"rejected":[{"symbol":"NO\"PE","code":"UNKNOWN_SYMBOL"}]}}"#
+        );
+        assert_eq!(
+            written(|out| {
+                let bar = Channel::Bar(crate::topic::Interval::M5);
+                ack_unsubscribe(out, None, bar, ["AAPL", "MSFT"].into_iter(), std::iter::empty());
+            }),
+            r#"{"method":"unsubscribe","success":true,"result":{"channel":"bar","interval":"5m","removed":["AAPL","MSFT"],"rejected":[]}}"#
+        );
+        let text = ReqId::Text("a\\b".into());
+        assert_eq!(
+            written(|out| pong(out, Some(&text), Timestamp(1_763_848_800_123_456_789))),
+            r#"{"method":"ping","success":true,"req_id":"a\\b","result":{"ts":1763848800123456}}"#
+        );
+        assert_eq!(written(|out| ack_auth(out, None)), r#"{"method":"auth","success":true,"result":{}}"#);
+        assert_eq!(
+            written(|out| {
+                let book = Channel::Book(crate::topic::Depth::D10);
+                ack_list(out, Some(&number), [(book, "AAPL", 77), (Channel::Trade, "MSFT", 0)].into_iter());
+            }),
+            r#"{"method":"list","success":true,"req_id":-2,"result":{"subscriptions":[{"channel":"book","depth":10,"symbol":"AAPL","seq":77},{"channel":"trade","symbol":"MSFT","seq":0}]}}"#
+        );
+        assert_eq!(
+            written(|out| system_shutdown(out, 3_250)),
+            r#"{"channel":"system","type":"shutdown","reconnect_after_ms":3250}"#
+        );
+    }
+
+    #[test]
+    fn errors_are_spelled_as_in_the_protocol() {
+        let known = RequestError {
+            code: ErrorCode::UnknownMethod,
+            message: "no \"x\"".into(),
+            req_id: Some(ReqId::Number(1)),
+            method: Some("x\"\u{1}".into()),
+        };
+        assert_eq!(
+            written(|out| error(out, &known)),
+            r#"{"method":"x\"\u0001","success":false,"req_id":1,"error":{"code":"UNKNOWN_METHOD","message":"no \"x\"","retryable":false}}"#
+        );
+        let internal =
+            RequestError { code: ErrorCode::Internal, message: "sorry".into(), req_id: None, method: None };
+        assert_eq!(
+            written(|out| error(out, &internal)),
+            r#"{"method":null,"success":false,"error":{"code":"INTERNAL","message":"sorry","retryable":true}}"#
+        );
+    }
+}

@@ -342,3 +342,231 @@ fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(ECHO_BYTES_MAX);
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(value: &Value) -> Result<Request, RequestError> {
+        Request::parse(value.to_string().as_bytes())
+    }
+
+    fn refused(value: &Value) -> (ErrorCode, String) {
+        let error = parse(value).expect_err("a wrong request");
+        (error.code, error.message)
+    }
+
+    fn subscribe(params: &Value) -> Value {
+        json!({"method": "subscribe", "params": params})
+    }
+
+    #[test]
+    fn a_subscription_is_read_in_every_spelling() {
+        let request = parse(&json!({
+            "method": "subscribe",
+            "params": {"channel": "quote", "symbols": ["aapl", "MSFT", "AAPL", "no such\n"], "snapshot": false, "max_frequency": "raw"},
+            "req_id": 2
+        }));
+        let symbols = ["AAPL", "MSFT", "NO SUCH\n"].map(str::to_owned).to_vec();
+        assert_eq!(
+            request,
+            Ok(Request {
+                req_id: Some(ReqId::Number(2)),
+                method: Method::Subscribe {
+                    channel: Channel::Quote,
+                    symbols: Symbols::Named(symbols),
+                    snapshot: false
+                },
+            })
+        );
+        let channels = [
+            (json!({"channel": "trade"}), Channel::Trade),
+            (json!({"channel": "ticker"}), Channel::Ticker),
+            (json!({"channel": "status"}), Channel::Status),
+            (json!({"channel": "book"}), Channel::Book(Depth::D10)),
+            (json!({"channel": "book", "depth": 25}), Channel::Book(Depth::D25)),
+            (json!({"channel": "book.100"}), Channel::Book(Depth::D100)),
+            (json!({"channel": "book.100", "depth": 100}), Channel::Book(Depth::D100)),
+            (json!({"channel": "bar"}), Channel::Bar(Interval::M1)),
+            (json!({"channel": "bar", "interval": "5m"}), Channel::Bar(Interval::M5)),
+            (json!({"channel": "bar.1d"}), Channel::Bar(Interval::D1)),
+        ];
+        for (mut params, expected) in channels {
+            params["symbols"] = json!(["*"]);
+            let method = Method::Subscribe { channel: expected, symbols: Symbols::All, snapshot: true };
+            assert_eq!(parse(&subscribe(&params)).map(|request| request.method), Ok(method));
+            let request = parse(&json!({"method": "unsubscribe", "params": params}));
+            let method = Method::Unsubscribe { channel: expected, symbols: Symbols::All };
+            assert_eq!(request.map(|request| request.method), Ok(method));
+        }
+    }
+
+    #[test]
+    fn the_small_methods_are_read() {
+        let method = |value: &Value| parse(value).map(|request| request.method);
+        assert_eq!(method(&json!({"method": "ping"})), Ok(Method::Ping));
+        assert_eq!(method(&json!({"method": "list", "params": {}})), Ok(Method::List));
+        let auth = parse(&json!({"method": "auth", "params": {"token": "secret"}, "req_id": "a\"b"}));
+        let expected = Request {
+            req_id: Some(ReqId::Text("a\"b".into())),
+            method: Method::Auth { token: Token("secret".into()) },
+        };
+        assert!(!format!("{auth:?}").contains("secret"));
+        assert_eq!(auth, Ok(expected));
+    }
+
+    #[test]
+    fn every_mistake_has_its_code_and_names_its_field() {
+        use ErrorCode::{BadParameter, BadRequest, UnknownChannel, UnknownMethod, Unsupported};
+        let all = ["*"];
+        let cases = [
+            (json!([]), BadRequest, "object"),
+            (json!({}), BadRequest, "`method` is missing"),
+            (json!({"method": 7}), BadRequest, "`method`"),
+            (json!({"method": "dance"}), UnknownMethod, "`method`"),
+            (json!({"method": "ping", "params": []}), BadRequest, "`params`"),
+            (json!({"method": "ping", "params": {"x": 1}}), BadRequest, "`params.x`"),
+            (json!({"method": "ping", "id": 1}), BadRequest, "`id`"),
+            (json!({"method": "ping", "req_id": 1.5}), BadRequest, "`req_id`"),
+            (json!({"method": "ping", "req_id": u64::MAX}), BadRequest, "`req_id`"),
+            (json!({"method": "ping", "req_id": null}), BadRequest, "`req_id`"),
+            (json!({"method": "ping", "req_id": "x".repeat(65)}), BadRequest, "`req_id`"),
+            (json!({"method": "auth"}), BadRequest, "`params.token`"),
+            (json!({"method": "auth", "params": {"token": 1}}), BadRequest, "`params.token`"),
+            (json!({"method": "resync", "params": {"channel": "quote"}}), Unsupported, "`resync`"),
+            (subscribe(&json!({"symbols": all})), BadRequest, "`params.channel`"),
+            (subscribe(&json!({"channel": 1, "symbols": all})), BadRequest, "`params.channel`"),
+            (subscribe(&json!({"channel": "quotes", "symbols": all})), UnknownChannel, "quotes"),
+            (subscribe(&json!({"channel": "quote.1", "symbols": all})), UnknownChannel, "quote.1"),
+            (subscribe(&json!({"channel": "heartbeat", "symbols": all})), UnknownChannel, "always on"),
+            (subscribe(&json!({"channel": "book.7", "symbols": all})), BadParameter, "`params.depth`"),
+            (subscribe(&json!({"channel": "book.010", "symbols": all})), BadParameter, "`params.depth`"),
+            (
+                subscribe(&json!({"channel": "book", "depth": 7, "symbols": all})),
+                BadParameter,
+                "`params.depth`",
+            ),
+            (
+                subscribe(&json!({"channel": "book", "depth": "10", "symbols": all})),
+                BadRequest,
+                "`params.depth`",
+            ),
+            (subscribe(&json!({"channel": "book.10", "depth": 25, "symbols": all})), BadParameter, "differs"),
+            (
+                subscribe(&json!({"channel": "quote", "depth": 10, "symbols": all})),
+                BadRequest,
+                "`params.depth`",
+            ),
+            (subscribe(&json!({"channel": "bar.2m", "symbols": all})), BadParameter, "`params.interval`"),
+            (
+                subscribe(&json!({"channel": "bar", "interval": 1, "symbols": all})),
+                BadRequest,
+                "`params.interval`",
+            ),
+            (subscribe(&json!({"channel": "quote"})), BadRequest, "`params.symbols`"),
+            (subscribe(&json!({"channel": "quote", "symbols": "AAPL"})), BadRequest, "`params.symbols`"),
+            (subscribe(&json!({"channel": "quote", "symbols": []})), BadRequest, "empty"),
+            (subscribe(&json!({"channel": "quote", "symbols": ["A", 1]})), BadRequest, "`params.symbols[1]`"),
+            (subscribe(&json!({"channel": "quote", "symbols": ["A", "*"]})), BadRequest, "alone"),
+            (
+                subscribe(&json!({"channel": "quote", "symbols": all, "snapshot": 1})),
+                BadRequest,
+                "`params.snapshot`",
+            ),
+            (
+                subscribe(&json!({"channel": "quote", "symbols": all, "max_frequency": "1s"})),
+                Unsupported,
+                "`params.max_frequency`",
+            ),
+            (
+                subscribe(&json!({"channel": "quote", "symbols": all, "max_frequency": 1})),
+                BadRequest,
+                "`params.max_frequency`",
+            ),
+            (
+                subscribe(&json!({"channel": "quote", "symbols": all, "resume": {}})),
+                Unsupported,
+                "`params.resume`",
+            ),
+            (
+                subscribe(&json!({"channel": "quote", "symbols": all, "snapshots": true})),
+                BadRequest,
+                "`params.snapshots`",
+            ),
+        ];
+        for (request, code, named) in cases {
+            let (found, message) = refused(&request);
+            assert_eq!(found, code, "{request}: {message}");
+            assert!(message.contains(named), "{request}: {message} does not name {named}");
+        }
+        let many = vec!["A"; SYMBOLS_PER_REQUEST_MAX + 1];
+        assert_eq!(refused(&subscribe(&json!({"channel": "quote", "symbols": many}))).0, BadRequest);
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_wrong_request_comes_back_shortened() {
+        let name = "é".repeat(100);
+        let error = parse(&json!({"method": name, "req_id": 9})).expect_err("unknown");
+        assert_eq!(error.req_id, Some(ReqId::Number(9)));
+        assert_eq!(error.method, Some("é".repeat(32)));
+
+        for wrong in [b"{\"method\":".as_slice(), b"", b"\xff", b"\"\xff\"", &[b'['; 100_000]] {
+            let error = Request::parse(wrong).expect_err("not JSON");
+            assert_eq!((error.code, error.req_id, error.method), (ErrorCode::BadJson, None, None));
+            assert!(error.message.len() < 200);
+        }
+        let large = vec![b' '; REQUEST_BYTES_MAX + 1];
+        assert_eq!(Request::parse(&large).map_err(|error| error.code), Err(ErrorCode::MessageTooLarge));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z*.0-9]{0,8}".prop_map(Value::from),
+            prop::sample::select(vec!["subscribe", "quote", "book.10", "bar", "1m", "raw", "*", "list"])
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            let names = vec![
+                "method",
+                "params",
+                "req_id",
+                "channel",
+                "symbols",
+                "depth",
+                "interval",
+                "snapshot",
+                "max_frequency",
+                "resume",
+                "token",
+                "x",
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((prop::sample::select(names), inner), 0..6).prop_map(|fields| {
+                    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Request::parse(&bytes);
+        }
+
+        #[test]
+        fn no_json_causes_a_panic(value in any_json()) {
+            if let Err(error) = parse(&value) {
+                prop_assert!(!error.message.is_empty());
+                prop_assert!(error.message.len() < 300, "{}", error.message);
+            }
+        }
+    }
+}

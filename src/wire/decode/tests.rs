@@ -1,0 +1,125 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn one(text: &str) -> ServerMessage<'_> {
+    let mut messages = decode(text).expect("a message of the protocol");
+    assert_eq!(messages.len(), 1);
+    messages.remove(0)
+}
+
+const TS: Timestamp = Timestamp(1_763_848_800_124_001_000);
+
+const fn head(channel: Channel, base: Base<'_>) -> Head<'_> {
+    Head { channel, symbol: "AAPL", seq: 78, base, ts_event: TS }
+}
+
+const UPDATE: Base<'static> = Base::Update { prev_seq: 77 };
+const SNAPSHOT: Base<'static> = Base::Snapshot { epoch: "k3f9" };
+
+#[test]
+fn every_data_message_is_read() {
+    let quote = r#"[{"channel":"quote","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"bid":"189.11","ask":null,"news":[1,{}]}]"#;
+    let fields = QuoteFields { bid: Field::Value("189.11"), ask: Field::Null, ..QuoteFields::default() };
+    assert_eq!(one(quote), ServerMessage::Quote(head(Channel::Quote, UPDATE), fields));
+
+    let book = r#"[{"channel":"book","depth":25,"type":"snapshot","symbol":"AAPL","epoch":"k3f9","seq":78,"ts_event":1763848800124001,"bids":[["1.0","2"]],"asks":[],"checksum":4294967295}]"#;
+    let fields = BookFields { bids: vec![("1.0", "2")], asks: vec![], checksum: Some(u32::MAX) };
+    assert_eq!(one(book), ServerMessage::Book(head(Channel::Book(Depth::D25), SNAPSHOT), fields));
+
+    let trade = r#"[{"channel":"trade","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"price":"1","size":"2","side":"sell","id":"9"}]"#;
+    let fields = TradeFields { price: "1", size: "2", side: "sell", id: Some("9") };
+    assert_eq!(one(trade), ServerMessage::Trade(head(Channel::Trade, UPDATE), Some(fields)));
+    let none = r#"[{"channel":"trade","type":"snapshot","symbol":"AAPL","epoch":"k3f9","seq":78,"ts_event":1763848800124001}]"#;
+    assert_eq!(one(none), ServerMessage::Trade(head(Channel::Trade, SNAPSHOT), None));
+
+    let bar = r#"[{"channel":"bar","interval":"1m","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"start":60000000,"trades":3,"final":true}]"#;
+    let fields = BarFields {
+        start: Field::Value(60_000_000),
+        trades: Field::Value(3),
+        closed: Field::Value(true),
+        ..BarFields::default()
+    };
+    assert_eq!(one(bar), ServerMessage::Bar(head(Channel::Bar(Interval::M1), UPDATE), Box::new(fields)));
+
+    let ticker = r#"[{"channel":"ticker","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"last":"1","change_percent":"-0.1000","close":null}]"#;
+    let fields = TickerFields {
+        last: Field::Value("1"),
+        change_percent: Field::Value("-0.1000"),
+        close: Field::Null,
+        ..TickerFields::default()
+    };
+    assert_eq!(one(ticker), ServerMessage::Ticker(head(Channel::Ticker, UPDATE), Box::new(fields)));
+
+    let status = r#"[{"channel":"status","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"state":"halted","reason":"a \"b\""}]"#;
+    let fields = StatusFields { state: "halted", reason: "a \"b\"".into() };
+    assert_eq!(one(status), ServerMessage::Status(head(Channel::Status, UPDATE), fields));
+
+    let gap = r#"[{"channel":"trade","type":"gap","symbol":"AAPL","from":78,"to":90,"seq":90,"prev_seq":77,"ts_event":1}]"#;
+    let expected = Gap { channel: Channel::Trade, symbol: "AAPL", from: 78, to: 90, prev_seq: 77 };
+    assert_eq!(one(gap), ServerMessage::Gap(expected));
+}
+
+#[test]
+fn every_other_message_is_read() {
+    let heartbeat = r#"[{"channel":"heartbeat","ts":1763848800124001,"lag_us":5,"laggard":false}]"#;
+    assert_eq!(one(heartbeat), ServerMessage::Heartbeat(Heartbeat { ts: TS, lag_us: 5, laggard: false }));
+    let shutdown = r#"[{"channel":"system","type":"shutdown","reconnect_after_ms":3250}]"#;
+    assert_eq!(one(shutdown), ServerMessage::Shutdown { reconnect_after_ms: 3_250 });
+
+    let ack = r#"[{"method":"subscribe","success":true,"req_id":2,"result":{"channel":"book","depth":10,"epoch":"k3f9","granted":[{"symbol":"AAPL","topic":2,"price_exponent":-2,"size_exponent":0,"seq":7}],"rejected":[{"symbol":"A\"B","code":"UNKNOWN_SYMBOL"}]}}]"#;
+    let granted = GrantedTopic { symbol: "AAPL", topic: 2, price_exponent: -2, size_exponent: 0, seq: 7 };
+    assert_eq!(
+        one(ack),
+        ServerMessage::Ack(Box::new(Ack {
+            method: "subscribe".into(),
+            req_id: Some(ReqId::Number(2)),
+            channel: Some(Channel::Book(Depth::D10)),
+            epoch: Some("k3f9"),
+            granted: vec![granted],
+            removed: vec![],
+            rejected: vec![Rejected { symbol: "A\"B".into(), code: "UNKNOWN_SYMBOL" }],
+            ts: None,
+        }))
+    );
+    let error = r#"[{"method":null,"success":false,"error":{"code":"BAD_JSON","message":"a \"b\"","retryable":false}}]"#;
+    assert_eq!(
+        one(error),
+        ServerMessage::Error(Box::new(Failure {
+            method: None,
+            req_id: None,
+            code: "BAD_JSON",
+            message: "a \"b\"".into(),
+            retryable: false,
+        }))
+    );
+    assert_eq!(one(r#"[{"channel":"weather","type":"update"}]"#), ServerMessage::Unknown);
+    assert_eq!(decode("[]").map(|messages| messages.len()).ok(), Some(0));
+}
+
+#[test]
+fn what_is_not_the_protocol_is_refused_with_the_field_named() {
+    let cases = [
+        (r#"{"channel":"quote"}"#, "not a message"),
+        (r#"[{"channel":"quote","type":"update","symbol":"A","seq":1,"ts_event":1}]"#, "`prev_seq`"),
+        (r#"[{"channel":"quote","type":"snapshot","symbol":"A","seq":1,"ts_event":1}]"#, "`epoch`"),
+        (r#"[{"channel":"quote","type":"snapshot","symbol":"A","epoch":"e","ts_event":1}]"#, "`seq`"),
+        (r#"[{"channel":"quote","type":"snapshot","symbol":"A","epoch":"e","seq":-1}]"#, "not a message"),
+        (r#"[{"channel":"quote","symbol":"A"}]"#, "`type`"),
+        (r#"[{"channel":"book","depth":11,"type":"snapshot"}]"#, "`depth` is `11`"),
+        (r#"[{"channel":"bar","type":"snapshot"}]"#, "`interval`"),
+        (r#"[{"channel":"heartbeat","ts":9223372036854775807,"lag_us":0,"laggard":false}]"#, "`ts`"),
+        (r#"[{"method":"list","success":true}]"#, "`result`"),
+    ];
+    for (text, named) in cases {
+        let error = decode(text).expect_err(text).to_string();
+        assert!(error.contains(named), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_causes_a_panic(text: String) {
+        let _ = decode(&text);
+    }
+}
