@@ -42,6 +42,8 @@ pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
 /// Read buffer of a connection; grows with a message and is reused.
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that a connection reads before the others of its shard take their turn.
+pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a closing connection may take to read what is left and answer the close frame.

@@ -159,9 +159,11 @@ impl Inner {
             }
         });
         for connection in self.shard.take_overrun() {
-            if let Some(socket) = &sockets[connection] {
+            // It may be closing for that already.
+            if let Some(socket) = &sockets[connection]
+                && socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason())
+            {
                 overrun += 1;
-                socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason());
             }
         }
         for connection in self.shard.take_completed() {
