@@ -104,7 +104,9 @@ impl Server {
         let address = line.strip_prefix("listening on http://").and_then(|rest| rest.trim_end().parse().ok());
         let Some(address) = address else {
             let status = child.wait();
-            panic!("it does not listen, but says {line:?} and ends: {status:?}: {}", log.lock().expect("not poisoned"));
+            log_reader.join().expect("no panic");
+            let log = log.lock().expect("not poisoned").clone();
+            panic!("it does not listen, but says {line:?} and ends: {status:?}: {log}");
         };
         Self { child, address, log, log_reader: Some(log_reader) }
     }
