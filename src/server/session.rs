@@ -2,7 +2,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use feeds::Clock;
 use tokio::io::Interest;
@@ -256,6 +255,5 @@ async fn drain(socket: &Socket) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(Duration::ZERO).await;
     }
 }
