@@ -20,10 +20,13 @@ impl Book {
         self.asks.0.iter().rev().copied()
     }
 
-    /// The checksum of the ten best levels of both sides, by the rule in `protocol.md`: it is made from the texts that
-    /// stand on the wire, and from nothing that the server's own code computes.
+    /// The checksum of the ten best levels of both sides, by the rule in `protocol.md`: made from the texts that stand on
+    /// the wire, as a client in any language would, so that it is a check on the server's own way.
     #[must_use]
     pub fn checksum(&self, price_exponent: Exponent, size_exponent: Exponent) -> u32 {
+        // The zeros that a positive exponent puts behind the mantissa do not count.
+        let (price_exponent, size_exponent) =
+            (price_exponent.min(Exponent::ONE), size_exponent.min(Exponent::ONE));
         let mut hasher = crc32fast::Hasher::new();
         let mut text = Vec::with_capacity(24);
         for level in self.asks().take(10).chain(self.bids().take(10)) {
@@ -52,18 +55,10 @@ impl Book {
     }
 }
 
-/// Without the point and without leading zeros; zero is `0`; a sign stays in front.
+/// Without sign, point and leading zeros: of zero nothing is left.
 fn update_with_digits(hasher: &mut crc32fast::Hasher, text: &[u8]) {
-    let digits = match text.split_first() {
-        Some((b'-', digits)) => {
-            hasher.update(b"-");
-            digits
-        }
-        _ => text,
-    };
-    let first = digits.iter().position(|byte| !matches!(byte, b'0' | b'.'));
-    let Some(first) = first else { return hasher.update(b"0") };
-    for part in digits[first..].split(|&byte| byte == b'.') {
+    let first = text.iter().position(|byte| !matches!(byte, b'-' | b'0' | b'.')).unwrap_or(text.len());
+    for part in text[first..].split(|&byte| byte == b'.') {
         hasher.update(part);
     }
 }
@@ -113,7 +108,7 @@ mod tests {
         let mut spread = Book::default();
         spread.set_ask(Price(0), Size(12));
         spread.set_bid(Price(-105), Size(3));
-        assert_eq!(spread.checksum(exponent(-2), exponent(2)), crc32fast::hash(b"01200-105300"));
+        assert_eq!(spread.checksum(exponent(-2), exponent(2)), crc32fast::hash(b"121053"));
         assert_eq!(Book::default().checksum(exponent(0), exponent(0)), 0);
     }
 
