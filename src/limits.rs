@@ -69,3 +69,6 @@ pub const BARS_MAX: usize = 512;
 pub const TRADES_MAX: usize = 256;
 /// Unknown orders that are named in [`crate::market::Faults::examples`]; more are only counted.
 pub const FAULT_EXAMPLES_MAX: usize = 16;
+/// Best bids and offers of the venue, and as many of the book, that `inspect` keeps per instrument until the other
+/// comes (64 bytes each). The oldest is given up, uncompared.
+pub const BBO_UNPAIRED_MAX: usize = 128;
