@@ -78,3 +78,6 @@ pub const CLIENT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How often in a row a client subscribes anew to a topic that diverges; then it gives the connection up, so that a
 /// server that is wrong for good is asked at the pace of the back-off.
 pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
+/// Best bids and offers of the venue, and as many of the book, that `inspect` keeps per instrument until the other
+/// comes (64 bytes each). The oldest is given up, uncompared.
+pub const BBO_UNPAIRED_MAX: usize = 128;
