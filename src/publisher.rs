@@ -165,6 +165,7 @@ impl Publisher {
             }
             self.market.apply(event, &mut changes);
         }
+        self.market.end_message();
         self.publish(&mut changes);
         self.changes = changes;
         self.metrics.feed_messages_total().add(1);

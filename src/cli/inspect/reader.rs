@@ -10,7 +10,6 @@ use super::bbo::BboCheck;
 use super::progress::Progress;
 use super::report::{Checks, FileReport, Kinds, Span, SymbolReport};
 use crate::market::{Change, Market};
-use crate::state::StatusState;
 
 /// What is in a file. Where it is damaged, what came before is told, and the error.
 pub(super) fn inspect(path: &Path, selection: &mut Selection) -> FileReport {
@@ -59,6 +58,7 @@ impl Reading {
             for event in &events {
                 self.bbo.end_state(event.symbol, &self.market);
             }
+            self.market.end_message();
             events.clear();
             messages += 1;
             progress.at(messages);
@@ -78,14 +78,9 @@ impl Reading {
         self.changes.clear();
     }
 
-    fn finish(mut self, replay: &Replay, path: &Path, error: Option<FeedError>) -> FileReport {
+    fn finish(self, replay: &Replay, path: &Path, error: Option<FeedError>) -> FileReport {
         let instruments = replay.instruments();
         let symbols = self.symbols(instruments);
-        // Only so does the market look at what the last message left.
-        for symbol in (0..instruments.len()).map(SymbolId::from_index) {
-            let ended = Some((StatusState::Ended, "end of recording"));
-            self.market.set_feed_state(symbol, ended, &mut self.changes);
-        }
         let events = self.events.iter().flatten().sum();
         let summary = replay.files().first();
         FileReport {
