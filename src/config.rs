@@ -8,9 +8,11 @@ use std::time::Duration;
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{Clock, Feed, Speed, Symbol};
-use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 use crate::ingest;
 use crate::limits::SHARDS_MAX;
@@ -111,9 +113,37 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Config, Config
     read(
         Figment::from(Serialized::defaults(Config::default()))
             .merge(file)
-            .merge(Env::prefixed("TICKWIRE_"))
+            .merge(Variables(Env::prefixed("TICKWIRE_")))
             .merge(Serialized::defaults(flags)),
     )
+}
+
+/// Settings from the environment. A value is read as what the setting is, not as what it looks like: `1.10` is a
+/// text where a text is asked for, and a list has commas between its items.
+struct Variables(Env);
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let defaults = Value::serialize(Config::default())?.into_dict().unwrap_or_default();
+        let read = |key: &str, text: String| match defaults.get(key) {
+            Some(Value::String(..)) => Value::from(text),
+            Some(Value::Array(..)) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::from(items.collect::<Vec<_>>())
+            }
+            _ => text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}),
+        };
+        let settings = self.0.iter().map(|(key, text)| {
+            let key = key.as_str().to_ascii_lowercase();
+            let value = read(&key, text);
+            (key, value)
+        });
+        Ok(Map::from([(Profile::Default, settings.collect())]))
+    }
 }
 
 /// Where events come from, opened.
@@ -137,13 +167,7 @@ impl Config {
                 repeat: self.repeat,
                 symbols: self.symbols()?,
             })?),
-            None => Box::new(Sim::new(SimSettings {
-                seed: self.sim_seed,
-                instruments: self.sim_instruments,
-                rate: self.sim_rate,
-                mode: self.sim_mode()?,
-                start: clock.now(),
-            })?),
+            None => Box::new(Sim::new(SimSettings { start: clock.now(), ..self.sim()? })?),
         };
         Ok(Opened { feed, settings })
     }
@@ -164,7 +188,10 @@ impl Config {
             let reason = format!("at most {SHARDS_MAX}");
             return Err(ConfigError::Value { key: "shards", value: shards.to_string(), reason });
         }
-        self.sim_mode()?;
+        self.log_filter()?;
+        self.log_is_json()?;
+        self.sim()?.check()?;
+        self.symbols()?;
         let speed = self.speed()?;
         let is_replay = self.replay_files()?.is_some();
         if !is_replay && (self.repeat || !self.symbols.is_empty()) {
@@ -209,15 +236,48 @@ impl Config {
         self.symbols.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    fn sim_mode(&self) -> Result<SimMode, ConfigError> {
-        match self.sim_mode.as_str() {
-            "market" => Ok(SimMode::Market),
-            "quotes" => Ok(SimMode::Quotes),
-            other => Err(ConfigError::Value {
-                key: "sim_mode",
-                value: other.to_owned(),
-                reason: "`market` or `quotes`".to_owned(),
-            }),
+    fn sim(&self) -> Result<SimSettings, ConfigError> {
+        let mode = match self.sim_mode.as_str() {
+            "market" => SimMode::Market,
+            "quotes" => SimMode::Quotes,
+            other => {
+                let reason = "`market` or `quotes`".to_owned();
+                return Err(ConfigError::Value { key: "sim_mode", value: other.to_owned(), reason });
+            }
+        };
+        Ok(SimSettings {
+            seed: self.sim_seed,
+            instruments: self.sim_instruments,
+            rate: self.sim_rate,
+            mode,
+            ..SimSettings::default()
+        })
+    }
+
+    /// What is logged.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] when it is no filter.
+    pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
+        EnvFilter::try_new(&self.log).map_err(|error| ConfigError::Value {
+            key: "log",
+            value: self.log.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Whether a line of the log is a JSON object.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for any other format than `text` and `json`.
+    pub fn log_is_json(&self) -> Result<bool, ConfigError> {
+        match self.log_format.as_str() {
+            "text" => Ok(false),
+            "json" => Ok(true),
+            other => {
+                let reason = "`text` or `json`".to_owned();
+                Err(ConfigError::Value { key: "log_format", value: other.to_owned(), reason })
+            }
         }
     }
 

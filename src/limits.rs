@@ -42,10 +42,15 @@ pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
 /// Read buffer of a connection; grows with a message and is reused.
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that a connection reads before the others of its shard take their turn.
+pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a closing connection may take to read what is left and answer the close frame.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// Milliseconds after which clients are to come back when the server goes away: from the first to below the second,
+/// chosen by lot, so that they do not come at once.
+pub const RECONNECT_AFTER_MS: (u64, u64) = (500, 5_500);
 /// How long a request for states may wait for the publisher before it is answered with `INTERNAL`.
 pub const STATES_WAIT: Duration = Duration::from_secs(5);
 /// Malformed client messages in a row after which the connection is closed with 1008.

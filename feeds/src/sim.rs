@@ -48,6 +48,30 @@ impl Default for SimSettings {
     }
 }
 
+impl SimSettings {
+    /// Whether there can be such a market: its events a second.
+    ///
+    /// # Errors
+    /// [`FeedError::Settings`] for no or too many instruments, no rate, and more events a second than
+    /// nanoseconds.
+    pub fn check(&self) -> Result<u64, FeedError> {
+        let Self { instruments, rate, .. } = *self;
+        if instruments == 0 || instruments > INSTRUMENTS_MAX {
+            return Err(FeedError::Settings(format!(
+                "simulated market: instruments must be 1 to {INSTRUMENTS_MAX}, not {instruments}"
+            )));
+        }
+        let per_second = u64::try_from(instruments).ok().and_then(|count| count.checked_mul(rate));
+        let Some(per_second @ 1..=SIM_EVENTS_PER_SECOND_MAX) = per_second else {
+            return Err(FeedError::Settings(format!(
+                "simulated market: the rate must be at least 1, and {instruments} instruments times the rate at \
+                 most {SIM_EVENTS_PER_SECOND_MAX} events a second; it is {rate}"
+            )));
+        };
+        Ok(per_second)
+    }
+}
+
 /// The kind of market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SimMode {
@@ -73,22 +97,9 @@ impl Sim {
     /// Prepares the market; nothing has happened in it yet.
     ///
     /// # Errors
-    /// [`FeedError::Settings`] for no or too many instruments, no rate, and more events a second than
-    /// nanoseconds.
+    /// Those of [`SimSettings::check`].
     pub fn new(settings: SimSettings) -> Result<Self, FeedError> {
-        let SimSettings { instruments, rate, .. } = settings;
-        if instruments == 0 || instruments > INSTRUMENTS_MAX {
-            return Err(FeedError::Settings(format!(
-                "simulated market: instruments must be 1 to {INSTRUMENTS_MAX}, not {instruments}"
-            )));
-        }
-        let per_second = u64::try_from(instruments).ok().and_then(|count| count.checked_mul(rate));
-        let Some(per_second @ 1..=SIM_EVENTS_PER_SECOND_MAX) = per_second else {
-            return Err(FeedError::Settings(format!(
-                "simulated market: the rate must be at least 1, and {instruments} instruments times the rate at \
-                 most {SIM_EVENTS_PER_SECOND_MAX} events a second; it is {rate}"
-            )));
-        };
+        let per_second = settings.check()?;
         Ok(match settings.mode {
             SimMode::Market => {
                 let (instruments, market) = Market::new(&settings, per_second);

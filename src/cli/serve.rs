@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use feeds::Clock;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config};
 use crate::service::Service;
@@ -92,6 +92,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let clock = Clock::System;
     let opened = config.open(&clock)?;
     let instruments = opened.feed.instruments().len();
+    // Before anybody can know that it runs, and end it.
+    let signals = Signals::listen().context("cannot listen for signals")?;
     let service = Service::start(opened.feed, &opened.settings, clock)?;
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
@@ -99,31 +101,50 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .context("cannot write to standard output")?;
     stdout.flush().context("cannot write to standard output")?;
     drop(stdout);
-    wait_for_signal()?;
+    signals.wait();
     tracing::info!("stopping");
     service.stop();
     Ok(ExitCode::SUCCESS)
 }
 
 fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log = `{}`", config.log))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format.as_str() {
-        "text" => subscriber.init(),
-        "json" => subscriber.json().init(),
-        other => anyhow::bail!("log_format = `{other}`: `text` or `json`"),
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(config.log_filter()?)
+        .with_writer(std::io::stderr)
+        // Whoever reads the log may go: the complaint would go to standard error as well, and panic there.
+        .log_internal_errors(false);
+    if config.log_is_json()? {
+        subscriber.json().init();
+    } else {
+        subscriber.init();
     }
     Ok(())
 }
 
-fn wait_for_signal() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result?,
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    })
+/// SIGTERM and SIGINT, which do not end the process by themselves any more.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for either; one that has come since [`Signals::listen`] counts.
+    fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+    }
 }

@@ -191,18 +191,25 @@ impl Shard {
                 }
                 room -= 1;
             }
+            // Who follows a topic and wants no state goes on from where it is: updates that come while other states
+            // are awaited follow the acknowledgement.
+            let held = match member.subscriptions.get(&topic) {
+                Some(Subscription::Live { .. }) if !snapshot => Some(self.topics[topic.index()].seq),
+                _ => None,
+            };
             awaiting.index.insert(topic, awaiting.granted.len());
-            awaiting.granted.push((topic, None));
+            awaiting.granted.push((topic, held));
+            awaiting.missing += usize::from(held.is_none());
         }
         awaiting.rejected = rejected;
-        awaiting.missing = awaiting.granted.len();
         if awaiting.missing == 0 {
             self.acknowledge(connection, awaiting);
             return Subscribed::Acknowledged;
         }
 
         // Interest comes before the request, so that no update after the state is missed.
-        let wanted: Vec<TopicId> = awaiting.granted.iter().map(|&(topic, _)| topic).collect();
+        let missing = awaiting.granted.iter().filter(|(_, seq)| seq.is_none());
+        let wanted: Vec<TopicId> = missing.map(|&(topic, _)| topic).collect();
         for &topic in &wanted {
             self.bus.interest().set(topic, self.number, true);
         }

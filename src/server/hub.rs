@@ -1,6 +1,7 @@
 //! A shard with its sockets: where what the shard has for a connection meets the connection's socket.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 use feeds::Clock;
@@ -10,13 +11,13 @@ use super::socket::{Sent, Socket};
 use crate::bus::Batch;
 use crate::directory::Directory;
 use crate::fanout::{Connection, Shard, Subscribed};
-use crate::limits::HEARTBEAT_EVERY;
+use crate::limits::{HEARTBEAT_EVERY, RECONNECT_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
 use crate::wire::json;
 use crate::wire::message::{self, ReqId};
-use crate::ws::frame::{Header, Opcode};
+use crate::ws::frame;
 
 /// One thread's shard and sockets. Every method is short and free of waiting, so that no borrow crosses an `.await`.
 pub(super) struct Hub {
@@ -127,19 +128,23 @@ impl Hub {
                 continue;
             }
             let lag_us = u64::try_from(socket.lag().as_micros()).unwrap_or(u64::MAX);
-            let mut payload = vec![b'['];
-            json::heartbeat(&mut payload, clock.now(), lag_us, false);
-            payload.push(b']');
-            let mut frame = Header::new(Opcode::Text, payload.len()).as_bytes().to_vec();
-            frame.append(&mut payload);
-            socket.send_heartbeat(frame);
+            let mut heartbeat = Vec::new();
+            json::heartbeat(&mut heartbeat, clock.now(), lag_us, false);
+            socket.send_heartbeat(frame::text(&[b"[", &heartbeat[..], b"]"].concat()));
         }
     }
 
-    /// Begins to close every connection.
+    /// Begins to close every connection, telling each client when to come back.
     pub(super) fn close_all(&self, code: CloseCode) {
-        for socket in self.inner.borrow().sockets.iter().flatten() {
-            socket.close(code, code.reason());
+        let lot = RandomState::new();
+        let (first, end) = RECONNECT_AFTER_MS;
+        for (connection, socket) in self.inner.borrow().sockets.iter().enumerate() {
+            let Some(socket) = socket else { continue };
+            let mut shutdown = Vec::new();
+            message::system_shutdown(&mut shutdown, first + lot.hash_one(connection) % (end - first));
+            let mut last_frames = frame::text(&[b"[", &shutdown[..], b"]"].concat());
+            last_frames.append(&mut frame::close(code.code(), code.reason()));
+            socket.close_with(last_frames);
         }
     }
 }
@@ -159,9 +164,11 @@ impl Inner {
             }
         });
         for connection in self.shard.take_overrun() {
-            if let Some(socket) = &sockets[connection] {
+            // It may be closing for that already.
+            if let Some(socket) = &sockets[connection]
+                && socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason())
+            {
                 overrun += 1;
-                socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason());
             }
         }
         for connection in self.shard.take_completed() {

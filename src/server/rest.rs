@@ -1,6 +1,7 @@
 //! REST beside the socket: the same objects, with the same `epoch` and `seq`.
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -139,13 +140,13 @@ struct BookQuery {
 
 async fn book(
     State(sources): State<Sources>,
-    Path(symbol): Path<String>,
+    symbol: Result<Path<String>, PathRejection>,
     query: Result<Query<BookQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
     let levels = parameters(query)?.depth.unwrap_or(10);
     let depth = Depth::from_levels(levels)
         .ok_or_else(|| Refusal::bad_parameter(format!("depth {levels} is none of 10, 25 and 100")))?;
-    let topics = vec![TopicId::new(Channel::Book(depth), sources.find(&symbol)?)];
+    let topics = vec![TopicId::new(Channel::Book(depth), sources.named(symbol)?)];
     let states = sources.ask(|reply| Request::Read { topics, reply }).await?;
     Ok(json_response(StatusCode::OK, states.json))
 }
@@ -158,11 +159,11 @@ struct TradesQuery {
 
 async fn trades(
     State(sources): State<Sources>,
-    Path(symbol): Path<String>,
+    symbol: Result<Path<String>, PathRejection>,
     query: Result<Query<TradesQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
     let limit = limit(parameters(query)?.limit)?;
-    let topic = TopicId::new(Channel::Trade, sources.find(&symbol)?);
+    let topic = TopicId::new(Channel::Trade, sources.named(symbol)?);
     let states = sources.ask(|reply| Request::History { topic, limit, reply }).await?;
     Ok(sources.history("trades", topic, states))
 }
@@ -176,7 +177,7 @@ struct BarsQuery {
 
 async fn bars(
     State(sources): State<Sources>,
-    Path(symbol): Path<String>,
+    symbol: Result<Path<String>, PathRejection>,
     query: Result<Query<BarsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
     let query = parameters(query)?;
@@ -185,7 +186,7 @@ async fn bars(
         Refusal::bad_parameter(format!("interval `{text}` is none of 1s, 1m, 5m, 1h and 1d"))
     })?;
     let limit = limit(query.limit)?;
-    let topic = TopicId::new(Channel::Bar(interval), sources.find(&symbol)?);
+    let topic = TopicId::new(Channel::Bar(interval), sources.named(symbol)?);
     let states = sources.ask(|reply| Request::History { topic, limit, reply }).await?;
     Ok(sources.history("bars", topic, states))
 }
@@ -193,6 +194,12 @@ async fn bars(
 impl Sources {
     fn find(&self, name: &str) -> Result<SymbolId, Refusal> {
         self.directory.find(&name.to_ascii_uppercase()).ok_or_else(|| Refusal::unknown_symbol(name))
+    }
+
+    /// The instrument that a path names.
+    fn named(&self, symbol: Result<Path<String>, PathRejection>) -> Result<SymbolId, Refusal> {
+        let Path(name) = symbol.map_err(|rejection| Refusal::bad_parameter(rejection.body_text()))?;
+        self.find(&name)
     }
 
     /// The instruments that `?symbols=A,B` names; all of them without it.

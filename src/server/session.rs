@@ -13,7 +13,8 @@ use super::hub::Hub;
 use super::socket::{ReadSide, Socket};
 use crate::fanout::{Connection, Subscribed};
 use crate::limits::{
-    BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, REQUEST_BYTES_MAX, STATES_WAIT,
+    BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX,
+    REQUEST_BYTES_MAX, STATES_WAIT,
 };
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
@@ -29,6 +30,7 @@ pub(super) async fn serve(hub: Rc<Hub>, socket: Rc<Socket>, already_read: Vec<u8
     let mut session = Session {
         context: WebSocketContext::from_partially_read(already_read, Role::Server, Some(config)),
         replies: Vec::new(),
+        budget: READ_TURN_BYTES_MAX,
         bad_requests: 0,
         hub: Rc::clone(&hub),
         socket: Rc::clone(&socket),
@@ -47,6 +49,8 @@ pub(super) async fn serve(hub: Rc<Hub>, socket: Rc<Socket>, already_read: Vec<u8
 struct Session {
     context: WebSocketContext,
     replies: Vec<u8>,
+    /// Bytes that may still be read in this turn.
+    budget: usize,
     bad_requests: u32,
     hub: Rc<Hub>,
     socket: Rc<Socket>,
@@ -69,11 +73,16 @@ impl Session {
                 if self.socket.write_waiting().is_err() {
                     return Ended::Broken;
                 }
-                if self.socket.closing().is_some() {
+                if self.socket.is_closing() {
                     return Ended::Close;
                 }
                 match self.read() {
                     Ok(Some(message)) => self.take(message).await,
+                    // Whoever sends without end waits its turn like the others of the shard.
+                    Ok(None) if self.budget == 0 => {
+                        self.budget = READ_TURN_BYTES_MAX;
+                        tokio::task::yield_now().await;
+                    }
                     Ok(None) => break,
                     Err(ended) => return ended,
                 }
@@ -87,20 +96,30 @@ impl Session {
                 ready = self.socket.stream.ready(interest) => if ready.is_err() { return Ended::Broken },
                 () = self.socket.wake.notified() => {}
             }
+            self.budget = READ_TURN_BYTES_MAX;
         }
     }
 
-    /// The next message, if all of it has come.
+    /// The next message, if all of it has come and may be read in this turn.
     fn read(&mut self) -> Result<Option<Message>, Ended> {
-        let result = self.context.read(&mut ReadSide { socket: &self.socket, replies: &mut self.replies });
-        if !self.replies.is_empty() {
-            self.socket.send_control(std::mem::take(&mut self.replies));
+        let Self { context, socket, replies, budget, .. } = self;
+        let result = context.read(&mut ReadSide { socket, replies, budget });
+        let reply = std::mem::take(replies);
+        if matches!(result, Err(Error::ConnectionClosed | Error::AlreadyClosed)) {
+            // The reply answers the client's close frame, after which nothing may follow.
+            self.socket.close_with(reply);
+            return Err(Ended::Close);
+        }
+        if !reply.is_empty() {
+            self.socket.send_pong(reply);
+            // Before whatever the message behind the ping brings.
+            if self.socket.write_waiting().is_err() {
+                return Err(Ended::Broken);
+            }
         }
         let code = match result {
             Ok(message) => return Ok(Some(message)),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            // The client's close frame has been answered.
-            Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Err(Ended::Close),
             Err(Error::Capacity(_)) => CloseCode::TooBig,
             Err(Error::Utf8(_)) => CloseCode::InvalidPayload,
             Err(Error::Protocol(
@@ -169,7 +188,7 @@ impl Session {
     async fn wait_for_states(&self) {
         let arrived = timeout(STATES_WAIT, async {
             while self.hub.is_awaiting(self.connection) {
-                if self.socket.write_waiting().is_err() || self.socket.closing().is_some() {
+                if self.socket.write_waiting().is_err() || self.socket.is_closing() {
                     return;
                 }
                 if self.socket.has_waiting() {

@@ -28,8 +28,11 @@ struct Outbox {
     frames: VecDeque<Waiting>,
     written_of_first: usize,
     bytes: usize,
-    /// Nothing but a close frame may follow.
-    closing: Option<CloseCode>,
+    /// Answers the newest ping, at the next frame boundary. Older ones need no answer any more (RFC 6455 section
+    /// 5.5.3), so that a client which pings and never reads makes nothing grow.
+    pong: Option<Vec<u8>>,
+    /// A close frame is the last that waits: nothing may follow.
+    is_closing: bool,
 }
 
 struct Waiting {
@@ -57,7 +60,7 @@ impl Socket {
     /// not take stays in the outbox.
     pub(super) fn send_array(&self, objects: &[u8]) -> Sent {
         let mut outbox = self.outbox.borrow_mut();
-        if outbox.closing.is_some() {
+        if outbox.is_closing {
             return Sent::Gone;
         }
         self.last_data.set(monotonic());
@@ -81,44 +84,54 @@ impl Socket {
         outbox.push(parts.concat());
         self.wake.notify_one();
         if outbox.bytes - written > OUTBOX_BYTES_MAX {
-            outbox.close(CloseCode::TooSlow, CloseCode::TooSlow.reason());
+            outbox.close(frame::close(CloseCode::TooSlow.code(), CloseCode::TooSlow.reason()));
             return Sent::Overrun;
         }
         Sent::Taken
     }
 
-    /// Sends a frame that must not wait behind data: it goes out at the next frame boundary.
-    pub(super) fn send_control(&self, frame: Vec<u8>) {
+    /// Sends a frame that answers a ping. It does not wait behind data.
+    pub(super) fn send_pong(&self, frame: Vec<u8>) {
         let mut outbox = self.outbox.borrow_mut();
-        if outbox.closing.is_none() {
+        if !outbox.is_closing {
+            outbox.pong = Some(frame);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends a heartbeat, at the next frame boundary.
+    pub(super) fn send_heartbeat(&self, frame: Vec<u8>) {
+        let mut outbox = self.outbox.borrow_mut();
+        // While one waits for a socket that takes nothing, another would say nothing new.
+        if !outbox.is_closing && outbox.frames.len() < 2 {
             let position = usize::from(outbox.written_of_first > 0);
             outbox.bytes += frame.len();
             outbox.frames.insert(position, Waiting { bytes: frame, since: monotonic() });
             self.wake.notify_one();
         }
-    }
-
-    /// Sends a heartbeat, which also counts as a sign of life.
-    pub(super) fn send_heartbeat(&self, frame: Vec<u8>) {
-        // While one waits for a socket that takes nothing, another would say nothing new.
-        if self.outbox.borrow().frames.len() < 2 {
-            self.send_control(frame);
-        }
         self.last_data.set(monotonic());
     }
 
-    /// Begins to close: data that waits is dropped, and the close frame goes out at the next frame boundary.
-    pub(super) fn close(&self, code: CloseCode, reason: &str) {
-        let mut outbox = self.outbox.borrow_mut();
-        if outbox.closing.is_none() {
-            outbox.close(code, reason);
-            self.wake.notify_one();
-        }
+    /// Begins to close, unless that has begun: data that waits is dropped, and the close frame goes out at the next
+    /// frame boundary. Says whether it has begun now.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) -> bool {
+        self.close_with(frame::close(code.code(), reason))
     }
 
-    /// Why the connection is closing, if it is.
-    pub(super) fn closing(&self) -> Option<CloseCode> {
-        self.outbox.borrow().closing
+    /// Like [`Socket::close`], with frames of the caller's making, of which the last is a close frame.
+    pub(super) fn close_with(&self, last_frames: Vec<u8>) -> bool {
+        let mut outbox = self.outbox.borrow_mut();
+        let begins = !outbox.is_closing;
+        if begins {
+            outbox.close(last_frames);
+            self.wake.notify_one();
+        }
+        begins
+    }
+
+    /// Whether the connection is closing.
+    pub(super) fn is_closing(&self) -> bool {
+        self.outbox.borrow().is_closing
     }
 
     /// When data was last sent.
@@ -133,7 +146,8 @@ impl Socket {
 
     /// Whether something waits to be written.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.outbox.borrow().frames.is_empty()
+        let outbox = self.outbox.borrow();
+        !outbox.frames.is_empty() || outbox.pong.is_some()
     }
 
     /// Writes what the socket takes.
@@ -142,7 +156,25 @@ impl Socket {
     /// The socket's, when it is broken.
     pub(super) fn write_waiting(&self) -> io::Result<()> {
         let mut outbox = self.outbox.borrow_mut();
-        while let Some(first) = outbox.frames.front() {
+        loop {
+            if outbox.written_of_first == 0
+                && let Some(pong) = outbox.pong.take()
+            {
+                match self.stream.try_write(&pong) {
+                    Ok(count) if count == pong.len() => {}
+                    Ok(count) => {
+                        outbox.written_of_first = count;
+                        outbox.bytes += pong.len();
+                        outbox.frames.push_front(Waiting { bytes: pong, since: monotonic() });
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        outbox.pong = Some(pong);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(first) = outbox.frames.front() else { break };
             let rest = &first.bytes[outbox.written_of_first..];
             match self.stream.try_write(rest) {
                 Ok(count) if count == rest.len() => {
@@ -165,24 +197,33 @@ impl Outbox {
         self.frames.push_back(Waiting { bytes, since: monotonic() });
     }
 
-    fn close(&mut self, code: CloseCode, reason: &str) {
-        self.closing = Some(code);
+    fn close(&mut self, last_frames: Vec<u8>) {
+        self.is_closing = true;
+        self.pong = None;
         self.frames.truncate(usize::from(self.written_of_first > 0));
         self.bytes = self.frames.iter().map(|waiting| waiting.bytes.len()).sum();
-        self.push(frame::close(code.code(), reason));
+        self.push(last_frames);
     }
 }
 
-/// The socket as tungstenite reads it: what it writes by itself (pongs, the answer to a close) is kept apart, and
-/// goes out as control frames.
+/// The socket as tungstenite reads it: what it writes by itself (pongs, the answer to a close) is kept apart, and no
+/// more is read than one turn may.
 pub(super) struct ReadSide<'a> {
     pub(super) socket: &'a Socket,
     pub(super) replies: &'a mut Vec<u8>,
+    /// Bytes that may still be read in this turn.
+    pub(super) budget: &'a mut usize,
 }
 
 impl Read for ReadSide<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.stream.try_read(buffer)
+        let room = buffer.len().min(*self.budget);
+        if room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.socket.stream.try_read(&mut buffer[..room])?;
+        *self.budget -= count;
+        Ok(count)
     }
 }
 

@@ -91,9 +91,10 @@ impl Worker {
             }
         }
         hub.close_all(CloseCode::GoingAway);
-        // Sessions end as their clients answer; whoever does not is cut off.
+        // Sessions end as their clients answer; whoever does not is cut off. Each holds the hub to its very end, also
+        // while its last frames are being written.
         let _ = tokio::time::timeout(CLOSE_WAIT, async {
-            while hub.metrics().connections().get() > 0 {
+            while Rc::strong_count(&hub) > 1 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

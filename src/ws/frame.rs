@@ -52,6 +52,12 @@ impl Header {
     }
 }
 
+/// A text message in one frame.
+#[must_use]
+pub fn text(payload: &[u8]) -> Vec<u8> {
+    [Header::new(Opcode::Text, payload.len()).as_bytes(), payload].concat()
+}
+
 /// A close frame. The reason is cut at 123 bytes, which is what a control frame holds beside the code.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Vec<u8> {

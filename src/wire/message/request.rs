@@ -125,13 +125,16 @@ impl Request {
         };
         // The number first: an answer that carries it is worth more than one about the number.
         let found_id = fields.remove("req_id").map(read_req_id).transpose();
+        if let Ok(found) = &found_id {
+            req_id.clone_from(found);
+        }
         let method = match fields.remove("method") {
             Some(Value::String(method)) => method,
             Some(_) => return Err(bad_request("`method` must be a string")),
             None => return Err(bad_request("`method` is missing")),
         };
         *method_name = Some(shortened(&method));
-        *req_id = found_id?;
+        found_id?;
         let params = match fields.remove("params") {
             Some(Value::Object(params)) => params,
             Some(_) => return Err(bad_request("`params` must be an object")),

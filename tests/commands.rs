@@ -1,0 +1,403 @@
+//! The commands as they are typed: settings, refusals, exit codes, signals.
+
+mod server;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+
+use server::raw::{FIN, RawClient, TEXT, text};
+use server::{Server, eventually, tickwire};
+
+const RECORDING: &str = "replay:feeds/recordings/binance-20211012.jsonl.zst";
+
+fn run(mut command: Command) -> Output {
+    command.output().expect("the program is built")
+}
+
+fn tickwire_with(args: &[&str]) -> Output {
+    let mut command = tickwire();
+    command.args(args);
+    run(command)
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, code: i32, named: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    for text in named {
+        assert!(stderr.contains(text), "lacks {text:?}: {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// What `check-config` prints.
+#[track_caller]
+fn settings(command: Command) -> toml::Table {
+    let output = run(command);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").parse().expect("TOML")
+}
+
+fn check_config(folder: &Path, args: &[&str]) -> Command {
+    let mut command = tickwire();
+    command.current_dir(folder).arg("check-config").args(args);
+    command
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = tickwire_with(&["serve", "--listen", &address]);
+    assert_refused(&output, 1, &[&format!("cannot listen on {address}"), "in use"]);
+
+    // Its own listeners share a port among each other, but not with another process.
+    let server = Server::quotes(1, 1);
+    let address = server.address.to_string();
+    let output = tickwire_with(&["serve", "--listen", &address]);
+    assert_refused(&output, 1, &[&format!("cannot listen on {address}"), "in use"]);
+    assert_eq!(server.get("/health/live").status, 200);
+
+    let output = tickwire_with(&["serve", "--listen", "192.0.2.1:8080"]);
+    assert_refused(&output, 1, &["cannot listen on 192.0.2.1:8080"]);
+}
+
+#[test]
+fn a_port_is_free_again_at_once() {
+    let mut server = Server::quotes(1, 100);
+    let address = server.address.to_string();
+    let mut client = server.client();
+    client.subscribe("quote", &["*"]);
+    server.signal("TERM");
+    client.end();
+    assert!(server.wait().success());
+    let mut command = tickwire();
+    command.args(["serve", "--listen", &address]);
+    let server = Server::spawn(command);
+    assert_eq!(server.address.to_string(), address);
+}
+
+#[test]
+fn what_is_not_understood_ends_with_2() {
+    for args in [
+        &["--nonsense"][..],
+        &["dance"],
+        &["serve", "--nonsense"],
+        &["serve", "--shards", "many"],
+        &["serve", "--sim-rate", "1.5"],
+        &["serve", "--listen"],
+        &["serve", "extra"],
+        &["check-config", "--nonsense"],
+        &["inspect", "--nonsense"],
+        &["watch", "--nonsense"],
+        &["load", "--nonsense"],
+    ] {
+        let named = args.last().expect("an argument");
+        assert_refused(&tickwire_with(args), 2, &["error:", named]);
+    }
+}
+
+#[test]
+fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
+    let cases: [(&[&str], &[&str]); 19] = [
+        (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
+        (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
+        (&["--shards", "65"], &["shards = `65`", "64"]),
+        (&["--feed", "simulated"], &["feed = `simulated`", "replay:"]),
+        (&["--feed", "replay:"], &["feed = `replay:`", "empty"]),
+        (&["--feed", "replay:a,,b"], &["feed = `replay:a,,b`", "empty"]),
+        (&["--speed", "0"], &["speed = `0`"]),
+        (&["--speed=-1"], &["speed = `-1`"]),
+        (&["--speed", "1.0001"], &["speed = `1.0001`", "three decimals"]),
+        (&["--speed", "fast"], &["speed = `fast`"]),
+        (&["--loop"], &["feed = `sim`", "recordings"]),
+        (&["--symbols", "A"], &["feed = `sim`", "recordings"]),
+        (&["--feed", RECORDING, "--symbols", "A B"], &["symbols = `A B`"]),
+        (&["--stale-after", "10"], &["stale_after = `10`", "10s"]),
+        (&["--stale-after", "0s"], &["stale_after = `0s`"]),
+        (&["--sim-mode", "chaos"], &["sim_mode = `chaos`", "quotes"]),
+        (&["--sim-instruments", "0"], &["simulated market", "instruments"]),
+        (&["--sim-rate", "0"], &["simulated market", "rate"]),
+        (&["--sim-rate", "18446744073709551615"], &["simulated market", "rate"]),
+    ];
+    let logs: [(&[&str], &[&str]); 2] = [
+        (&["--log", "a=b=c"], &["log = `a=b=c`"]),
+        (&["--log-format", "xml"], &["log_format = `xml`", "json"]),
+    ];
+    for (args, named) in cases.into_iter().chain(logs) {
+        for command in ["serve", "check-config"] {
+            let output = tickwire_with(&[&[command], args].concat());
+            assert_refused(&output, 1, named);
+        }
+    }
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_is_named() {
+    assert_refused(&tickwire_with(&["serve", "--feed", "replay:no/such.file"]), 1, &["no/such.file"]);
+    assert_refused(&tickwire_with(&["serve", "--feed", "replay:README.md"]), 1, &["README.md"]);
+    let output = tickwire_with(&["serve", "--feed", RECORDING, "--symbols", "NOPE"]);
+    assert_refused(&output, 1, &["NOPE"]);
+}
+
+#[test]
+fn an_unknown_key_is_named_wherever_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = check_config(folder.path(), &[]);
+    command.env("TICKWIRE_SPED", "2");
+    assert_refused(&run(command), 1, &["SPED", "TICKWIRE_"]);
+
+    std::fs::write(folder.path().join("tickwire.toml"), "sped = \"2\"\n").expect("a file");
+    assert_refused(&run(check_config(folder.path(), &[])), 1, &["sped", "tickwire.toml"]);
+    std::fs::write(folder.path().join("tickwire.toml"), "[sim]\nrate = 2\n").expect("a file");
+    assert_refused(&run(check_config(folder.path(), &[])), 1, &["sim", "tickwire.toml"]);
+    std::fs::write(folder.path().join("tickwire.toml"), "shards = \n").expect("a file");
+    assert_refused(&run(check_config(folder.path(), &[])), 1, &["tickwire.toml"]);
+    std::fs::write(folder.path().join("tickwire.toml"), "shards = \"two\"\n").expect("a file");
+    assert_refused(&run(check_config(folder.path(), &[])), 1, &["shards", "tickwire.toml"]);
+
+    assert_refused(&run(check_config(folder.path(), &["--config", "no.toml"])), 1, &["no.toml"]);
+}
+
+#[test]
+fn flags_go_before_variables_before_the_file_before_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shown = |file: &str, variables: &[(&str, &str)], args: &[&str]| {
+        std::fs::write(folder.path().join("tickwire.toml"), file).expect("a file");
+        let mut command = check_config(folder.path(), args);
+        command.envs(variables.iter().copied());
+        settings(command)
+    };
+    let rate = |table: toml::Table| table["sim_rate"].as_integer();
+    let file = "sim_rate = 2\n";
+    let variable = [("TICKWIRE_SIM_RATE", "3")];
+    assert_eq!(rate(shown("", &[], &[])), Some(20));
+    assert_eq!(rate(shown(file, &[], &[])), Some(2));
+    assert_eq!(rate(shown(file, &variable, &[])), Some(3));
+    assert_eq!(rate(shown(file, &variable, &["--sim-rate", "4"])), Some(4));
+    assert_eq!(rate(shown("", &variable, &[])), Some(3));
+
+    std::fs::write(folder.path().join("other.toml"), "sim_rate = 5\n").expect("a file");
+    assert_eq!(rate(shown(file, &[], &["--config", "other.toml"])), Some(5), "instead of tickwire.toml");
+}
+
+#[test]
+fn every_setting_can_be_a_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = check_config(folder.path(), &[]);
+    command.envs([
+        ("TICKWIRE_LISTEN", "127.0.0.1:9000"),
+        ("TICKWIRE_SHARDS", "3"),
+        ("TICKWIRE_FEED", "replay:a,b"),
+        ("TICKWIRE_SPEED", "2"),
+        ("TICKWIRE_LOOP", "true"),
+        ("TICKWIRE_SYMBOLS", "AAPL,700"),
+        ("TICKWIRE_WAIT_CLIENTS", "1"),
+        ("TICKWIRE_STALE_AFTER", "500ms"),
+        ("TICKWIRE_SIM_SEED", "7"),
+        ("TICKWIRE_SIM_INSTRUMENTS", "8"),
+        ("TICKWIRE_SIM_RATE", "9"),
+        ("TICKWIRE_SIM_MODE", "quotes"),
+        ("TICKWIRE_LOG", "debug"),
+        ("TICKWIRE_LOG_FORMAT", "json"),
+    ]);
+    let expected = "listen = '127.0.0.1:9000'\nshards = 3\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
+         symbols = ['AAPL', '700']\nwait_clients = 1\nstale_after = '500ms'\nsim_seed = 7\nsim_instruments = 8\n\
+         sim_rate = 9\nsim_mode = 'quotes'\nlog = 'debug'\nlog_format = 'json'\n";
+    assert_eq!(settings(command), expected.parse().expect("TOML"));
+
+    for (speed, shown) in [("0.5", "0.5"), ("1.10", "1.10"), ("max", "max"), ("10", "10")] {
+        let mut command = check_config(folder.path(), &[]);
+        command.env("TICKWIRE_SPEED", speed);
+        assert_eq!(settings(command)["speed"].as_str(), Some(shown));
+    }
+    for (symbols, shown) in [("AAPL", &["AAPL"][..]), ("700", &["700"]), ("A, B", &["A", "B"]), ("", &[])] {
+        let mut command = check_config(folder.path(), &["--feed", "replay:a"]);
+        command.env("TICKWIRE_SYMBOLS", symbols);
+        let table = settings(command);
+        let found: Vec<_> =
+            table["symbols"].as_array().expect("an array").iter().filter_map(|s| s.as_str()).collect();
+        assert_eq!(found, shown, "{symbols:?}");
+    }
+}
+
+#[test]
+fn what_check_config_prints_loads_to_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for args in [
+        &[][..],
+        &["--feed", "replay:a\"b,c", "--speed", "max", "--loop", "--symbols", "X/Y,Z", "--wait-clients", "3"],
+        &[
+            "--listen",
+            "[::1]:0",
+            "--shards",
+            "2",
+            "--sim-mode",
+            "quotes",
+            "--sim-seed",
+            "12",
+            "--log",
+            "tickwire=debug",
+        ],
+    ] {
+        let printed = run(check_config(folder.path(), args));
+        assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+        std::fs::write(folder.path().join("printed.toml"), &printed.stdout).expect("a file");
+        let again = run(check_config(folder.path(), &["--config", "printed.toml"]));
+        assert_eq!(again, printed);
+    }
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in ["serve", "inspect", "watch", "load", "check-config"] {
+        for help in [&[command, "--help"][..], &["help", command]] {
+            let output = tickwire_with(help);
+            assert!(output.status.success() && output.stderr.is_empty());
+            let text = String::from_utf8(output.stdout).expect("UTF-8");
+            assert!(text.contains(&format!("Usage: tickwire {command}")), "{text}");
+        }
+        let overview = String::from_utf8(tickwire_with(&["--help"]).stdout).expect("UTF-8");
+        assert!(overview.contains(&format!("  {command} ")), "{overview}");
+    }
+    let version = String::from_utf8(tickwire_with(&["--version"]).stdout).expect("UTF-8");
+    assert_eq!(version, format!("tickwire {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn without_arguments_it_serves() {
+    let mut command = tickwire();
+    command.env("TICKWIRE_LISTEN", "127.0.0.1:0");
+    let server = Server::spawn(command);
+    assert_eq!(server.json("/v1/instruments")["instruments"].as_array().map(Vec::len), Some(200));
+}
+
+#[test]
+fn a_signal_says_goodbye_to_every_client_and_ends_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::quotes(10, 50);
+        let mut clients = [server.client(), server.client(), server.client()];
+        for client in &mut clients[..2] {
+            client.subscribe("quote", &["*"]);
+        }
+        let mut rude = RawClient::connect(server.address);
+        rude.send(&text(r#"{"method":"ping"}"#));
+        server.signal(signal);
+        let mut waits = Vec::new();
+        for client in &mut clients {
+            let shutdown = client.until(|object| object["channel"] == "system");
+            assert_eq!(shutdown["type"], "shutdown", "{shutdown}");
+            waits.push(shutdown["reconnect_after_ms"].as_u64().expect("a number"));
+            assert_eq!(client.end(), Some((1001, "going away".to_owned())), "{signal}");
+        }
+        assert!(waits.iter().all(|wait| (100..=60_000).contains(wait)), "{waits:?}");
+        waits.dedup();
+        assert!(waits.len() > 1, "not all come back at once");
+        // Who does not answer is not waited for.
+        assert_eq!(server.wait().code(), Some(0), "{signal}: {}", server.log());
+        let last = rude.read_to_end().pop().expect("a frame");
+        assert_eq!(last.close_code(), Some(1001));
+    }
+}
+
+#[test]
+fn a_slow_client_is_told_goodbye_too() {
+    let mut server = Server::quotes(100, 1_000);
+    let mut slow = RawClient::connect(server.address);
+    slow.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
+    eventually("more than the kernel holds waits", || server.metric("bytes_out_total") > 9_000_000);
+    server.signal("TERM");
+    let frames = slow.read_to_end();
+    let [.., shutdown, close] = &frames[..] else { panic!("{} frames", frames.len()) };
+    assert_eq!(shutdown.first, FIN | TEXT);
+    let text = shutdown.text();
+    assert!(
+        text.starts_with(r#"[{"channel":"system","type":"shutdown","#),
+        "{}",
+        &text[..text.len().min(100)]
+    );
+    assert_eq!(close.close_code(), Some(1001));
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_signal_right_after_the_start_is_heeded() {
+    for _ in 0..20 {
+        let mut server = Server::quotes(1, 1);
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_spoil_the_first() {
+    let mut server = Server::quotes(1, 1);
+    let _open = server.client();
+    server.signal("TERM");
+    server.signal("INT");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn it_lives_on_without_standard_input_output_and_error() {
+    let mut child = tickwire()
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--feed",
+            RECORDING,
+            "--speed",
+            "max",
+            "--wait-clients",
+            "1",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program is built");
+    drop(child.stdin.take());
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut stdout, &mut line).expect("UTF-8");
+    let address = line.trim_end().strip_prefix("listening on http://").and_then(|rest| rest.parse().ok());
+    let address = address.expect("an address");
+    drop(stdout);
+    drop(child.stderr.take());
+    // The end of the recording is logged, to nobody.
+    let mut client = server::client::Client::connect(address);
+    client.subscribe("status", &["*"]);
+    let ended = client.until(|object| object["state"] == "ended");
+    assert_eq!(ended["reason"], "end of recording");
+    client.result("ping", &json!({}));
+    client.subscribe("quote", &["*"]);
+    client.until(|object| object["channel"] == "quote");
+    child.kill().expect("it still runs");
+    child.wait().expect("our child");
+}
+
+#[test]
+fn settings_of_a_file_are_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut file = std::fs::File::create(folder.path().join("tickwire.toml")).expect("a file");
+    file.write_all(b"listen = \"127.0.0.1:0\"\nsim_instruments = 3\nlog_format = \"json\"\n")
+        .expect("a file");
+    let mut command = tickwire();
+    command.current_dir(folder.path());
+    let mut server = Server::spawn(command);
+    assert_eq!(server.json("/v1/instruments")["instruments"].as_array().map(Vec::len), Some(3));
+    server.signal("TERM");
+    assert!(server.wait().success());
+    eventually("the end is logged", || server.log().contains("stopping"));
+    for line in server.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
+        assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
+    }
+}

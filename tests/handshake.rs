@@ -1,0 +1,154 @@
+//! The opening handshake as a client sees it: RFC 6455 section 4.
+
+mod server;
+
+use std::io::{BufReader, Write};
+
+use server::Server;
+use server::http::{self, Response, read_response};
+use server::raw::{self, HANDSHAKE, RawClient};
+
+fn quiet() -> Server {
+    Server::ended("binance-20211012.jsonl.zst")
+}
+
+fn shake(server: &Server, handshake: &str) -> Response {
+    RawClient::handshake(server.address, handshake.as_bytes()).1
+}
+
+#[test]
+fn the_sample_of_the_rfc_is_accepted() {
+    let server = quiet();
+    let response = shake(&server, HANDSHAKE);
+    assert_eq!(response.status, 101);
+    assert_eq!(response.header("upgrade"), "websocket");
+    assert_eq!(response.header("connection").to_ascii_lowercase(), "upgrade");
+    assert_eq!(response.header("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert!(!response.headers.contains_key("sec-websocket-protocol"), "none was offered");
+    assert!(!response.headers.contains_key("sec-websocket-extensions"), "none is spoken");
+}
+
+#[test]
+fn header_values_are_read_whatever_their_case_and_company() {
+    let server = quiet();
+    let handshake = HANDSHAKE
+        .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
+        .replace("Upgrade: websocket", "UPGRADE: WebSocket")
+        .replace(
+            "\r\n\r\n",
+            "\r\nOrigin: https://elsewhere.example\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        );
+    let response = shake(&server, &handshake);
+    assert_eq!(response.status, 101, "{response:?}");
+    assert!(!response.headers.contains_key("sec-websocket-extensions"), "none is spoken");
+}
+
+#[test]
+fn a_wrong_handshake_is_refused_with_what_would_be_right() {
+    let server = quiet();
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let cases = [
+        (HANDSHAKE.replace("Version: 13", "Version: 8"), 426, "version"),
+        (HANDSHAKE.replace(version, ""), 426, "version"),
+        (HANDSHAKE.replace("Upgrade: websocket\r\n", ""), 426, "Upgrade: websocket"),
+        (HANDSHAKE.replace("Upgrade: websocket", "Upgrade: h2c"), 426, "Upgrade: websocket"),
+        (HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive"), 426, "Connection: Upgrade"),
+        (HANDSHAKE.replace(key, ""), 400, "Sec-WebSocket-Key"),
+        (HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), 400, "Sec-WebSocket-Key"),
+        (HANDSHAKE.replace("GET ", "PUT "), 405, "GET"),
+        (HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), 400, "tickwire.v1.json"),
+    ];
+    for (handshake, status, named) in &cases {
+        let response = shake(&server, handshake);
+        assert_eq!(response.status, *status, "{handshake}{response:?}");
+        assert!(response.body.contains(named), "{handshake}{response:?}");
+        assert_eq!(response.header("sec-websocket-version") == "13", *status == 426, "{response:?}");
+        assert!(!response.headers.contains_key("sec-websocket-accept"), "{response:?}");
+    }
+    assert_eq!(server.metric("connections_refused_total"), i64::try_from(cases.len()).expect("a few"));
+    assert_eq!(server.metric("connections_total"), 0);
+}
+
+#[test]
+fn the_subprotocol_is_echoed_from_those_offered() {
+    let server = quiet();
+    for offer in
+        ["tickwire.v1.json", "chat, tickwire.v1.json", "chat\r\nSec-WebSocket-Protocol: tickwire.v1.json"]
+    {
+        let handshake =
+            HANDSHAKE.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Protocol: {offer}\r\n\r\n"));
+        let response = shake(&server, &handshake);
+        assert_eq!(
+            (response.status, response.header("sec-websocket-protocol")),
+            (101, "tickwire.v1.json"),
+            "{offer}"
+        );
+    }
+}
+
+#[test]
+fn frames_right_behind_the_handshake_are_read() {
+    let server = quiet();
+    // More than the reader takes at once, and one that ends in the middle of a frame.
+    for (padding, cut) in [(0, 0), (30_000, 0), (100, 50)] {
+        let mut bytes = HANDSHAKE.as_bytes().to_vec();
+        let first = raw::text(r#"{"method":"ping","req_id":1}"#);
+        let second = raw::text(&format!(r#"{{"method":"ping",{}"req_id":2}}"#, " ".repeat(padding)));
+        bytes.extend(first.iter().chain(&second[..second.len() - cut]));
+        let (mut client, response) = RawClient::handshake(server.address, &bytes);
+        assert_eq!(response.status, 101);
+        let answer = client.read_answer().expect("an answer");
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#),
+            "{}",
+            answer.text()
+        );
+        client.send(&second[second.len() - cut..]);
+        let answer = client.read_answer().expect("an answer");
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn a_handshake_may_come_in_pieces_and_behind_other_requests() {
+    let server = quiet();
+    let mut stream = http::connect(server.address);
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    for _ in 0..3 {
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: tickwire\r\n\r\n").expect("the service reads");
+        let response = read_response(&mut reader, "GET");
+        assert_eq!((response.status, response.body.as_str()), (200, "live\n"), "on the same connection");
+    }
+    let (head, tail) = HANDSHAKE.split_at(40);
+    stream.write_all(head.as_bytes()).expect("the service reads");
+    assert_eq!(server.get("/health/live").status, 200, "nobody waits for the rest");
+    stream.write_all(tail.as_bytes()).expect("the service reads");
+    assert_eq!(read_response(&mut reader, "GET").status, 101);
+}
+
+#[test]
+fn what_is_no_http_harms_nobody() {
+    let server = quiet();
+    let nonsense: [&[u8]; 5] = [
+        b"\0\0\0\0",
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0xff; 5_000],
+        b"GET / HTTP/1.1\r\nHost",
+    ];
+    for bytes in nonsense {
+        let mut stream = http::connect(server.address);
+        stream.write_all(bytes).expect("the service reads");
+    }
+    let mut long = b"GET /".to_vec();
+    long.resize(2_000_000, b'a');
+    // It need not be read to its end.
+    let _ = http::connect(server.address).write_all(&long);
+    assert_eq!(server.get("/health/live").status, 200);
+    assert_eq!(server.metric("connections"), 0);
+}
