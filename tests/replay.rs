@@ -158,6 +158,34 @@ mod played {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_level_past_the_depth_of_the_venue_is_gone_for_good() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("kraken.jsonl");
+        let asks: Vec<Value> =
+            (0..10).map(|n| json!([format!("{}.0", 20 + n), "1.00", "1700000000.1"])).collect();
+        let book = |parts: Value| json!([1, parts, "book-10", "ABC/XYZ"]);
+        let lines = [
+            json!({"t": "header", "format": 2, "exchange": "KRAKEN"}),
+            recv("k", "1700000001", &book(json!({ "as": asks, "bs": [["9.0", "2.00", "1700000000.2"]] }))),
+            // Pushes 29.0 out. When 19.0 goes again, the venue says nothing of 29.0.
+            recv("k", "1700000002", &book(json!({ "a": [["19.0", "3.00", "1700000001.9"]] }))),
+            recv("k", "1700000003", &book(json!({ "a": [["19.0", "0.00", "1700000002.9"]] }))),
+            // Within one message a level may be pushed out and let in again.
+            recv(
+                "k",
+                "1700000004",
+                &book(json!({ "a": [
+                ["18.0", "3.00", "1700000003.9"], ["17.0", "3.00", "1700000003.9"], ["17.0", "0.00", "1700000003.9"],
+            ] })),
+            ),
+            recv("k", "1700000005", &book(json!({ "a": [["20.0", "0.00", "1700000004.9"]] }))),
+        ];
+        write(&file, json_lines(&lines).as_bytes());
+        let followed = follow(&[&file]).await;
+        assert_eq!((followed.symbols, followed.levels_max), (vec!["ABC/XYZ".to_owned()], 9));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn again_and_again() {
         let file = recording("binance");
         let books = expected(&[&file]).books;

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) epoch: String,
     pub(crate) seq: u64,
     pub(crate) body: Body,
+    /// Of books: `ts_event` of the last message with a checksum.
+    checksum_at: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -204,6 +206,7 @@ impl Follower {
             self.finished.push(mem::take(&mut self.states));
         }
         let seq = number(&object["seq"]);
+        let mut checksum_at = 0;
         let body = if topic.0.starts_with("book.") {
             let mut body = Body::Book { bids: Levels::new(), asks: Levels::new() };
             let Body::Book { bids, asks } = &mut body else { unreachable!() };
@@ -221,11 +224,12 @@ impl Follower {
             }
             assert!(object.get("checksum").is_some(), "a snapshot without a checksum: {object}");
             self.check_book(&topic, &body, object);
+            checksum_at = number(&object["ts_event"]);
             body
         } else {
             Body::Fields(fields(object))
         };
-        self.states.insert(topic, State { epoch, seq, body });
+        self.states.insert(topic, State { epoch, seq, body, checksum_at });
     }
 
     fn take_update(&mut self, topic: &Topic, object: &Value) {
@@ -253,6 +257,11 @@ impl Follower {
                 }
                 assert!(has_changed, "an update of nothing: {object}");
                 self.check_book(topic, &state.body, object);
+                let ts_event = number(&object["ts_event"]);
+                if object.get("checksum").is_some() {
+                    state.checksum_at = ts_event;
+                }
+                assert!(ts_event < state.checksum_at + 1_000_000, "a second without a checksum: {object}");
             }
             Body::Fields(known) => {
                 let changed = fields(object);
