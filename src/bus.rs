@@ -23,6 +23,9 @@ pub struct Batch {
     pub messages: Vec<TopicMessage>,
     /// The JSON objects of all messages, back to back.
     pub json: Vec<u8>,
+    /// By shard: the newest of its requests that had been taken when the batch's states were encoded. Whoever has
+    /// asked later must not take them for an answer: between the two, nobody may have listened. Empty without states.
+    pub answered: Vec<u64>,
 }
 
 /// One state or change of one topic.
@@ -95,6 +98,8 @@ pub enum Request {
     States {
         /// Who asks.
         shard: usize,
+        /// The number of the request, counted by the shard from 1.
+        ticket: u64,
         /// What for.
         topics: Vec<TopicId>,
     },
@@ -264,6 +269,12 @@ impl Bus {
     /// The next request, if one waits.
     pub fn next_request(&mut self) -> Option<Request> {
         self.requests.try_recv().ok()
+    }
+
+    /// Whether a shard takes another batch. Only the publisher sends, so that what there is room for now is taken.
+    #[must_use]
+    pub fn has_room(&self, shard: usize) -> bool {
+        self.shards[shard].capacity() > 0
     }
 
     /// Hands a batch to a shard; `false`: it is full, and the batch was not taken. A shard that is gone takes all.

@@ -295,7 +295,8 @@ impl Config {
         thousandths.map(|thousandths| Speed::Times { thousandths }).ok_or_else(|| ConfigError::Value {
             key: "speed",
             value: self.speed.clone(),
-            reason: "`max`, or a number above zero with at most three decimals, such as 1, 0.5 or 100".to_owned(),
+            reason: "`max`, or a number above zero with at most three decimals, such as 1, 0.5 or 100"
+                .to_owned(),
         })
     }
 
@@ -306,7 +307,8 @@ impl Config {
             (None, Some(digits)) => (digits, 1_000),
             (None, None) => ("", 0),
         };
-        let millis = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)).filter(|&ms| ms > 0);
+        let millis =
+            digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)).filter(|&ms| ms > 0);
         millis.map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
             key: "stale_after",
             value: self.stale_after.clone(),

@@ -52,6 +52,9 @@ impl Directory {
 
     /// All instruments with their numbers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (SymbolId, &Instrument)> {
-        self.instruments.iter().enumerate().map(|(index, instrument)| (SymbolId::from_index(index), instrument))
+        self.instruments
+            .iter()
+            .enumerate()
+            .map(|(index, instrument)| (SymbolId::from_index(index), instrument))
     }
 }

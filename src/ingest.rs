@@ -53,7 +53,8 @@ impl Control {
     /// How far the feed has come.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        const PHASES: [Phase; 5] = [Phase::Waiting, Phase::Running, Phase::Stale, Phase::Ended, Phase::Failed];
+        const PHASES: [Phase; 5] =
+            [Phase::Waiting, Phase::Running, Phase::Stale, Phase::Ended, Phase::Failed];
         PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
     }
 
@@ -83,6 +84,9 @@ impl Phase {
 
 /// The longest sleep without looking whether to stop.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// How soon to look again whether a full shard has room.
+const RETRY_AFTER: Duration = Duration::from_millis(1);
 
 /// Plays a feed until it is told to stop. Takes the calling thread.
 pub fn run(
@@ -159,6 +163,9 @@ pub fn run(
             control.enter(Phase::Stale);
         }
         let has_more = publisher.end_turn();
+        if publisher.is_behind() {
+            sleep = sleep.min(RETRY_AFTER);
+        }
         if !has_more && !sleep.is_zero() {
             std::thread::park_timeout(sleep);
         }

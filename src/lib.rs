@@ -1,19 +1,58 @@
-//! Tickwire.
+//! Tickwire takes a market-data feed (simulated, replayed or live), keeps the current state of every instrument, and
+//! pushes snapshots and changes of it to any number of clients.
+//!
+//! # The way of a quote
+//!
+//! ```text
+//!  venue bytes ─► feeds ─► market ─► publisher ─► bus ─► fanout (shard) ─► server ─► client
+//!              MarketEvent   Change   TopicMessage  TopicMessage     bytes
+//! ```
+//!
+//! Data flows one way. What a client asks goes back only as far as its shard's registry and, for the state of a topic,
+//! to the publisher's bounded queue of requests: it is answered between two messages of the feed, each topic once a
+//! turn however many ask. Nothing that a client sends reaches [`market`] or [`feeds`]. Each arrow is a bounded channel
+//! or a plain call, joined in one place, [`service`].
+//!
+//! # Layers
+//!
+//! Imports point down only; `tests/layers.rs` holds them to it.
+//!
+//! ```text
+//!  4  wiring      main cli config service             import anything; nothing imports them
+//!  3  edge        server   client   load              sockets
+//!  2  moving      ingest   publisher   bus   fanout   threads and queues, no sockets; they meet through TopicMessage
+//!  1  pure        market   wire   ws                  synchronous; no runtime; do not know each other
+//!  0  vocabulary  feeds   topic   state   directory   limits   metrics
+//! ```
+//!
+//! # Invariants
+//!
+//! - [`market`], [`wire`] and [`ws`] contain no `async`: all that can be wrong about prices or bytes is tested with no
+//!   runtime.
+//! - Types with serde derives for the public protocol live in [`wire`] alone.
+//! - No guard of a lock or a map lives across an `.await`; no queue is unbounded; the ingest never waits for a client.
+//! - Only [`feeds::clock`] reads the time. Only [`service`] joins stages. Every bound is in [`limits`], every metric in
+//!   [`metrics`], every error and close code in [`wire::code`].
 
-pub mod bus;
-pub mod cli;
-pub mod client;
-pub mod config;
-pub mod directory;
-pub mod fanout;
-pub mod ingest;
-pub mod limits;
-pub mod market;
-pub mod metrics;
-pub mod publisher;
-pub mod server;
-pub mod service;
-pub mod state;
+// In the order of the layers, and within them in that of the pipeline.
 pub mod topic;
+pub mod state;
+pub mod directory;
+pub mod limits;
+pub mod metrics;
+
+pub mod market;
 pub mod wire;
 pub mod ws;
+
+pub mod ingest;
+pub mod publisher;
+pub mod bus;
+pub mod fanout;
+
+pub mod server;
+pub mod client;
+
+pub mod cli;
+pub mod config;
+pub mod service;

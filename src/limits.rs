@@ -74,3 +74,15 @@ pub const BARS_MAX: usize = 512;
 pub const TRADES_MAX: usize = 256;
 /// Unknown orders that are named in [`crate::market::Faults::examples`]; more are only counted.
 pub const FAULT_EXAMPLES_MAX: usize = 16;
+/// Symbols that our own client puts into one request: of the longest names they stay below [`REQUEST_BYTES_MAX`].
+pub const SYMBOLS_A_REQUEST: usize = 2_000;
+/// Read and write buffer of a client's connection, each. A longer message makes the buffer grow for its time.
+pub const CLIENT_BUFFER_BYTES: usize = 8 * 1024;
+/// The longest message that a client takes. A longer one ends its connection.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How often in a row a client subscribes anew to a topic that diverges; then it gives the connection up, so that a
+/// server that is wrong for good is asked at the pace of the back-off.
+pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
+/// Best bids and offers of the venue, and as many of the book, that `inspect` keeps per instrument until the other
+/// comes (64 bytes each). The oldest is given up, uncompared.
+pub const BBO_UNPAIRED_MAX: usize = 128;

@@ -85,13 +85,15 @@ pub enum Change {
 /// The queries take the ids of the instruments that the market was made with, and panic on any other, as indexing
 /// does. Events are from outside: none makes it panic, and what is wrong with them is counted in [`Faults`].
 ///
-/// The events of one message belong together: they carry the same `ts_recv`, and a book that is crossed, or deeper
-/// than the venue keeps it, only between two of them is not held against it.
+/// The events of one message belong together: a book that is crossed, or deeper than the venue keeps it, only between
+/// two of them is not held against it. [`Market::end_message`] says where a message ends.
 #[derive(Debug)]
 pub struct Market {
     instruments: Vec<InstrumentState>,
     orders: Orders,
     faults: Faults,
+    /// Instruments of the message that is being applied, in order of their events, one behind the other only once.
+    message: Vec<SymbolId>,
     /// Instruments that have bars, in the order of their first trades.
     traded: Vec<SymbolId>,
     /// No bar's interval passes before this.
@@ -108,6 +110,7 @@ impl Market {
             instruments: instruments.iter().map(InstrumentState::new).collect(),
             orders: Orders::new(instruments.len()),
             faults: Faults::default(),
+            message: Vec::new(),
             traded: Vec::new(),
             next_due: NEVER,
         }
@@ -119,6 +122,9 @@ impl Market {
             self.faults.unknown_symbols += 1;
             return;
         };
+        if self.message.last() != Some(&event.symbol) {
+            self.message.push(event.symbol);
+        }
         let traded = instrument.trade_count();
         instrument.apply(event, &mut self.orders, &mut self.faults, changes);
         if instrument.trade_count() != traded {
@@ -126,6 +132,13 @@ impl Market {
                 self.traded.push(event.symbol);
             }
             self.next_due = self.next_due.min(instrument.bar_due());
+        }
+    }
+
+    /// The events applied since the last call were one message of the venue: what it left is its last word.
+    pub fn end_message(&mut self) {
+        for symbol in self.message.drain(..) {
+            self.instruments[symbol.index()].end_message(&mut self.faults);
         }
     }
 
@@ -154,18 +167,16 @@ impl Market {
         state: Option<(StatusState, &'static str)>,
         changes: &mut Vec<Change>,
     ) {
-        let instrument = &mut self.instruments[symbol.index()];
-        instrument.end_message(&mut self.faults);
-        instrument.set_feed_status(symbol, state, changes);
+        self.instruments[symbol.index()].set_feed_status(symbol, state, changes);
     }
 
     /// A new run of the stream: all that was known is void, but the definitions and [`Market::faults`].
     pub fn reset(&mut self) {
         for instrument in &mut self.instruments {
-            instrument.end_message(&mut self.faults);
             instrument.reset();
         }
         self.orders = Orders::new(self.instruments.len());
+        self.message.clear();
         self.traded.clear();
         self.next_due = NEVER;
     }

@@ -21,11 +21,11 @@ use crate::limits::{BATCH_BYTES_MAX, STATES_PER_TURN_MAX};
 use crate::market::quotes::{CachedQuote, QuoteWriter};
 use crate::market::{Change, Market};
 use crate::metrics::Metrics;
-use crate::state::{Bar, Quote, StatusState};
+use crate::state::{Bar, StatusState};
 use crate::topic::{Channel, Depth, Interval, TopicId};
 use crate::wire::json::{self, Envelope};
 
-use baseline::{Baseline, BookBaseline};
+use baseline::{Baseline, BookBaseline, Published};
 
 /// What happens when a shard cannot take a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +48,16 @@ pub struct Publisher {
     /// The newest number of each topic; of a book's depths at the first of them.
     numbers: Vec<u64>,
     baselines: Vec<Option<Box<Baseline>>>,
-    /// The newest quote of each instrument, as published or not.
-    last_quotes: Vec<Quote>,
+    /// The newest quote of each instrument with its number and time, as the cache has it.
+    last_quotes: Vec<CachedQuote>,
+    /// When each instrument's status last changed.
+    status_at: Vec<Timestamp>,
     changes: Vec<Change>,
     touched: Touched,
     batch: BatchBuilder,
     backlog: Backlog,
+    /// By shard: its newest request that has been taken.
+    answered: Vec<u64>,
     /// By shard: topics whose messages it could not take, with the number of the state it has of each.
     missed: Vec<BTreeMap<TopicId, u64>>,
 }
@@ -84,6 +88,7 @@ struct BatchBuilder {
     json: Vec<u8>,
     /// Shards that have interest in any of it.
     shards: u64,
+    has_states: bool,
 }
 
 /// States that have been asked for and are yet to be encoded: each topic once, however many ask.
@@ -116,7 +121,8 @@ impl Publisher {
             epoch,
             numbers: vec![0; topics],
             baselines: (0..topics).map(|_| None).collect(),
-            last_quotes: vec![Quote::default(); directory.len()],
+            last_quotes: vec![CachedQuote::default(); directory.len()],
+            status_at: vec![Timestamp::default(); directory.len()],
             changes: Vec::new(),
             touched: Touched { symbols: Vec::new(), marks: vec![Marks::default(); directory.len()] },
             batch: BatchBuilder::default(),
@@ -125,6 +131,7 @@ impl Publisher {
                 is_listed: vec![false; topics],
                 shards: vec![0; topics],
             },
+            answered: vec![0; bus.shards()],
             missed: vec![BTreeMap::new(); bus.shards()],
             directory,
             bus,
@@ -135,6 +142,12 @@ impl Publisher {
     #[must_use]
     pub const fn market(&self) -> &Market {
         &self.market
+    }
+
+    /// Whether some shard is yet to be told what it missed, as soon as it has room.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.missed.iter().any(|missed| !missed.is_empty())
     }
 
     /// The bus that it publishes on.
@@ -152,6 +165,7 @@ impl Publisher {
             }
             self.market.apply(event, &mut changes);
         }
+        self.market.end_message();
         self.publish(&mut changes);
         self.changes = changes;
         self.metrics.feed_messages_total().add(1);
@@ -184,7 +198,8 @@ impl Publisher {
         self.epoch = epoch;
         self.numbers.fill(0);
         self.baselines.fill_with(|| None);
-        self.last_quotes.fill(Quote::default());
+        self.last_quotes.fill(CachedQuote::default());
+        self.status_at.fill(Timestamp::default());
         for missed in &mut self.missed {
             missed.clear();
         }
@@ -206,7 +221,7 @@ impl Publisher {
     }
 
     /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
-    /// Says whether more requests wait.
+    /// Says whether it could do more at once.
     pub fn end_turn(&mut self) -> bool {
         while let Some(request) = self.bus.next_request() {
             self.answer(request);
@@ -227,7 +242,7 @@ impl Publisher {
         self.metrics.book_checksums_ok_total().set(faults.checksums_ok);
         self.metrics.book_checksums_failed_total().set(faults.checksums_failed);
         self.metrics.sequence_gaps_total().set(faults.sequence_gaps);
-        !self.backlog.topics.is_empty() || self.missed.iter().any(|missed| !missed.is_empty())
+        !self.backlog.topics.is_empty()
     }
 
     fn publish(&mut self, changes: &mut Vec<Change>) {
@@ -287,13 +302,15 @@ impl Publisher {
     fn publish_quote(&mut self, symbol: SymbolId) {
         let topic = TopicId::new(Channel::Quote, symbol);
         let quote = self.market.quote(symbol);
-        let old = std::mem::replace(&mut self.last_quotes[symbol.index()], quote);
+        let old = self.last_quotes[symbol.index()].quote;
         if old == quote {
             return;
         }
         let seq = self.bump(topic);
         let ts_event = self.market.ts_event(symbol);
-        self.quotes.set(symbol, &CachedQuote { quote, seq, ts_event });
+        let cached = CachedQuote { quote, seq, ts_event };
+        self.last_quotes[symbol.index()] = cached;
+        self.quotes.set(symbol, &cached);
         let shards = self.bus.handle().interest().of(topic);
         if shards != 0 {
             let envelope = envelope(&self.directory, symbol, seq, ts_event);
@@ -316,10 +333,12 @@ impl Publisher {
             if index >= depth.levels() {
                 continue;
             }
-            let Some(Baseline::Book(baseline)) = self.baselines[topic.index()].as_deref_mut() else { continue };
+            let Some(Baseline::Book(baseline)) = self.baselines[topic.index()].as_deref_mut() else {
+                continue;
+            };
             let book = self.market.book(symbol);
             let prev_seq = baseline.seq;
-            if !baseline.advance(&book, depth, seq) {
+            if !baseline.advance(&book, depth, seq, ts_event) {
                 continue;
             }
             let checksum = baseline.is_checksum_due(ts_event).then(|| book.checksum());
@@ -342,17 +361,16 @@ impl Publisher {
         let topic = TopicId::new(Channel::Ticker, symbol);
         let seq = self.bump(topic);
         let Some(shards) = self.interest_or_forget(topic) else { return };
-        let Some(Baseline::Ticker { ticker: old, seq: prev_seq }) = self.baselines[topic.index()].as_deref_mut() else {
-            return;
-        };
+        let Some(Baseline::Ticker(published)) = self.baselines[topic.index()].as_deref_mut() else { return };
         let new = self.market.ticker(symbol);
-        if *old == new {
+        if published.state == new {
             return;
         }
-        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+        let ts_event = self.market.ts_event(symbol);
+        let envelope = envelope(&self.directory, symbol, seq, ts_event);
         let start = self.batch.json.len();
-        json::ticker_update(&mut self.batch.json, &envelope, *prev_seq, old, &new);
-        (*old, *prev_seq) = (new, seq);
+        json::ticker_update(&mut self.batch.json, &envelope, published.seq, &published.state, &new);
+        *published = Published { state: new, seq, ts_event };
         self.batch.close(topic, Kind::Update, seq, start, shards);
     }
 
@@ -360,25 +378,33 @@ impl Publisher {
         let topic = TopicId::new(Channel::Bar(interval), symbol);
         let seq = self.bump(topic);
         let Some(shards) = self.interest_or_forget(topic) else { return };
-        let Some(Baseline::Bar { bar: old, seq: prev_seq }) = self.baselines[topic.index()].as_deref_mut() else {
-            return;
-        };
-        if *old == Some(bar) {
+        let Some(Baseline::Bar(published)) = self.baselines[topic.index()].as_deref_mut() else { return };
+        if published.state == Some(bar) {
             return;
         }
-        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+        let ts_event = self.market.ts_event(symbol);
+        let envelope = envelope(&self.directory, symbol, seq, ts_event);
         let start = self.batch.json.len();
-        json::bar_update(&mut self.batch.json, &envelope, *prev_seq, interval, old.as_ref(), &bar);
-        (*old, *prev_seq) = (Some(bar), seq);
+        json::bar_update(
+            &mut self.batch.json,
+            &envelope,
+            published.seq,
+            interval,
+            published.state.as_ref(),
+            &bar,
+        );
+        *published = Published { state: Some(bar), seq, ts_event };
         self.batch.close(topic, Kind::Update, seq, start, shards);
     }
 
     fn publish_status(&mut self, symbol: SymbolId) {
         let topic = TopicId::new(Channel::Status, symbol);
         let seq = self.bump(topic);
+        let ts_event = self.market.ts_event(symbol);
+        self.status_at[symbol.index()] = ts_event;
         let shards = self.bus.handle().interest().of(topic);
         if shards != 0 {
-            let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+            let envelope = envelope(&self.directory, symbol, seq, ts_event);
             let start = self.batch.json.len();
             json::status_update(&mut self.batch.json, &envelope, seq - 1, &self.market.status(symbol));
             self.batch.close(topic, Kind::Update, seq, start, shards);
@@ -403,7 +429,8 @@ impl Publisher {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::States { shard, topics } => {
+            Request::States { shard, ticket, topics } => {
+                self.answered[shard] = ticket;
                 for topic in topics {
                     self.backlog.shards[topic.index()] |= 1 << shard;
                     if !std::mem::replace(&mut self.backlog.is_listed[topic.index()], true) {
@@ -472,56 +499,74 @@ impl Publisher {
     /// Writes the state last published of a topic, or the present one where nothing is; says its number.
     fn write_state(&mut self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
         let symbol = topic.symbol();
-        let ts_event = self.market.ts_event(symbol);
-        let mut seq = self.numbers[topic.index()];
-        let envelope = |seq| envelope(&self.directory, symbol, seq, ts_event);
+        let now = self.market.ts_event(symbol);
+        let seq = self.numbers[topic.index()];
+        let envelope = |seq, ts_event| envelope(&self.directory, symbol, seq, ts_event);
         let baseline = &mut self.baselines[topic.index()];
         match topic.channel() {
-            Channel::Quote => json::quote_snapshot(out, &envelope(seq), &self.epoch, &self.market.quote(symbol)),
+            Channel::Quote => {
+                let cached = &self.last_quotes[symbol.index()];
+                json::quote_snapshot(out, &envelope(seq, cached.ts_event), &self.epoch, &cached.quote);
+                seq
+            }
             Channel::Trade => {
                 let last = self.market.trades(symbol).next_back();
-                json::trade_snapshot(out, &envelope(seq), &self.epoch, last.map(|record| &record.trade));
+                let ts_event = last.map_or(Timestamp::default(), |record| record.ts_event);
+                json::trade_snapshot(
+                    out,
+                    &envelope(seq, ts_event),
+                    &self.epoch,
+                    last.map(|record| &record.trade),
+                );
+                seq
             }
-            Channel::Status => json::status_snapshot(out, &envelope(seq), &self.epoch, &self.market.status(symbol)),
+            Channel::Status => {
+                let envelope = envelope(seq, self.status_at[symbol.index()]);
+                json::status_snapshot(out, &envelope, &self.epoch, &self.market.status(symbol));
+                seq
+            }
             Channel::Book(depth) => {
                 let book = self.market.book(symbol);
-                let now = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
-                let Baseline::Book(published) = &mut **baseline
-                    .get_or_insert_with(|| Box::new(Baseline::Book(BookBaseline::new(&book, depth, now, ts_event))))
-                else {
+                let seq = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
+                let Baseline::Book(published) = &mut **baseline.get_or_insert_with(|| {
+                    Box::new(Baseline::Book(BookBaseline::new(&book, depth, seq, now)))
+                }) else {
                     unreachable!("a book topic has a book for its baseline")
                 };
-                seq = published.seq;
                 json::book_snapshot(
                     out,
-                    &envelope(seq),
+                    &envelope(published.seq, published.ts_event),
                     &self.epoch,
                     depth,
                     published.bids(),
                     published.asks(),
                     book.checksum(),
                 );
+                published.seq
             }
             Channel::Ticker => {
-                let Baseline::Ticker { ticker, seq: published } = &mut **baseline.get_or_insert_with(|| {
-                    Box::new(Baseline::Ticker { ticker: self.market.ticker(symbol), seq })
+                let Baseline::Ticker(published) = &mut **baseline.get_or_insert_with(|| {
+                    let state = self.market.ticker(symbol);
+                    Box::new(Baseline::Ticker(Published { state, seq, ts_event: now }))
                 }) else {
                     unreachable!("a ticker topic has a ticker for its baseline")
                 };
-                seq = *published;
-                json::ticker_snapshot(out, &envelope(seq), &self.epoch, ticker);
+                let envelope = envelope(published.seq, published.ts_event);
+                json::ticker_snapshot(out, &envelope, &self.epoch, &published.state);
+                published.seq
             }
             Channel::Bar(interval) => {
-                let Baseline::Bar { bar, seq: published } = &mut **baseline.get_or_insert_with(|| {
-                    Box::new(Baseline::Bar { bar: self.market.bar(symbol, interval).copied(), seq })
+                let Baseline::Bar(published) = &mut **baseline.get_or_insert_with(|| {
+                    let state = self.market.bar(symbol, interval).copied();
+                    Box::new(Baseline::Bar(Published { state, seq, ts_event: now }))
                 }) else {
                     unreachable!("a bar topic has a bar for its baseline")
                 };
-                seq = *published;
-                json::bar_snapshot(out, &envelope(seq), &self.epoch, interval, bar.as_ref());
+                let envelope = envelope(published.seq, published.ts_event);
+                json::bar_snapshot(out, &envelope, &self.epoch, interval, published.state.as_ref());
+                published.seq
             }
         }
-        seq
     }
 
     /// Hands what was encoded to every shard with interest in any of it.
@@ -529,8 +574,8 @@ impl Publisher {
         if self.batch.messages.is_empty() {
             return;
         }
-        let shards = std::mem::take(&mut self.batch.shards);
-        let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch)));
+        let shards = self.batch.shards;
+        let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
         self.metrics.topic_messages_total().add(batch.messages.len() as u64);
         self.metrics.encoded_bytes_total().add(batch.json.len() as u64);
         for shard in 0..self.missed.len() {
@@ -550,7 +595,7 @@ impl Publisher {
     /// Sends each shard that breathes again the states of the topics that it missed, and gaps for its trades.
     fn make_good(&mut self) {
         for shard in 0..self.missed.len() {
-            if self.missed[shard].is_empty() {
+            if self.missed[shard].is_empty() || !self.bus.has_room(shard) {
                 continue;
             }
             for (topic, prev_seq) in std::mem::take(&mut self.missed[shard]) {
@@ -566,11 +611,9 @@ impl Publisher {
                 let kind = if topic.channel() == Channel::Trade { Kind::Requested } else { Kind::Snapshot };
                 self.encode_state(topic, kind, 1 << shard);
             }
-            self.batch.shards = 0;
-            let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch)));
-            if !self.bus.offer(shard, &batch) {
-                note_missed(&mut self.missed[shard], &batch.messages);
-            }
+            let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
+            let is_taken = self.bus.offer(shard, &batch);
+            debug_assert!(is_taken, "a shard with room takes a batch");
         }
     }
 }
@@ -588,12 +631,20 @@ impl Touched {
 impl BatchBuilder {
     /// Ends the message whose JSON began at `start`.
     fn close(&mut self, topic: TopicId, kind: Kind, seq: u64, start: usize, shards: u64) {
+        self.has_states |= matches!(kind, Kind::Requested | Kind::Snapshot);
         self.messages.push(TopicMessage { topic, kind, seq, json: start..self.json.len() });
         self.shards |= shards;
     }
 
-    fn take(&mut self, epoch: Arc<str>) -> Batch {
-        Batch { epoch, messages: std::mem::take(&mut self.messages), json: std::mem::take(&mut self.json) }
+    fn take(&mut self, epoch: Arc<str>, answered: &[u64]) -> Batch {
+        let answered = if std::mem::take(&mut self.has_states) { answered.to_vec() } else { Vec::new() };
+        self.shards = 0;
+        Batch {
+            epoch,
+            messages: std::mem::take(&mut self.messages),
+            json: std::mem::take(&mut self.json),
+            answered,
+        }
     }
 }
 

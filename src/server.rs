@@ -101,7 +101,12 @@ impl Server {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(listeners: Listeners, ends: Vec<ShardEnd>, epoch: &Arc<str>, sources: &Sources) -> io::Result<Self> {
+    pub fn start(
+        listeners: Listeners,
+        ends: Vec<ShardEnd>,
+        epoch: &Arc<str>,
+        sources: &Sources,
+    ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::with_capacity(ends.len());
         for (listener, end) in listeners.listeners.into_iter().zip(ends) {

@@ -85,8 +85,14 @@ impl Service {
         let (bus, ends) = Bus::new(TopicId::count(directory.len()), settings.shards);
         let handle = bus.handle().clone();
         let epoch = ingest::new_epoch(&clock);
-        let publisher =
-            Publisher::new(directory.clone(), writer, bus, metrics.clone(), Arc::clone(&epoch), settings.when_full);
+        let publisher = Publisher::new(
+            directory.clone(),
+            writer,
+            bus,
+            metrics.clone(),
+            Arc::clone(&epoch),
+            settings.when_full,
+        );
         let sources = Sources {
             directory,
             quotes,

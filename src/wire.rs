@@ -12,4 +12,4 @@ pub mod message;
 pub use code::{CloseCode, ErrorCode, Return};
 pub use decode::ServerMessage;
 pub use json::Envelope;
-pub use message::{Granted, Method, ReqId, Request, RequestError, Symbols};
+pub use message::{Granted, Method, ReqId, Request, RequestError, Symbols, Token};

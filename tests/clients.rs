@@ -23,7 +23,8 @@ fn python() -> OsString {
 
 /// Whether a command ends well; else this test is skipped, which is not allowed everywhere.
 fn is_there(what: &str, command: &mut Command) -> bool {
-    let command = command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let command =
+        command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let there = command.status().is_ok_and(|status| status.success());
     if !there {
         let required = std::env::var_os("TICKWIRE_REQUIRE_CLIENTS").is_some();
@@ -35,12 +36,18 @@ fn is_there(what: &str, command: &mut Command) -> bool {
 
 fn node_with_ws() -> bool {
     is_there("node", Command::new("node").arg("--version"))
-        && is_there("node's `ws`", Command::new("node").args(["--input-type=module", "--eval", "import 'ws'"]))
+        && is_there(
+            "node's `ws`",
+            Command::new("node").args(["--input-type=module", "--eval", "import 'ws'"]),
+        )
 }
 
 fn python_with_websockets() -> bool {
     is_there("python3", Command::new(python()).arg("--version"))
-        && is_there("python's `websockets`", Command::new(python()).args(["-c", "import websockets.sync.client"]))
+        && is_there(
+            "python's `websockets`",
+            Command::new(python()).args(["-c", "import websockets.sync.client"]),
+        )
 }
 
 fn run(command: &mut Command) -> Output {
@@ -52,13 +59,16 @@ fn assert_prints_live_quotes(output: &Output, symbols: &[&str]) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {stderr}", output.status);
     let cents = |price: &str| -> i64 {
-        let (whole, decimals) = price.split_once('.').unwrap_or_else(|| panic!("a price with decimals, not {price}"));
+        let (whole, decimals) =
+            price.split_once('.').unwrap_or_else(|| panic!("a price with decimals, not {price}"));
         assert_eq!(decimals.len(), 2, "{price}");
         format!("{whole}{decimals}").parse().expect("digits")
     };
     let mut lines_of = vec![0; symbols.len()];
     for line in stdout.lines() {
-        let [symbol, bid, ask] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("a quote, not {line:?}") };
+        let [symbol, bid, ask] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("a quote, not {line:?}")
+        };
         assert!(cents(bid) < cents(ask), "{line}");
         let index = symbols.iter().position(|known| *known == symbol);
         lines_of[index.unwrap_or_else(|| panic!("not asked for: {line}"))] += 1;

@@ -126,8 +126,10 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--sim-rate", "0"], &["simulated market", "rate"]),
         (&["--sim-rate", "18446744073709551615"], &["simulated market", "rate"]),
     ];
-    let logs: [(&[&str], &[&str]); 2] =
-        [(&["--log", "a=b=c"], &["log = `a=b=c`"]), (&["--log-format", "xml"], &["log_format = `xml`", "json"])];
+    let logs: [(&[&str], &[&str]); 2] = [
+        (&["--log", "a=b=c"], &["log = `a=b=c`"]),
+        (&["--log-format", "xml"], &["log_format = `xml`", "json"]),
+    ];
     for (args, named) in cases.into_iter().chain(logs) {
         for command in ["serve", "check-config"] {
             let output = tickwire_with(&[&[command], args].concat());
@@ -219,7 +221,8 @@ fn every_setting_can_be_a_variable() {
         let mut command = check_config(folder.path(), &["--feed", "replay:a"]);
         command.env("TICKWIRE_SYMBOLS", symbols);
         let table = settings(command);
-        let found: Vec<_> = table["symbols"].as_array().expect("an array").iter().filter_map(|s| s.as_str()).collect();
+        let found: Vec<_> =
+            table["symbols"].as_array().expect("an array").iter().filter_map(|s| s.as_str()).collect();
         assert_eq!(found, shown, "{symbols:?}");
     }
 }
@@ -230,7 +233,18 @@ fn what_check_config_prints_loads_to_the_same() {
     for args in [
         &[][..],
         &["--feed", "replay:a\"b,c", "--speed", "max", "--loop", "--symbols", "X/Y,Z", "--wait-clients", "3"],
-        &["--listen", "[::1]:0", "--shards", "2", "--sim-mode", "quotes", "--sim-seed", "12", "--log", "tickwire=debug"],
+        &[
+            "--listen",
+            "[::1]:0",
+            "--shards",
+            "2",
+            "--sim-mode",
+            "quotes",
+            "--sim-seed",
+            "12",
+            "--log",
+            "tickwire=debug",
+        ],
     ] {
         let printed = run(check_config(folder.path(), args));
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
@@ -303,7 +317,11 @@ fn a_slow_client_is_told_goodbye_too() {
     let [.., shutdown, close] = &frames[..] else { panic!("{} frames", frames.len()) };
     assert_eq!(shutdown.first, FIN | TEXT);
     let text = shutdown.text();
-    assert!(text.starts_with(r#"[{"channel":"system","type":"shutdown","#), "{}", &text[..text.len().min(100)]);
+    assert!(
+        text.starts_with(r#"[{"channel":"system","type":"shutdown","#),
+        "{}",
+        &text[..text.len().min(100)]
+    );
     assert_eq!(close.close_code(), Some(1001));
     assert_eq!(server.wait().code(), Some(0));
 }
@@ -329,7 +347,17 @@ fn a_second_signal_does_not_spoil_the_first() {
 #[test]
 fn it_lives_on_without_standard_input_output_and_error() {
     let mut child = tickwire()
-        .args(["serve", "--listen", "127.0.0.1:0", "--feed", RECORDING, "--speed", "max", "--wait-clients", "1"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--feed",
+            RECORDING,
+            "--speed",
+            "max",
+            "--wait-clients",
+            "1",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -359,7 +387,8 @@ fn it_lives_on_without_standard_input_output_and_error() {
 fn settings_of_a_file_are_served() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut file = std::fs::File::create(folder.path().join("tickwire.toml")).expect("a file");
-    file.write_all(b"listen = \"127.0.0.1:0\"\nsim_instruments = 3\nlog_format = \"json\"\n").expect("a file");
+    file.write_all(b"listen = \"127.0.0.1:0\"\nsim_instruments = 3\nlog_format = \"json\"\n")
+        .expect("a file");
     let mut command = tickwire();
     command.current_dir(folder.path());
     let mut server = Server::spawn(command);

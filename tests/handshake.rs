@@ -34,7 +34,10 @@ fn header_values_are_read_whatever_their_case_and_company() {
     let handshake = HANDSHAKE
         .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
         .replace("Upgrade: websocket", "UPGRADE: WebSocket")
-        .replace("\r\n\r\n", "\r\nOrigin: https://elsewhere.example\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+        .replace(
+            "\r\n\r\n",
+            "\r\nOrigin: https://elsewhere.example\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        );
     let response = shake(&server, &handshake);
     assert_eq!(response.status, 101, "{response:?}");
     assert!(!response.headers.contains_key("sec-websocket-extensions"), "none is spoken");
@@ -70,10 +73,17 @@ fn a_wrong_handshake_is_refused_with_what_would_be_right() {
 #[test]
 fn the_subprotocol_is_echoed_from_those_offered() {
     let server = quiet();
-    for offer in ["tickwire.v1.json", "chat, tickwire.v1.json", "chat\r\nSec-WebSocket-Protocol: tickwire.v1.json"] {
-        let handshake = HANDSHAKE.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Protocol: {offer}\r\n\r\n"));
+    for offer in
+        ["tickwire.v1.json", "chat, tickwire.v1.json", "chat\r\nSec-WebSocket-Protocol: tickwire.v1.json"]
+    {
+        let handshake =
+            HANDSHAKE.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Protocol: {offer}\r\n\r\n"));
         let response = shake(&server, &handshake);
-        assert_eq!((response.status, response.header("sec-websocket-protocol")), (101, "tickwire.v1.json"), "{offer}");
+        assert_eq!(
+            (response.status, response.header("sec-websocket-protocol")),
+            (101, "tickwire.v1.json"),
+            "{offer}"
+        );
     }
 }
 
@@ -89,10 +99,18 @@ fn frames_right_behind_the_handshake_are_read() {
         let (mut client, response) = RawClient::handshake(server.address, &bytes);
         assert_eq!(response.status, 101);
         let answer = client.read_answer().expect("an answer");
-        assert!(answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#), "{}", answer.text());
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#),
+            "{}",
+            answer.text()
+        );
         client.send(&second[second.len() - cut..]);
         let answer = client.read_answer().expect("an answer");
-        assert!(answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#), "{}", answer.text());
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -116,8 +134,13 @@ fn a_handshake_may_come_in_pieces_and_behind_other_requests() {
 #[test]
 fn what_is_no_http_harms_nobody() {
     let server = quiet();
-    let nonsense: [&[u8]; 5] =
-        [b"\0\0\0\0", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0xff; 5_000], b"GET / HTTP/1.1\r\nHost"];
+    let nonsense: [&[u8]; 5] = [
+        b"\0\0\0\0",
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0xff; 5_000],
+        b"GET / HTTP/1.1\r\nHost",
+    ];
     for bytes in nonsense {
         let mut stream = http::connect(server.address);
         stream.write_all(bytes).expect("the service reads");

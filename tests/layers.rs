@@ -8,14 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, as in the crate's documentation. `feeds` lies below all of them and is a crate of its own.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 19] = [
     ("topic", 0),
     ("state", 0),
+    ("directory", 0),
     ("limits", 0),
     ("metrics", 0),
     ("market", 1),
     ("wire", 1),
     ("ws", 1),
+    ("ingest", 2),
     ("publisher", 2),
     ("bus", 2),
     ("fanout", 2),

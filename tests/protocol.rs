@@ -24,7 +24,11 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (Message::binary(&b"\xff\xfe"[..]), "BAD_JSON", "binary"),
         (Message::text("[{\"method\":\"ping\"}]"), "BAD_REQUEST", "object"),
         (Message::text("null"), "BAD_REQUEST", "object"),
-        (Message::text(format!("{{\"method\":\"{}\"}}", "x".repeat(300 * 1024))), "MESSAGE_TOO_LARGE", "262144"),
+        (
+            Message::text(format!("{{\"method\":\"{}\"}}", "x".repeat(300 * 1024))),
+            "MESSAGE_TOO_LARGE",
+            "262144",
+        ),
     ];
     let symbols: Vec<_> = (0..10_001).map(|number| format!("S{number}")).collect();
     let wrong_requests = [
@@ -40,7 +44,9 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"method": "resync", "params": {"channel": "quote", "symbol": "A"}}), "UNSUPPORTED", "resync"),
         (json!({"method": "subscribe"}), "BAD_REQUEST", "`params.channel`"),
     ];
-    wrong.extend(wrong_requests.map(|(request, code, named)| (Message::text(request.to_string()), code, named)));
+    wrong.extend(
+        wrong_requests.map(|(request, code, named)| (Message::text(request.to_string()), code, named)),
+    );
     let wrong_subscriptions = [
         (json!({"symbols": ["*"]}), "BAD_REQUEST", "`params.channel`"),
         (json!({"channel": 7, "symbols": ["*"]}), "BAD_REQUEST", "`params.channel`"),
@@ -55,7 +61,11 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"channel": "quote", "symbols": ["*"], "depth": 10}), "BAD_REQUEST", "`params.depth`"),
         (json!({"channel": "quote", "symbols": ["*"], "snapshot": 1}), "BAD_REQUEST", "`params.snapshot`"),
         (json!({"channel": "quote", "symbols": ["*"], "snaphot": true}), "BAD_REQUEST", "`params.snaphot`"),
-        (json!({"channel": "quote", "symbols": ["*"], "max_frequency": "1s"}), "UNSUPPORTED", "max_frequency"),
+        (
+            json!({"channel": "quote", "symbols": ["*"], "max_frequency": "1s"}),
+            "UNSUPPORTED",
+            "max_frequency",
+        ),
         (json!({"channel": "quote", "symbols": ["*"], "resume": {}}), "UNSUPPORTED", "resume"),
         (json!({"channel": "book", "symbols": ["*"], "depth": 11}), "BAD_PARAMETER", "`params.depth`"),
         (json!({"channel": "book", "symbols": ["*"], "depth": "10"}), "BAD_REQUEST", "`params.depth`"),
@@ -118,7 +128,11 @@ fn the_number_and_the_method_of_a_wrong_request_come_back() {
     for (request, method, req_id) in cases {
         let answer = client.ask(&request);
         assert_eq!((&answer["method"], &answer["req_id"]), (&method, &req_id), "{request}: {answer}");
-        assert_eq!(answer.as_object().expect("an object").contains_key("req_id"), !req_id.is_null(), "{answer}");
+        assert_eq!(
+            answer.as_object().expect("an object").contains_key("req_id"),
+            !req_id.is_null(),
+            "{answer}"
+        );
     }
 }
 
@@ -244,7 +258,8 @@ fn every_channel_begins_with_its_acknowledged_state_and_goes_on_from_it() {
 fn without_a_snapshot_updates_go_on_from_the_answer() {
     let server = Server::quotes(4, 50);
     let mut client = server.client();
-    let result = client.result("subscribe", &json!({"channel": "quote", "symbols": ["*"], "snapshot": false}));
+    let result =
+        client.result("subscribe", &json!({"channel": "quote", "symbols": ["*"], "snapshot": false}));
     assert_eq!(result["granted"].as_array().map(Vec::len), Some(4));
     // The client holds the first update's `prev_seq` against the answer's `seq`.
     for _ in 0..100 {
@@ -259,7 +274,8 @@ fn one_wrong_symbol_fails_none_of_the_others() {
     let mut client = server.client();
     let symbols = json!(["sym00000", "nope", "SYM00002", "SYM00000", "é\n\"", ""]);
     let result = client.result("subscribe", &json!({"channel": "quote", "symbols": symbols}));
-    let granted: Vec<_> = result["granted"].as_array().expect("an array").iter().map(|g| &g["symbol"]).collect();
+    let granted: Vec<_> =
+        result["granted"].as_array().expect("an array").iter().map(|g| &g["symbol"]).collect();
     assert_eq!(granted, ["SYM00000", "SYM00002"]);
     let unknown = |symbol: &str| json!({"symbol": symbol, "code": "UNKNOWN_SYMBOL"});
     assert_eq!(result["rejected"], json!([unknown("NOPE"), unknown("é\n\""), unknown("")]));
@@ -317,7 +333,8 @@ fn nothing_comes_after_the_answer_to_unsubscribe() {
     assert_eq!(result["rejected"], json!([rejected("NOPE", "UNKNOWN_SYMBOL")]));
     // The client refuses what it does not follow.
     client.read_updates(100);
-    let result = client.result("unsubscribe", &json!({"channel": "quote", "symbols": ["SYM00001", "SYM00002"]}));
+    let result =
+        client.result("unsubscribe", &json!({"channel": "quote", "symbols": ["SYM00001", "SYM00002"]}));
     assert_eq!(result["removed"], json!(["SYM00002"]));
     assert_eq!(result["rejected"], json!([rejected("SYM00001", "NOT_SUBSCRIBED")]));
     let result = client.result("unsubscribe", &json!({"channel": "trade", "symbols": ["*"]}));
@@ -426,7 +443,9 @@ fn pings_are_answered_in_their_order() {
 #[test]
 fn a_close_frame_is_answered_with_its_code_and_the_connection_ends() {
     let server = Server::quotes(4, 100);
-    for (sent, echoed) in [(Some(1000), Some(1000)), (Some(1001), Some(1001)), (Some(4321), Some(4321)), (None, None)] {
+    for (sent, echoed) in
+        [(Some(1000), Some(1000)), (Some(1001), Some(1001)), (Some(4321), Some(4321)), (None, None)]
+    {
         let mut client = RawClient::connect(server.address);
         client.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
         client.read_answer().expect("an answer");
@@ -532,7 +551,14 @@ fn who_floods_a_shard_leaves_time_for_the_others() {
     ];
     for (name, flood) in floods {
         let server = Server::start(&[
-            "--shards", "1", "--sim-mode", "quotes", "--sim-instruments", "4", "--sim-rate", "50",
+            "--shards",
+            "1",
+            "--sim-mode",
+            "quotes",
+            "--sim-instruments",
+            "4",
+            "--sim-rate",
+            "50",
         ]);
         let mut other = server.client();
         other.subscribe("quote", &["*"]);
@@ -573,7 +599,11 @@ fn no_bytes_behind_the_handshake_end_the_service() {
     runner
         .run(&(bytes, proptest::bool::ANY), |(bytes, framed)| {
             let mut client = RawClient::connect(server.address);
-            let bytes = if framed { frame(FIN | if bytes.len() % 2 == 0 { TEXT } else { BINARY }, &bytes) } else { bytes };
+            let bytes = if framed {
+                frame(FIN | if bytes.len() % 2 == 0 { TEXT } else { BINARY }, &bytes)
+            } else {
+                bytes
+            };
             let _ = client.try_send(&bytes);
             client.finish();
             client.read_to_end();
@@ -590,13 +620,27 @@ fn no_request_ends_the_service() {
     let mut client = server.client();
     let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
     let value = proptest::sample::select(vec![
-        json!(null), json!(1), json!("*"), json!("quote"), json!("book"), json!(["*"]), json!(["SYM00000"]),
-        json!([""]), json!(-1), json!(10), json!(true), json!({}), json!("1m"), json!(1e300), json!([[]]),
+        json!(null),
+        json!(1),
+        json!("*"),
+        json!("quote"),
+        json!("book"),
+        json!(["*"]),
+        json!(["SYM00000"]),
+        json!([""]),
+        json!(-1),
+        json!(10),
+        json!(true),
+        json!({}),
+        json!("1m"),
+        json!(1e300),
+        json!([[]]),
     ]);
     let names = ["channel", "symbols", "depth", "interval", "snapshot", "token", "max_frequency"];
     let field = (proptest::sample::select(names.to_vec()), value.clone());
     let params = proptest::collection::vec(field, 0..4);
-    let method = proptest::sample::select(vec!["subscribe", "unsubscribe", "auth", "ping", "list", "resync", "x"]);
+    let method =
+        proptest::sample::select(vec!["subscribe", "unsubscribe", "auth", "ping", "list", "resync", "x"]);
     let client = std::cell::RefCell::new(&mut client);
     runner
         .run(&(method, params), |(method, params)| {

@@ -23,6 +23,9 @@ export const isZero = (text) => /^-?[0.]+$/.test(text);
 /** With the whole part's digits in groups of three: "1,234,567.5". */
 export const grouped = (text) => text.replace(/\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
 
+/** A size for people: grouped, without the zeros that only show the instrument's precision: "2,250" of "2250.00000000". */
+export const quantity = (text) => grouped(text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+
 /** "+1.2345%" of a percentage; the sign is always there, so that colour is not the only sign of direction. */
 export const percent = (text) => (isZero(text) ? text.replace("-", "") : text.startsWith("-") ? text.replace("-", "−") : `+${text}`) + "%";
 

@@ -1,7 +1,7 @@
 // One instrument: its session, the ten best levels of its book, its newest trades.
 
 import { Book } from "./book.js";
-import { direction, grouped, percent } from "./decimal.js";
+import { direction, grouped, percent, quantity } from "./decimal.js";
 
 const DEPTH = 10;
 const TRADES_MAX = 30;
@@ -88,7 +88,7 @@ export class Panel {
     put(last, record.last ?? "–");
     put(change, record.change == null ? "" : `${signed(record.change)} (${percent(record.change_percent)})`);
     change.className = direction(record.change);
-    for (const element of this.session) put(element, shown(record[element.dataset.field]));
+    for (const element of this.session) put(element, shown(record[element.dataset.field], element.dataset.field));
 
     put(this.proof, this.proven === undefined ? "" : this.proven ? `✓ ${this.proofs} checksums agree` : "✗ checksum differs, asking again");
     this.proof.className = this.proven === false ? "bad" : "";
@@ -103,7 +103,7 @@ export class Panel {
       const trade = this.trades[index];
       put(time, trade ? clock(trade.ts_event) : "");
       put(price, trade?.price ?? "");
-      put(size, trade ? grouped(trade.size) : "");
+      put(size, trade ? quantity(trade.size) : "");
       price.className = { buy: "rise", sell: "fall" }[trade?.side] ?? "";
     });
   }
@@ -114,13 +114,13 @@ export const clock = (micros) => new Date(Math.floor(micros / 1000)).toISOString
 
 function level(priceCell, sizeCell, entry, most) {
   put(priceCell, entry?.[0] ?? "");
-  put(sizeCell, entry ? grouped(entry[1]) : "");
+  put(sizeCell, entry ? quantity(entry[1]) : "");
   // The bar is a picture: here alone a size becomes a number.
   sizeCell.style.setProperty("--fill", entry ? `${Math.round((100 * Number(entry[1])) / most)}%` : "0%");
 }
 
 const signed = (text) => percent(text).slice(0, -1);
-const shown = (value) => (value == null ? "–" : grouped(String(value)));
+const shown = (value, field) => (value == null ? "–" : field === "volume" ? quantity(value) : grouped(String(value)));
 
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,7 +1,7 @@
 // The table of quotes. However many instruments there are, only the rows in sight are in the document, and they are
 // written once a frame, where a text has changed.
 
-import { compare, direction, grouped, percent } from "./decimal.js";
+import { compare, direction, percent, quantity } from "./decimal.js";
 
 const OVERSCAN = 8; // rows above and below what is in sight, so that scrolling finds them there
 const FLASH_MS = 250;
@@ -10,11 +10,11 @@ const SORT_MS = 1000; // a table sorted by what moves is put in order so often
 const COLUMNS = [
   { field: "last", flash: true, class: "last" },
   { field: "change_percent", class: "change", show: percent, signed: true },
-  { field: "bid_size", show: grouped, class: "wide" },
+  { field: "bid_size", show: quantity, class: "wide" },
   { field: "bid", flash: true, class: "bid" },
   { field: "ask", flash: true, class: "ask" },
-  { field: "ask_size", show: grouped, class: "wide" },
-  { field: "volume", show: grouped, class: "wide volume" },
+  { field: "ask_size", show: quantity, class: "wide" },
+  { field: "volume", show: quantity, class: "wide volume" },
 ];
 const DIM = new Set(["stale", "ended", "closed", "void"]);
 

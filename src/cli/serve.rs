@@ -97,7 +97,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let service = Service::start(opened.feed, &opened.settings, clock)?;
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on http://{}", service.address()).context("cannot write to standard output")?;
+    writeln!(stdout, "listening on http://{}", service.address())
+        .context("cannot write to standard output")?;
     stdout.flush().context("cannot write to standard output")?;
     drop(stdout);
     signals.wait();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use crate::bus::{Batch, BusHandle, Kind, Request, RequestError};
+use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage};
 use crate::directory::Directory;
 use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, TOPICS_PER_CONNECTION_MAX};
 use crate::topic::{Channel, TopicId};
@@ -22,6 +22,8 @@ pub type Connection = usize;
 /// The connections of one thread and their topics.
 pub struct Shard {
     number: usize,
+    /// Requests made of the publisher so far.
+    requests: u64,
     bus: BusHandle,
     directory: Directory,
     epoch: Arc<str>,
@@ -42,8 +44,14 @@ struct Listeners {
     seq: u64,
     /// Get every update.
     live: Vec<Connection>,
-    /// Get the next state, and every update after it.
-    waiting: Vec<Connection>,
+    /// Get the state that answers their request, and every update after it.
+    waiting: Vec<Waiter>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiter {
+    connection: Connection,
+    ticket: u64,
 }
 
 /// A connection as its shard sees it.
@@ -99,6 +107,7 @@ impl Shard {
         let topics = (0..TopicId::count(directory.len())).map(|_| Listeners::default()).collect();
         Self {
             number,
+            requests: 0,
             bus,
             directory,
             epoch,
@@ -122,7 +131,7 @@ impl Shard {
         // A topic that is followed and asked for again has the connection in both of its lists.
         let asked = member.awaiting.take().map(|awaiting| awaiting.granted).unwrap_or_default();
         for (topic, _) in asked {
-            self.topics[topic.index()].waiting.retain(|&other| other != connection);
+            self.topics[topic.index()].waiting.retain(|waiter| waiter.connection != connection);
         }
         for (topic, subscription) in subscriptions {
             self.drop_listener(connection, topic, subscription);
@@ -204,7 +213,8 @@ impl Shard {
         for &topic in &wanted {
             self.bus.interest().set(topic, self.number, true);
         }
-        let request = Request::States { shard: self.number, topics: wanted.clone() };
+        let ticket = self.requests + 1;
+        let request = Request::States { shard: self.number, ticket, topics: wanted.clone() };
         if let Err(error) = self.bus.request(request) {
             for topic in wanted {
                 self.update_interest(topic);
@@ -214,10 +224,11 @@ impl Shard {
                 RequestError::Stopped => ErrorCode::Internal,
             });
         }
+        self.requests = ticket;
         let member = &mut self.connections[connection];
         for topic in wanted {
             member.subscriptions.entry(topic).or_insert(Subscription::Waiting);
-            self.topics[topic.index()].waiting.push(connection);
+            self.topics[topic.index()].waiting.push(Waiter { connection, ticket });
         }
         member.awaiting = Some(awaiting);
         if !std::mem::replace(&mut member.has_subscribed, true) {
@@ -238,7 +249,7 @@ impl Shard {
         let lost = awaiting.granted.extract_if(.., |(_, seq)| seq.is_none()).map(|(topic, _)| topic);
         for topic in lost.collect::<Vec<_>>() {
             self.unsubscribe(connection, topic);
-            self.topics[topic.index()].waiting.retain(|&other| other != connection);
+            self.topics[topic.index()].waiting.retain(|waiter| waiter.connection != connection);
             let symbol = self.directory.get(topic.symbol()).symbol.as_str().to_owned();
             awaiting.rejected.push((symbol, ErrorCode::Internal));
         }
@@ -247,7 +258,9 @@ impl Shard {
 
     /// Stops following a topic; `false`: it was not followed.
     pub fn unsubscribe(&mut self, connection: Connection, topic: TopicId) -> bool {
-        let Some(subscription) = self.connections[connection].subscriptions.remove(&topic) else { return false };
+        let Some(subscription) = self.connections[connection].subscriptions.remove(&topic) else {
+            return false;
+        };
         self.drop_listener(connection, topic, subscription);
         true
     }
@@ -284,7 +297,8 @@ impl Shard {
                 }
             }
             if matches!(message.kind, Kind::Requested | Kind::Snapshot) && !listeners.waiting.is_empty() {
-                self.admit(message.topic, message.kind, message.seq, object);
+                let answered = batch.answered.get(self.number).copied().unwrap_or(0);
+                self.admit(message, answered, object);
             }
         }
     }
@@ -320,10 +334,12 @@ impl Shard {
         std::mem::take(&mut self.overrun)
     }
 
-    /// The state of a topic has come: those who waited for it get it, and are live from here on.
-    fn admit(&mut self, topic: TopicId, kind: Kind, seq: u64, object: &[u8]) {
+    /// The state of a topic has come: those whose request it answers get it, and are live from here on.
+    fn admit(&mut self, message: &TopicMessage, answered: u64, object: &[u8]) {
+        let &TopicMessage { topic, kind, seq, .. } = message;
         let listeners = &mut self.topics[topic.index()];
-        for connection in listeners.waiting.drain(..) {
+        for Waiter { connection, .. } in listeners.waiting.extract_if(.., |waiter| waiter.ticket <= answered)
+        {
             let member = &mut self.connections[connection];
             let Some(subscription) = member.subscriptions.get_mut(&topic) else { continue };
             let was_live = matches!(subscription, Subscription::Live { .. });
@@ -361,7 +377,7 @@ impl Shard {
     fn drop_listener(&mut self, connection: Connection, topic: TopicId, subscription: Subscription) {
         let listeners = &mut self.topics[topic.index()];
         match subscription {
-            Subscription::Waiting => listeners.waiting.retain(|&other| other != connection),
+            Subscription::Waiting => listeners.waiting.retain(|waiter| waiter.connection != connection),
             Subscription::Live { position } => {
                 listeners.live.swap_remove(position);
                 if let Some(&moved) = listeners.live.get(position)

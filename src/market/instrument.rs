@@ -17,8 +17,6 @@ pub(super) struct InstrumentState {
     pub(super) book: Book,
     pub(super) quote: Quote,
     pub(super) ts_event: Timestamp,
-    /// Tells messages apart: the events of one share the time they were received.
-    ts_recv: Timestamp,
     /// Whether the message before left the book crossed.
     crossed: bool,
     /// The venue's own status.
@@ -40,7 +38,6 @@ impl InstrumentState {
             book: Book::new(levels_max),
             quote: Quote::default(),
             ts_event: Timestamp::default(),
-            ts_recv: Timestamp::default(),
             crossed: false,
             venue_status: Status { state: StatusState::Trading, reason: Cow::Borrowed("") },
             feed_status: None,
@@ -63,10 +60,6 @@ impl InstrumentState {
         changes: &mut Vec<Change>,
     ) {
         let symbol = event.symbol;
-        if event.ts_recv != self.ts_recv {
-            self.end_message(faults);
-            self.ts_recv = event.ts_recv;
-        }
         self.ts_event = event.ts_event;
         let untrusted = self.book.untrusted();
         let mut outcome = Outcome::default();

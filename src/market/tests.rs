@@ -62,9 +62,12 @@ impl Harness {
     /// One message of one event, at a venue's time of its number.
     fn apply(&mut self, symbol: u32, body: EventBody) -> Vec<Change> {
         self.message += 1;
-        self.apply_at(self.message, symbol, body)
+        let changes = self.apply_at(self.message, symbol, body);
+        self.market.end_message();
+        changes
     }
 
+    /// An event of a message that is still to end.
     fn apply_at(&mut self, ts_event: i64, symbol: u32, body: EventBody) -> Vec<Change> {
         let event = MarketEvent {
             symbol: SymbolId(symbol),

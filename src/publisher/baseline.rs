@@ -10,13 +10,21 @@ use crate::topic::Depth;
 /// The state last published of a topic that somebody listens to.
 pub(super) enum Baseline {
     Book(BookBaseline),
-    Ticker { ticker: Ticker, seq: u64 },
-    Bar { bar: Option<Bar>, seq: u64 },
+    Ticker(Published<Ticker>),
+    Bar(Published<Option<Bar>>),
+}
+
+/// A state with its number and the venue's time of it.
+pub(super) struct Published<T> {
+    pub(super) state: T,
+    pub(super) seq: u64,
+    pub(super) ts_event: Timestamp,
 }
 
 /// The levels last published of a `book` topic, best first.
 pub(super) struct BookBaseline {
     pub(super) seq: u64,
+    pub(super) ts_event: Timestamp,
     bids: Vec<Level>,
     asks: Vec<Level>,
     changed_bids: Vec<Level>,
@@ -29,6 +37,7 @@ impl BookBaseline {
     pub(super) fn new(book: &BookView<'_>, depth: Depth, seq: u64, ts_event: Timestamp) -> Self {
         Self {
             seq,
+            ts_event,
             bids: book.bids().take(depth.levels()).collect(),
             asks: book.asks().take(depth.levels()).collect(),
             changed_bids: Vec::new(),
@@ -57,14 +66,20 @@ impl BookBaseline {
     }
 
     /// Takes over the book's best levels as the state of number `seq`; `false`, and no change, if they are the same.
-    pub(super) fn advance(&mut self, book: &BookView<'_>, depth: Depth, seq: u64) -> bool {
+    pub(super) fn advance(
+        &mut self,
+        book: &BookView<'_>,
+        depth: Depth,
+        seq: u64,
+        ts_event: Timestamp,
+    ) -> bool {
         let levels = depth.levels();
         advance_side(&mut self.bids, book.bids().take(levels), &mut self.changed_bids, |a, b| a > b);
         advance_side(&mut self.asks, book.asks().take(levels), &mut self.changed_asks, |a, b| a < b);
         if self.changed_bids.is_empty() && self.changed_asks.is_empty() {
             return false;
         }
-        self.seq = seq;
+        (self.seq, self.ts_event) = (seq, ts_event);
         true
     }
 
@@ -90,7 +105,6 @@ fn advance_side(
 ) {
     changed.clear();
     let mut position = 0;
-    let mut merged = 0;
     // Levels of `old` before `position` are done; those of `new` are written to `old` only where they differ, so that
     // the usual case, one level changed in place, moves nothing.
     for level in new {
@@ -113,9 +127,8 @@ fn advance_side(
             }
         }
         position += 1;
-        merged = position;
     }
-    changed.extend(old.drain(merged..).map(|gone| Level { price: gone.price, size: feeds::Size::ZERO }));
+    changed.extend(old.drain(position..).map(|gone| Level { price: gone.price, size: feeds::Size::ZERO }));
 }
 
 #[cfg(test)]

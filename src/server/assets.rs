@@ -5,8 +5,7 @@ use axum::http::header;
 use axum::routing::{MethodRouter, get};
 
 /// No script, style or connection but our own.
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";

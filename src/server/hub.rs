@@ -98,9 +98,9 @@ impl Hub {
         let inner = self.inner.borrow();
         let mut followed: Vec<_> = inner.shard.subscriptions(connection).collect();
         followed.sort_unstable();
-        let rows = followed.into_iter().map(|(topic, seq)| {
-            (topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), seq)
-        });
+        let rows = followed
+            .into_iter()
+            .map(|(topic, seq)| (topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), seq));
         message::ack_list(out, req_id, rows);
     }
 

@@ -182,8 +182,9 @@ async fn bars(
 ) -> Result<Response, Refusal> {
     let query = parameters(query)?;
     let text = query.interval.as_deref().unwrap_or("1m");
-    let interval = Interval::from_text(text)
-        .ok_or_else(|| Refusal::bad_parameter(format!("interval `{text}` is none of 1s, 1m, 5m, 1h and 1d")))?;
+    let interval = Interval::from_text(text).ok_or_else(|| {
+        Refusal::bad_parameter(format!("interval `{text}` is none of 1s, 1m, 5m, 1h and 1d"))
+    })?;
     let limit = limit(query.limit)?;
     let topic = TopicId::new(Channel::Bar(interval), sources.named(symbol)?);
     let states = sources.ask(|reply| Request::History { topic, limit, reply }).await?;
@@ -223,7 +224,13 @@ impl Sources {
 
     fn history(&self, name: &str, topic: TopicId, states: States) -> Response {
         let mut out = b"{".to_vec();
-        json::history_head(&mut out, topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), &states.epoch, states.seq);
+        json::history_head(
+            &mut out,
+            topic.channel(),
+            self.directory.get(topic.symbol()).symbol.as_str(),
+            &states.epoch,
+            states.seq,
+        );
         out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
         out.extend_from_slice(&states.json);
         out.extend_from_slice(b"]}");
@@ -232,14 +239,18 @@ impl Sources {
 }
 
 fn parameters<T>(query: Result<Query<T>, axum::extract::rejection::QueryRejection>) -> Result<T, Refusal> {
-    query.map(|Query(parameters)| parameters).map_err(|rejection| Refusal::bad_parameter(rejection.body_text()))
+    query
+        .map(|Query(parameters)| parameters)
+        .map_err(|rejection| Refusal::bad_parameter(rejection.body_text()))
 }
 
 fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     match asked {
         None => Ok(100),
         Some(limit @ 1..=HISTORY_LIMIT_MAX) => Ok(limit),
-        Some(limit) => Err(Refusal::bad_parameter(format!("limit {limit} is not between 1 and {HISTORY_LIMIT_MAX}"))),
+        Some(limit) => {
+            Err(Refusal::bad_parameter(format!("limit {limit} is not between 1 and {HISTORY_LIMIT_MAX}")))
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use feeds::Clock;
 use tokio::io::Interest;
@@ -13,7 +12,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::hub::Hub;
 use super::socket::{ReadSide, Socket};
 use crate::fanout::{Connection, Subscribed};
-use crate::limits::{BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX, REQUEST_BYTES_MAX, STATES_WAIT};
+use crate::limits::{
+    BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX,
+    REQUEST_BYTES_MAX, STATES_WAIT,
+};
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
 use crate::wire::message::{self, Method, ReqId, Request, RequestError, Symbols};
@@ -85,8 +87,11 @@ impl Session {
                     Err(ended) => return ended,
                 }
             }
-            let interest =
-                if self.socket.has_waiting() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let interest = if self.socket.has_waiting() {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
             tokio::select! {
                 ready = self.socket.stream.ready(interest) => if ready.is_err() { return Ended::Broken },
                 () = self.socket.wake.notified() => {}
@@ -130,7 +135,9 @@ impl Session {
     async fn take(&mut self, message: Message) {
         match message {
             Message::Text(text) => self.answer(text.as_bytes()).await,
-            Message::Binary(_) => self.refuse(&failure(ErrorCode::BadJson, "requests are JSON text, not binary")),
+            Message::Binary(_) => {
+                self.refuse(&failure(ErrorCode::BadJson, "requests are JSON text, not binary"))
+            }
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
         }
     }
@@ -138,7 +145,8 @@ impl Session {
     async fn answer(&mut self, text: &[u8]) {
         self.hub.metrics().requests_total().add(1);
         if text.len() > REQUEST_BYTES_MAX {
-            let message = format!("a request may be {REQUEST_BYTES_MAX} bytes long; this one has {}", text.len());
+            let message =
+                format!("a request may be {REQUEST_BYTES_MAX} bytes long; this one has {}", text.len());
             return self.refuse(&failure(ErrorCode::MessageTooLarge, &message));
         }
         let request = match Request::parse(text) {
@@ -202,7 +210,8 @@ impl Session {
         let is_all = symbols == Symbols::All;
         let (topics, unknown) = self.find(channel, symbols);
         let mut removed = Vec::new();
-        let mut rejected: Vec<_> = unknown.iter().map(|symbol| (symbol.as_str(), ErrorCode::UnknownSymbol)).collect();
+        let mut rejected: Vec<_> =
+            unknown.iter().map(|symbol| (symbol.as_str(), ErrorCode::UnknownSymbol)).collect();
         for topic in topics {
             let symbol = self.hub.directory().get(topic.symbol()).symbol.as_str();
             if self.hub.unsubscribe(self.connection, topic) {
@@ -265,6 +274,5 @@ async fn drain(socket: &Socket) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(Duration::ZERO).await;
     }
 }

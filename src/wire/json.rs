@@ -3,7 +3,7 @@
 //! Written by hand because this is the hot path: every value goes straight into the output, digits by `itoa`, no
 //! formatting machinery and no allocation but the output's own growth. Field names with their comma, quotes and colon
 //! are one constant each. That is safe because a symbol needs no quoting ([`feeds::Symbol`]), numbers never do, and
-//! the few free texts (epoch, reason) go through [`text`].
+//! the few free texts (epoch, reason) are escaped.
 
 mod book;
 mod rest;

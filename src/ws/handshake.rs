@@ -40,7 +40,9 @@ pub enum HandshakeError {
 /// # Errors
 /// [`HandshakeError`] names the first thing that is wrong.
 pub fn accept(method: &Method, headers: &HeaderMap) -> Result<Accepted, HandshakeError> {
-    if !has_token(headers, &header::CONNECTION, "upgrade") || !has_token(headers, &header::UPGRADE, "websocket") {
+    if !has_token(headers, &header::CONNECTION, "upgrade")
+        || !has_token(headers, &header::UPGRADE, "websocket")
+    {
         return Err(HandshakeError::NotAnUpgrade);
     }
     if method != Method::GET {
@@ -89,7 +91,10 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        lines
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     /// The handshake of RFC 6455 section 1.3, without its subprotocols.
@@ -117,16 +122,24 @@ mod tests {
         assert_eq!(accept(&Method::GET, &HeaderMap::new()), Err(HandshakeError::NotAnUpgrade));
         assert_eq!(accept(&Method::POST, &headers(&SAMPLE)), Err(HandshakeError::Method));
         for version in ["8", "0", "13, 8", ""] {
-            assert_eq!(accept(&Method::GET, &with("sec-websocket-version", version)), Err(HandshakeError::Version));
+            assert_eq!(
+                accept(&Method::GET, &with("sec-websocket-version", version)),
+                Err(HandshakeError::Version)
+            );
         }
         for key in ["", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25j!Q=="] {
-            assert_eq!(accept(&Method::GET, &with("sec-websocket-key", key)), Err(HandshakeError::Key), "{key}");
+            assert_eq!(
+                accept(&Method::GET, &with("sec-websocket-key", key)),
+                Err(HandshakeError::Key),
+                "{key}"
+            );
         }
     }
 
     #[test]
     fn a_subprotocol_is_chosen_from_those_offered() {
-        let chosen = |offer| accept(&Method::GET, &with("sec-websocket-protocol", offer)).map(|a| a.subprotocol);
+        let chosen =
+            |offer| accept(&Method::GET, &with("sec-websocket-protocol", offer)).map(|a| a.subprotocol);
         assert_eq!(chosen("tickwire.v1.json"), Ok(Some(SUBPROTOCOL_JSON)));
         assert_eq!(chosen("chat, tickwire.v1.json"), Ok(Some(SUBPROTOCOL_JSON)));
         assert_eq!(chosen("chat"), Err(HandshakeError::Subprotocol));

@@ -106,7 +106,9 @@ impl Client {
     pub(crate) fn read(&mut self) -> Result<Message, Option<(u16, String)>> {
         match self.socket.read() {
             Ok(message) => Ok(message),
-            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("the service is silent"),
+            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("the service is silent")
+            }
             Err(_) => Err(None),
         }
     }
@@ -128,11 +130,17 @@ impl Client {
             }
         } else if object["method"] == "unsubscribe" && object["success"] == true {
             for symbol in object["result"]["removed"].as_array().expect("an array") {
-                assert!(self.seqs.remove(&topic(&object["result"], symbol)).is_some(), "was not followed: {object}");
+                assert!(
+                    self.seqs.remove(&topic(&object["result"], symbol)).is_some(),
+                    "was not followed: {object}"
+                );
             }
         } else if let Some(symbol) = object.get("symbol") {
             let seq = object["seq"].as_u64().expect("a number");
-            let held = self.seqs.get_mut(&topic(object, symbol)).unwrap_or_else(|| panic!("not asked for: {object}"));
+            let held = self
+                .seqs
+                .get_mut(&topic(object, symbol))
+                .unwrap_or_else(|| panic!("not asked for: {object}"));
             match object["type"].as_str() {
                 Some("snapshot") => assert!(object["epoch"].is_string(), "{object}"),
                 Some("update") => {

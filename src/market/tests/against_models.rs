@@ -177,7 +177,7 @@ proptest! {
             book
         };
         for (levels, kind) in messages {
-            harness.message += 1;
+            harness.market.end_message();
             if kind == 0 {
                 model = Default::default();
                 harness.apply_at(1, 0, EventBody::BookClear);
@@ -298,7 +298,9 @@ proptest! {
                 _ => order_event,
             };
             let symbol = u32::from(z % 5 == 0);
-            harness.message += i64::from(z % 3 == 0);
+            if z % 3 == 0 {
+                harness.market.end_message();
+            }
             harness.apply_at(extreme(time, z), symbol, body);
             harness.market.advance(Timestamp(extreme(time, y)), &mut Vec::new());
             let [bids, asks] = harness.book(symbol);

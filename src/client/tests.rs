@@ -1,0 +1,609 @@
+//! Against a server that speaks the protocol, rudely.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use feeds::{Exponent, Level, Price, Size};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::*;
+use crate::wire::{Envelope, json};
+
+struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// One connection of a client, from the server's side.
+struct Peer(WebSocketStream<TcpStream>);
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        Self { listener, address }
+    }
+
+    async fn accept(&self) -> Peer {
+        let (stream, _) = within(self.listener.accept()).await.expect("a connection");
+        let socket = tokio_tungstenite::accept_hdr_async(stream, agree).await.expect("a handshake");
+        Peer(socket)
+    }
+
+    /// A client, and the server's side of it. Patient, so that a busy machine is no silence.
+    async fn client(&self) -> (Client, Peer) {
+        self.client_with_patience(Duration::from_secs(20)).await
+    }
+
+    async fn client_with_patience(&self, silence: Duration) -> (Client, Peer) {
+        let settings = ClientSettings {
+            silence,
+            backoff_first: Duration::from_millis(2),
+            backoff_max: Duration::from_millis(20),
+            ..ClientSettings::default()
+        };
+        let url = format!("ws://{}/v1/ws", self.address);
+        let (client, peer) = tokio::join!(Client::connect(url, settings), self.accept());
+        (client.expect("connected"), peer)
+    }
+}
+
+#[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the signature is tungstenite's")]
+fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let offered = request.headers().get("Sec-WebSocket-Protocol").expect("the client offers a subprotocol");
+    assert_eq!(offered, "tickwire.v1.json");
+    response.headers_mut().insert("Sec-WebSocket-Protocol", offered.clone());
+    Ok(response)
+}
+
+impl Peer {
+    async fn send(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.expect("the client is there");
+    }
+
+    /// A frame byte by byte, as a bad network has it.
+    async fn send_in_crumbs(&mut self, text: &str) {
+        let mut frame = vec![0x81];
+        match u16::try_from(text.len()).expect("short") {
+            short @ 0..=125 => frame.push(short.to_be_bytes()[1]),
+            long => {
+                frame.push(126);
+                frame.extend(long.to_be_bytes());
+            }
+        }
+        frame.extend(text.as_bytes());
+        for crumb in frame.chunks(7) {
+            self.0.get_mut().write_all(crumb).await.expect("the client is there");
+            self.0.get_mut().flush().await.expect("the client is there");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn close(&mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "why".into() };
+        self.0.close(Some(frame)).await.expect("the client is there");
+    }
+
+    /// The next request as (method, channel, symbols, number).
+    async fn request(&mut self) -> (String, String, Vec<String>, i64) {
+        let message = within(self.0.next()).await.expect("a request").expect("a message");
+        let request: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        (
+            text(&request["method"]),
+            text(&request["params"]["channel"]),
+            request["params"]["symbols"].as_array().expect("an array").iter().map(text).collect(),
+            request["req_id"].as_i64().expect("an integer"),
+        )
+    }
+
+    /// Takes a subscription to `channel` of `symbols` and grants it.
+    async fn grant(&mut self, channel: &str, symbols: &[&str]) {
+        let (method, asked, named, number) = self.request().await;
+        assert_eq!((method.as_str(), asked.as_str()), ("subscribe", channel));
+        assert_eq!(named, symbols);
+        self.acknowledge(number, channel, symbols).await;
+    }
+
+    async fn acknowledge(&mut self, number: i64, channel: &str, symbols: &[&str]) {
+        let granted: Vec<Value> = symbols
+            .iter()
+            .map(|symbol| {
+                serde_json::json!({"symbol": symbol, "topic": 1, "price_exponent": -2, "size_exponent": 0, "seq": 1})
+            })
+            .collect();
+        let name = match channel.split_once('.') {
+            Some(("book", depth)) => format!(r#""channel":"book","depth":{depth}"#),
+            Some((name, interval)) => format!(r#""channel":"{name}","interval":"{interval}""#),
+            None => format!(r#""channel":"{channel}""#),
+        };
+        let granted = Value::from(granted);
+        self.send(&format!(
+            r#"[{{"method":"subscribe","success":true,"req_id":{number},"result":{{{name},"epoch":"e1","granted":{granted},"rejected":[]}}}}]"#
+        ))
+        .await;
+    }
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(20), future).await.expect("in time")
+}
+
+/// Runs the client until an event of interest.
+async fn until<T>(client: &mut Client, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    within(async {
+        loop {
+            let event = client.next().await.expect("not closed for good");
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+/// Runs the client until that state of a topic.
+async fn until_seq(client: &mut Client, symbol: &str, number: u64) {
+    until(client, |event| match event {
+        Event::State(update) | Event::Trade(update, _) => {
+            (update.symbol.as_str() == symbol && update.seq == number).then_some(())
+        }
+        other => {
+            assert!(!matches!(other, Event::Diverged { .. } | Event::Disconnected(_)), "{other:?}");
+            None
+        }
+    })
+    .await;
+}
+
+fn quote_snapshot(symbol: &str, epoch: &str, number: u64, bid: &str) -> String {
+    format!(
+        r#"{{"channel":"quote","type":"snapshot","symbol":"{symbol}","epoch":"{epoch}","seq":{number},"ts_event":1,"bid":"{bid}","bid_size":"1","ask":null,"ask_size":null}}"#
+    )
+}
+
+fn quote_update(symbol: &str, number: u64, prev: u64, bid: &str) -> String {
+    format!(
+        r#"{{"channel":"quote","type":"update","symbol":"{symbol}","seq":{number},"prev_seq":{prev},"ts_event":2,"bid":"{bid}"}}"#
+    )
+}
+
+fn bid(client: &Client, symbol: &str) -> Option<i64> {
+    client.quote(symbol).and_then(|quote| quote.bid).map(|bid| bid.price.0)
+}
+
+fn named(symbols: &[&str]) -> Symbols {
+    Symbols::Named(symbols.iter().map(|&symbol| symbol.to_owned()).collect())
+}
+
+fn exponent(value: i8) -> Exponent {
+    Exponent::new(value).expect("within range")
+}
+
+fn envelope(number: u64) -> Envelope<'static> {
+    Envelope {
+        symbol: "AAPL",
+        price_exponent: exponent(-2),
+        size_exponent: exponent(0),
+        seq: number,
+        ts_event: Timestamp(1_000 * i64::try_from(number).expect("small")),
+    }
+}
+
+/// An object of the server's own encoder, as a message.
+fn message(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = vec![b'['];
+    write(&mut out);
+    out.push(b']');
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// The checksum of levels below 1.00 × 100, from numbers alone.
+fn checksum(bids: &[Level], asks: &[Level]) -> u32 {
+    let digits: String = asks
+        .iter()
+        .take(10)
+        .chain(bids.iter().take(10))
+        .map(|level| format!("{}{}", level.price.0, level.size.0))
+        .collect();
+    crc32fast::hash(digits.as_bytes())
+}
+
+#[tokio::test]
+async fn quotes_follow_the_encoder_however_the_bytes_come() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    let request = client.subscribe(Channel::Quote, named(&["AAPL"]));
+    let serving = async {
+        peer.grant("quote", &["AAPL"]).await;
+        let mut quote = Quote::default();
+        peer.send(&message(|out| json::quote_snapshot(out, &envelope(1), "e1", &quote))).await;
+        for number in 2..=120_u64 {
+            let mut next = quote;
+            let value = i64::try_from(number * 7_919 % 101).expect("small");
+            let level = (value > 20).then_some(Level { price: Price(value - 50), size: Size(value / 10) });
+            if number % 3 == 0 {
+                next.bid = level;
+            } else {
+                next.ask = level;
+            }
+            let text = message(|out| json::quote_update(out, &envelope(number), number - 1, &quote, &next));
+            peer.send_in_crumbs(&text).await;
+            quote = next;
+        }
+        quote
+    };
+    let following = async {
+        let granted = until(&mut client, |event| match event {
+            Event::Subscribed { request, granted, .. } => Some((*request, *granted)),
+            _ => None,
+        });
+        assert_eq!(granted.await, (request, 1));
+        // Dropped and asked again all the time: nothing may be lost by that.
+        within(async {
+            while client.seq(Channel::Quote, "AAPL") != Some(120) {
+                let _ = timeout(Duration::from_micros(50), client.next()).await;
+            }
+        })
+        .await;
+    };
+    let (quote, ()) = tokio::join!(serving, following);
+    assert_eq!(client.quote("AAPL"), Some(quote));
+    let stats = *client.stats();
+    assert_eq!((stats.snapshots, stats.updates, stats.gaps, stats.reconnects), (1, 119, 0, 0));
+    assert_eq!((stats.frames, stats.messages, stats.ignored), (121, 121, 0));
+    assert_eq!(client.topics(), (1, 1));
+}
+
+#[tokio::test]
+async fn books_follow_the_encoder_and_prove_themselves() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Book(Depth::D10), named(&["AAPL"]));
+    let ladder = |best: i64, step: i64| -> Vec<Level> {
+        (0..10).map(|index| Level { price: Price(best + step * index), size: Size(5) }).collect()
+    };
+    let serving = async {
+        peer.grant("book.10", &["AAPL"]).await;
+        let (mut bids, asks) = (ladder(1_000, -1), ladder(1_001, 1));
+        peer.send(&message(|out| {
+            let (bids_then, asks_then) = (bids.iter().copied(), asks.iter().copied());
+            json::book_snapshot(
+                out,
+                &envelope(1),
+                "e1",
+                Depth::D10,
+                bids_then,
+                asks_then,
+                checksum(&bids, &asks),
+            );
+        }))
+        .await;
+        for number in 2..=60_u64 {
+            // The best bid goes, and a deeper level comes into sight.
+            let gone = Level { size: Size(0), ..bids.remove(0) };
+            let deeper = Level { price: Price(bids[8].price.0 - 1), size: Size(7) };
+            bids.push(deeper);
+            let proof = (number % 2 == 0).then(|| checksum(&bids, &asks));
+            peer.send(&message(|out| {
+                json::book_update(
+                    out,
+                    &envelope(number),
+                    number - 1,
+                    Depth::D10,
+                    &[gone, deeper],
+                    &[],
+                    proof,
+                );
+            }))
+            .await;
+        }
+        (bids, asks)
+    };
+    let ((bids, asks), ()) = tokio::join!(serving, until_seq(&mut client, "AAPL", 60));
+    let book = client.book("AAPL", Depth::D10).expect("known");
+    assert_eq!(book.bids().collect::<Vec<_>>(), bids);
+    assert_eq!(book.asks().collect::<Vec<_>>(), asks);
+    assert_eq!((client.stats().checksums_ok, client.stats().checksums_failed), (31, 0));
+    assert_eq!(client.book("AAPL", Depth::D25), None);
+}
+
+#[tokio::test]
+async fn a_gap_costs_one_symbol_its_state_and_no_other() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A", "B"]));
+    let serving = async {
+        peer.grant("quote", &["A", "B"]).await;
+        let snapshots = [quote_snapshot("A", "e1", 10, "1.00"), quote_snapshot("B", "e1", 20, "2.00")];
+        peer.send(&format!("[{}]", snapshots.join(","))).await;
+        let updates = [quote_update("A", 12, 11, "1.10"), quote_update("B", 21, 20, "2.10")];
+        peer.send(&format!("[{}]", updates.join(","))).await;
+        let (method, _, symbols, _) = peer.request().await;
+        assert_eq!((method.as_str(), symbols), ("unsubscribe", vec!["A".to_owned()]));
+        // Was on its way already.
+        peer.send(&format!("[{}]", quote_update("A", 13, 12, "1.11"))).await;
+        peer.grant("quote", &["A"]).await;
+        peer.send(&format!("[{}]", quote_snapshot("A", "e1", 14, "1.20"))).await;
+        peer.send(&format!("[{}]", quote_update("A", 15, 14, "1.30"))).await;
+    };
+    let following = async {
+        let divergence = until(&mut client, |event| match event {
+            Event::Diverged { symbol, divergence, .. } => {
+                assert_eq!(symbol.as_str(), "A");
+                Some(divergence.clone())
+            }
+            _ => None,
+        });
+        assert_eq!(divergence.await, Divergence::Gap { expected: 10, found: 11 });
+        assert_eq!((bid(&client, "A"), client.seq(Channel::Quote, "A")), (None, None));
+        until_seq(&mut client, "B", 21).await;
+        assert_eq!(bid(&client, "B"), Some(210));
+        until_seq(&mut client, "A", 15).await;
+        assert_eq!(bid(&client, "A"), Some(130));
+    };
+    tokio::join!(serving, following);
+    let stats = client.stats();
+    assert_eq!((stats.gaps, stats.ignored, stats.reconnects), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_wrong_checksum_voids_the_book_and_at_last_the_connection() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Book(Depth::D10), named(&["AAPL"]));
+    let wrong = message(|out| {
+        let bid = Level { price: Price(1_000), size: Size(1) };
+        let none = std::iter::empty();
+        json::book_snapshot(out, &envelope(1), "e1", Depth::D10, std::iter::once(bid), none, 1);
+    });
+    let serving = async {
+        for attempt in 0..=RESYNCS_IN_A_ROW_MAX {
+            if attempt > 0 {
+                assert_eq!(peer.request().await.0, "unsubscribe");
+            }
+            peer.grant("book.10", &["AAPL"]).await;
+            peer.send(&wrong).await;
+        }
+        let mut again = server.accept().await;
+        again.grant("book.10", &["AAPL"]).await;
+    };
+    let following = async {
+        let mut diverged = 0;
+        let why = until(&mut client, |event| match event {
+            Event::Diverged { divergence, .. } => {
+                let ours = crc32fast::hash(b"10001");
+                assert_eq!(*divergence, Divergence::Checksum { ours, theirs: 1 });
+                diverged += 1;
+                None
+            }
+            Event::Disconnected(why) => Some(why.clone()),
+            _ => None,
+        });
+        assert_eq!(why.await, Disconnect::Hopeless);
+        assert_eq!(diverged, RESYNCS_IN_A_ROW_MAX + 1);
+        until(&mut client, |event| matches!(event, Event::Subscribed { .. }).then_some(())).await;
+    };
+    tokio::join!(serving, following);
+    assert_eq!(client.stats().checksums_failed, u64::from(RESYNCS_IN_A_ROW_MAX) + 1);
+    assert_eq!(client.stats().reconnects, 1);
+}
+
+#[tokio::test]
+async fn a_book_deeper_than_its_topic_is_not_believed() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Book(Depth::D10), named(&["AAPL"]));
+    let serving = async {
+        peer.grant("book.10", &["AAPL"]).await;
+        let none = || std::iter::empty();
+        peer.send(&message(|out| {
+            json::book_snapshot(out, &envelope(1), "e1", Depth::D10, none(), none(), 0)
+        }))
+        .await;
+        let levels: Vec<Level> = (0..11).map(|price| Level { price: Price(price), size: Size(1) }).collect();
+        peer.send(&message(|out| json::book_update(out, &envelope(2), 1, Depth::D10, &levels, &[], None)))
+            .await;
+    };
+    let following = until(&mut client, |event| match event {
+        Event::Diverged { divergence, .. } => Some(divergence.clone()),
+        _ => None,
+    });
+    let ((), divergence) = tokio::join!(serving, following);
+    assert_eq!(divergence, Divergence::Overfull { levels: 11 });
+}
+
+#[tokio::test]
+async fn whatever_ends_a_connection_the_client_comes_back_with_all_it_follows() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client_with_patience(Duration::from_secs(1)).await;
+    client.subscribe(Channel::Quote, named(&["A"]));
+    client.subscribe(Channel::Trade, Symbols::All);
+    let serving = async {
+        for end in 0..6 {
+            peer.grant("quote", &["A"]).await;
+            let (method, channel, symbols, number) = peer.request().await;
+            assert_eq!(
+                (method.as_str(), channel.as_str(), symbols),
+                ("subscribe", "trade", vec!["*".to_owned()])
+            );
+            peer.acknowledge(number, "trade", &["A"]).await;
+            peer.send(&format!("[{}]", quote_snapshot("A", "e1", 1, "1.00"))).await;
+            match end {
+                0 => {} // silence, with the connection open
+                1 => peer.close(4007).await,
+                2 => peer.close(4321).await,
+                3 => peer.send("[{\"channel\":\"quote\"").await,
+                4 => peer.send(&format!("[{}]", quote_snapshot("A", "e1", 2, "1.001"))).await,
+                _ => peer.0.get_mut().shutdown().await.expect("open"),
+            }
+            let next = server.accept().await;
+            drop(std::mem::replace(&mut peer, next));
+        }
+    };
+    let following = async {
+        let mut ends = Vec::new();
+        while ends.len() < 6 {
+            let end = until(&mut client, |event| match event {
+                Event::Disconnected(why) => Some(why.clone()),
+                _ => None,
+            });
+            ends.push(end.await);
+            assert_eq!((client.topics(), client.quote("A")), ((0, 0), None));
+        }
+        until(&mut client, |event| matches!(event, Event::Reconnected).then_some(())).await;
+        ends
+    };
+    let ((), ends) = tokio::join!(serving, following);
+    assert_eq!(ends[0], Disconnect::Silent);
+    assert_eq!(ends[1], Disconnect::Closed(4007, "why".to_owned()));
+    assert_eq!(ends[2], Disconnect::Closed(4321, "why".to_owned()));
+    assert!(
+        matches!(&ends[3], Disconnect::Malformed(text) if text.contains("not a message")),
+        "{:?}",
+        ends[3]
+    );
+    assert!(matches!(&ends[4], Disconnect::Malformed(text) if text.contains("`1.001`")), "{:?}", ends[4]);
+    assert!(matches!(&ends[5], Disconnect::Broken(_)), "{:?}", ends[5]);
+    assert_eq!(client.stats().reconnects, 6);
+}
+
+#[tokio::test]
+async fn a_server_that_says_no_is_not_asked_again() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    let (end, ()) = tokio::join!(client.next(), peer.close(4009));
+    assert_eq!(end.expect("the end itself"), Event::Disconnected(Disconnect::Closed(4009, "why".to_owned())));
+    for _ in 0..2 {
+        let error = within(client.next()).await.expect_err("for good");
+        assert!(matches!(error, ClientError::Closed { code: 4009, .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn no_server_is_an_error_at_first_and_patience_later() {
+    let server = Server::start().await;
+    let url = format!("ws://{}/v1/ws", server.address);
+    let (mut client, peer) = server.client().await;
+    let address = server.address;
+    drop((server, peer));
+    assert!(matches!(
+        Client::connect(url, ClientSettings::default()).await,
+        Err(ClientError::Connect { .. })
+    ));
+    until(&mut client, |event| matches!(event, Event::Disconnected(_)).then_some(())).await;
+    within(async {
+        while client.stats().connect_failures < 2 {
+            let _ = timeout(Duration::from_millis(1), client.next()).await;
+        }
+    })
+    .await;
+    let listener = TcpListener::bind(address).await.expect("the port is free again");
+    let server = Server { listener, address };
+    let (_peer, ()) = tokio::join!(
+        server.accept(),
+        until(&mut client, |event| matches!(event, Event::Reconnected).then_some(()))
+    );
+}
+
+#[tokio::test]
+async fn a_new_epoch_voids_what_the_old_one_said() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A", "B"]));
+    let serving = async {
+        peer.grant("quote", &["A", "B"]).await;
+        let old = [quote_snapshot("A", "e1", 10, "1.00"), quote_snapshot("B", "e1", 20, "2.00")];
+        peer.send(&format!("[{}]", old.join(","))).await;
+        let new = [quote_snapshot("A", "e2", 1, "3.00"), quote_update("B", 21, 20, "2.10")];
+        peer.send(&format!("[{}]", new.join(","))).await;
+        peer.send(&format!("[{}]", quote_snapshot("B", "e2", 1, "4.00"))).await;
+    };
+    let following = async {
+        until_seq(&mut client, "B", 20).await;
+        let epoch = until(&mut client, |event| match event {
+            Event::Epoch(epoch) => Some(epoch.to_string()),
+            _ => None,
+        });
+        assert_eq!(epoch.await, "e2");
+        assert_eq!((bid(&client, "A"), bid(&client, "B")), (Some(300), None));
+        until_seq(&mut client, "B", 1).await;
+        assert_eq!((bid(&client, "A"), bid(&client, "B")), (Some(300), Some(400)));
+    };
+    tokio::join!(serving, following);
+    assert_eq!((client.stats().ignored, client.stats().gaps), (1, 0));
+}
+
+#[tokio::test]
+async fn trades_are_counted_and_a_gap_that_the_server_tells_is_no_fault() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Trade, named(&["AAPL"]));
+    let trade =
+        Trade { price: Price(100), size: Size(3), aggressor: feeds::Aggressor::Sell, id: Some(u64::MAX) };
+    let serving = async {
+        peer.grant("trade", &["AAPL"]).await;
+        peer.send(&message(|out| json::trade_snapshot(out, &envelope(5), "e1", Some(&trade)))).await;
+        peer.send(&message(|out| json::gap(out, &envelope(8), Channel::Trade, 5))).await;
+        peer.send(&message(|out| json::trade_update(out, &envelope(9), 8, &trade))).await;
+    };
+    let following = async {
+        let lost = until(&mut client, |event| match event {
+            Event::Gap { lost, .. } => Some(*lost),
+            Event::Trade(..) => panic!("the newest trade of a snapshot is not new"),
+            _ => None,
+        });
+        assert_eq!(lost.await, 3);
+        until(&mut client, |event| match event {
+            Event::Trade(update, found) => {
+                assert_eq!((update.seq, update.ts_event, *found), (9, Timestamp(9_000), trade));
+                Some(())
+            }
+            _ => None,
+        })
+        .await;
+    };
+    tokio::join!(serving, following);
+    assert_eq!((client.stats().lost, client.stats().gaps), (3, 0));
+}
+
+#[tokio::test]
+async fn fields_of_the_other_channels_stand_as_on_the_wire() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Ticker, named(&["AAPL"]));
+    let serving = async {
+        peer.grant("ticker", &["AAPL"]).await;
+        let mut ticker = crate::state::Ticker::default();
+        peer.send(&message(|out| json::ticker_snapshot(out, &envelope(1), "e1", &ticker))).await;
+        let old = ticker;
+        ticker.bid = Some(Price(1_234));
+        peer.send(&message(|out| json::ticker_update(out, &envelope(2), 1, &old, &ticker))).await;
+        let failure = r#"[{"method":"subscribe","success":false,"req_id":7,"error":{"code":"INTERNAL","message":"m","retryable":true}},{"channel":"heartbeat","ts":1,"lag_us":5,"laggard":false}]"#;
+        peer.send(failure).await;
+    };
+    let following = async {
+        until_seq(&mut client, "AAPL", 2).await;
+        let failed = within(client.next()).await.expect("an event");
+        assert_eq!(
+            failed,
+            Event::Failed { request: Some(7), code: "INTERNAL".to_owned(), message: "m".to_owned() }
+        );
+        let heartbeat = within(client.next()).await.expect("an event");
+        assert_eq!(heartbeat, Event::Heartbeat { lag: Duration::from_micros(5) });
+    };
+    tokio::join!(serving, following);
+    let fields = client.fields(Channel::Ticker, "AAPL").expect("known");
+    assert_eq!(fields.len(), 13);
+    for (name, text) in fields {
+        assert_eq!(text.as_deref(), (*name == "bid").then_some("12.34"), "{name}");
+    }
+}
