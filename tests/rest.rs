@@ -12,7 +12,11 @@ const KRAKEN: &str = "kraken-20210417.jsonl.zst";
 const COINBASE: &str = "coinbase-20210417.jsonl.zst";
 
 fn names(list: &Value) -> Vec<String> {
-    let names = list.as_array().expect("an array").iter().map(|row| row["symbol"].as_str().expect("a text").to_owned());
+    let names = list
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|row| row["symbol"].as_str().expect("a text").to_owned());
     names.collect()
 }
 
@@ -44,11 +48,17 @@ fn every_state_is_the_one_of_the_stream() {
         let symbols = names(&server.json("/v1/instruments")["instruments"]);
         let quotes = server.json("/v1/quotes");
         let tickers = server.json("/v1/tickers");
-        assert_eq!((names(&quotes["quotes"]), names(&tickers["tickers"])), (symbols.clone(), symbols.clone()));
+        assert_eq!(
+            (names(&quotes["quotes"]), names(&tickers["tickers"])),
+            (symbols.clone(), symbols.clone())
+        );
         for (index, symbol) in symbols.iter().enumerate() {
             let path = symbol.replace('/', "%2F");
             assert_eq!(quotes["quotes"][index], snapshot(&mut client, &json!({"channel": "quote"}), symbol));
-            assert_eq!(tickers["tickers"][index], snapshot(&mut client, &json!({"channel": "ticker"}), symbol));
+            assert_eq!(
+                tickers["tickers"][index],
+                snapshot(&mut client, &json!({"channel": "ticker"}), symbol)
+            );
             for depth in [10, 25, 100] {
                 let book = server.json(&format!("/v1/books/{path}?depth={depth}"));
                 assert_eq!(book, snapshot(&mut client, &json!({"channel": "book", "depth": depth}), symbol));
@@ -64,7 +74,11 @@ fn every_state_is_the_one_of_the_stream() {
             assert_same_stream(&trades, &newest);
             let rows = trades["trades"].as_array().expect("an array");
             let numbers: Vec<_> = rows.iter().map(|row| row["seq"].as_u64().expect("a number")).collect();
-            assert_eq!(numbers, (1..=trades["seq"].as_u64().expect("a number")).collect::<Vec<_>>(), "{symbol}");
+            assert_eq!(
+                numbers,
+                (1..=trades["seq"].as_u64().expect("a number")).collect::<Vec<_>>(),
+                "{symbol}"
+            );
             assert_holds(&newest, rows.last());
 
             for interval in ["1s", "1m", "5m", "1h", "1d"] {
@@ -121,11 +135,18 @@ fn numbers_are_exact_texts_with_the_instruments_decimals() {
 #[test]
 fn symbols_are_chosen_in_their_order_and_in_any_case() {
     let server = Server::ended(KRAKEN);
-    for (path, list) in [("/v1/instruments", "instruments"), ("/v1/quotes", "quotes"), ("/v1/tickers", "tickers")] {
+    for (path, list) in
+        [("/v1/instruments", "instruments"), ("/v1/quotes", "quotes"), ("/v1/tickers", "tickers")]
+    {
         let chosen = server.json(&format!("{path}?symbols=xbt/chf,OMG%2FUSD,%20Waves%2feur"));
         assert_eq!(names(&chosen[list]), ["XBT/CHF", "OMG/USD", "WAVES/EUR"]);
     }
-    for path in ["/v1/books/XBT%2FCHF", "/v1/books/xbt%2fchf", "/v1/trades/Xbt%2FChf", "/v1/bars/xbT%2Fchf?interval=1h"] {
+    for path in [
+        "/v1/books/XBT%2FCHF",
+        "/v1/books/xbt%2fchf",
+        "/v1/trades/Xbt%2FChf",
+        "/v1/bars/xbT%2Fchf?interval=1h",
+    ] {
         assert_eq!(server.json(path)["symbol"], "XBT/CHF");
     }
 }
@@ -163,9 +184,12 @@ fn wrong_parameters_are_refused_by_name() {
         assert_refused(&server.get(&format!("{book}?{query}")), 400, "BAD_PARAMETER", named);
     }
     for kind in ["trades", "bars"] {
-        for (query, named) in
-            [("limit=0", "limit 0"), ("limit=1001", "limit 1001"), ("limit=all", "limit"), ("limits=1", "limits")]
-        {
+        for (query, named) in [
+            ("limit=0", "limit 0"),
+            ("limit=1001", "limit 1001"),
+            ("limit=all", "limit"),
+            ("limits=1", "limits"),
+        ] {
             let response = server.get(&format!("/v1/{kind}/XBT%2FCHF?{query}"));
             assert_refused(&response, 400, "BAD_PARAMETER", named);
         }
@@ -193,7 +217,16 @@ fn unknown_symbols_and_paths_are_not_found() {
         assert_refused(&server.get(path), 404, "UNKNOWN_SYMBOL", "`NOPE`");
     }
     assert_refused(&server.get("/v1/quotes?symbols="), 404, "UNKNOWN_SYMBOL", "``");
-    for path in ["/v1", "/v1/", "/v1/quotes/", "/v1/books", "/v1/books/XBT/CHF", "/v2/quotes", "/index.html", "/../etc/passwd"] {
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/quotes/",
+        "/v1/books",
+        "/v1/books/XBT/CHF",
+        "/v2/quotes",
+        "/index.html",
+        "/../etc/passwd",
+    ] {
         assert_refused(&server.get(path), 404, "NOT_FOUND", "path");
     }
 }
@@ -222,7 +255,11 @@ fn health_says_how_far_the_feed_has_come() {
     assert_eq!(server.json("/health/ready"), json!({"ready": true, "feed": "waiting"}));
     let symbol = names(&server.json("/v1/instruments")["instruments"]).swap_remove(0);
     let quotes = server.json(&format!("/v1/quotes?symbols={symbol}"));
-    assert_eq!((&quotes["quotes"][0]["bid"], &quotes["quotes"][0]["seq"]), (&Value::Null, &json!(0)), "no event yet");
+    assert_eq!(
+        (&quotes["quotes"][0]["bid"], &quotes["quotes"][0]["seq"]),
+        (&Value::Null, &json!(0)),
+        "no event yet"
+    );
     assert_eq!(server.json(&format!("/v1/trades/{symbol}"))["trades"], json!([]));
     server.client().subscribe("quote", &["*"]);
     server::eventually("it runs", || server.json("/health/ready")["feed"] == "running");
@@ -286,5 +323,9 @@ fn the_page_comes_whole_and_may_load_nothing_else() {
             assert!(!name.contains(':') && server.get(&format!("/{name}")).status == 200, "{name}");
         }
     }
-    assert!(!index.body.contains("<style") && !index.body.contains(" style=") && !index.body.contains(" onclick="));
+    assert!(
+        !index.body.contains("<style")
+            && !index.body.contains(" style=")
+            && !index.body.contains(" onclick=")
+    );
 }
