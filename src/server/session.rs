@@ -274,5 +274,7 @@ async fn drain(socket: &Socket) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+        // A client that sends without end would keep the shard, and the time limit, from their turn.
+        tokio::task::coop::consume_budget().await;
     }
 }

@@ -1,0 +1,331 @@
+//! REST beside the stream: the same states under the same numbers, and a code for whatever cannot be answered.
+
+mod server;
+
+use serde_json::{Value, json};
+
+use server::Server;
+use server::client::Client;
+use server::http::{self, Response};
+
+const KRAKEN: &str = "kraken-20210417.jsonl.zst";
+const COINBASE: &str = "coinbase-20210417.jsonl.zst";
+
+fn names(list: &Value) -> Vec<String> {
+    let names = list
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|row| row["symbol"].as_str().expect("a text").to_owned());
+    names.collect()
+}
+
+/// The state of a topic as the stream has it.
+fn snapshot(client: &mut Client, params: &Value, symbol: &str) -> Value {
+    let mut params = params.clone();
+    params["symbols"] = json!([symbol]);
+    let result = client.result("subscribe", &params);
+    let snapshot = client.until(|object| object["type"] == "snapshot");
+    assert_eq!((&snapshot["seq"], &snapshot["epoch"]), (&result["granted"][0]["seq"], &result["epoch"]));
+    client.result("unsubscribe", &params);
+    snapshot
+}
+
+#[track_caller]
+fn assert_refused(response: &Response, status: u16, code: &str, named: &str) {
+    assert_eq!(response.status, status, "{response:?}");
+    let body = response.json();
+    let error = &body["error"];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!(code), &json!(false)), "{body}");
+    assert!(error["message"].as_str().expect("a text").contains(named), "{body}");
+}
+
+#[test]
+fn every_state_is_the_one_of_the_stream() {
+    for recording in [KRAKEN, COINBASE] {
+        let server = Server::ended(recording);
+        let mut client = server.client();
+        let symbols = names(&server.json("/v1/instruments")["instruments"]);
+        let quotes = server.json("/v1/quotes");
+        let tickers = server.json("/v1/tickers");
+        assert_eq!(
+            (names(&quotes["quotes"]), names(&tickers["tickers"])),
+            (symbols.clone(), symbols.clone())
+        );
+        for (index, symbol) in symbols.iter().enumerate() {
+            let path = symbol.replace('/', "%2F");
+            assert_eq!(quotes["quotes"][index], snapshot(&mut client, &json!({"channel": "quote"}), symbol));
+            assert_eq!(
+                tickers["tickers"][index],
+                snapshot(&mut client, &json!({"channel": "ticker"}), symbol)
+            );
+            for depth in [10, 25, 100] {
+                let book = server.json(&format!("/v1/books/{path}?depth={depth}"));
+                assert_eq!(book, snapshot(&mut client, &json!({"channel": "book", "depth": depth}), symbol));
+                let levels = book["bids"].as_array().map_or(0, Vec::len);
+                assert!((1..=depth).contains(&levels), "{symbol}: {levels} bids");
+                assert_eq!(book["bids"][0][0], quotes["quotes"][index]["bid"], "{symbol}");
+                assert_eq!(book["asks"][0][0], quotes["quotes"][index]["ask"], "{symbol}");
+            }
+            assert_eq!(server.json(&format!("/v1/books/{path}"))["depth"], 10);
+
+            let trades = server.json(&format!("/v1/trades/{path}?limit=1000"));
+            let newest = snapshot(&mut client, &json!({"channel": "trade"}), symbol);
+            assert_same_stream(&trades, &newest);
+            let rows = trades["trades"].as_array().expect("an array");
+            let numbers: Vec<_> = rows.iter().map(|row| row["seq"].as_u64().expect("a number")).collect();
+            assert_eq!(
+                numbers,
+                (1..=trades["seq"].as_u64().expect("a number")).collect::<Vec<_>>(),
+                "{symbol}"
+            );
+            assert_holds(&newest, rows.last());
+
+            for interval in ["1s", "1m", "5m", "1h", "1d"] {
+                let bars = server.json(&format!("/v1/bars/{path}?interval={interval}&limit=1000"));
+                let newest = snapshot(&mut client, &json!({"channel": "bar", "interval": interval}), symbol);
+                assert_same_stream(&bars, &newest);
+                let rows = bars["bars"].as_array().expect("an array");
+                assert_eq!(rows.is_empty(), numbers.is_empty(), "{symbol}");
+                assert!(rows.is_sorted_by_key(|bar| bar["start"].as_i64()), "{bars}");
+                let trades: u64 = rows.iter().map(|bar| bar["trades"].as_u64().expect("a number")).sum();
+                assert_eq!(trades, numbers.len() as u64, "every trade is in one bar: {bars}");
+                assert_holds(&newest, rows.last());
+            }
+            assert_eq!(server.json(&format!("/v1/bars/{path}"))["interval"], "1m");
+        }
+    }
+}
+
+/// What a history says of its topic is what the stream says.
+#[track_caller]
+fn assert_same_stream(history: &Value, snapshot: &Value) {
+    for field in ["channel", "interval", "symbol", "epoch", "seq"] {
+        assert_eq!(history[field], snapshot[field], "{field}: {history}");
+    }
+}
+
+/// A snapshot holds every field of the newest record, if there is one.
+#[track_caller]
+fn assert_holds(snapshot: &Value, newest: Option<&Value>) {
+    for (field, value) in newest.and_then(Value::as_object).into_iter().flatten() {
+        assert_eq!(&snapshot[field], value, "{field}: {snapshot}");
+    }
+}
+
+#[test]
+fn numbers_are_exact_texts_with_the_instruments_decimals() {
+    let server = Server::ended(COINBASE);
+    let instruments = server.json("/v1/instruments");
+    assert_eq!(
+        instruments["instruments"][1],
+        json!({"symbol": "SKL-BTC", "venue": "COINBASE", "price_exponent": -8, "size_exponent": -1,
+               "tick_size": "0.00000001", "currency": "BTC"})
+    );
+    let trades = server.json("/v1/trades/SKL-BTC?limit=1");
+    let trade = &trades["trades"][0];
+    assert_eq!((&trade["price"], &trade["size"]), (&json!("0.00001305"), &json!("1006.0")));
+    assert_eq!((&trade["side"], &trade["id"]), (&json!("sell"), &json!("280236")));
+    let tickers = server.json("/v1/tickers?symbols=SKL-BTC");
+    let ticker = &tickers["tickers"][0];
+    assert_eq!((&ticker["last"], &ticker["volume"]), (&json!("0.00001305"), &json!("4252.0")));
+    assert_eq!((&ticker["trades"], &ticker["close"]), (&json!(5), &Value::Null));
+}
+
+#[test]
+fn symbols_are_chosen_in_their_order_and_in_any_case() {
+    let server = Server::ended(KRAKEN);
+    for (path, list) in
+        [("/v1/instruments", "instruments"), ("/v1/quotes", "quotes"), ("/v1/tickers", "tickers")]
+    {
+        let chosen = server.json(&format!("{path}?symbols=xbt/chf,OMG%2FUSD,%20Waves%2feur"));
+        assert_eq!(names(&chosen[list]), ["XBT/CHF", "OMG/USD", "WAVES/EUR"]);
+    }
+    for path in [
+        "/v1/books/XBT%2FCHF",
+        "/v1/books/xbt%2fchf",
+        "/v1/trades/Xbt%2FChf",
+        "/v1/bars/xbT%2Fchf?interval=1h",
+    ] {
+        assert_eq!(server.json(path)["symbol"], "XBT/CHF");
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let server = Server::ended(COINBASE);
+    let all = server.json("/v1/trades/SKL-USD");
+    let rows = all["trades"].as_array().expect("an array");
+    assert_eq!(rows.len(), 15);
+    for limit in [1, 7, 15, 1_000] {
+        let some = server.json(&format!("/v1/trades/SKL-USD?limit={limit}"));
+        let newest = &rows[rows.len().saturating_sub(limit)..];
+        assert_eq!(some["trades"].as_array().map(Vec::as_slice), Some(newest), "the newest, oldest first");
+        assert_eq!(some["seq"], 15);
+    }
+    let bars = server.json("/v1/bars/SKL-USD?interval=1s&limit=2");
+    assert_eq!(bars["bars"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn wrong_parameters_are_refused_by_name() {
+    let server = Server::ended(KRAKEN);
+    let book = "/v1/books/XBT%2FCHF";
+    for (query, named) in [
+        ("depth=11", "depth 11"),
+        ("depth=0", "depth 0"),
+        ("depth=-1", "depth"),
+        ("depth=ten", "depth"),
+        ("depth=", "depth"),
+        ("depth=10&depth=25", "depth"),
+        ("depth=99999999999999999999", "depth"),
+        ("levels=10", "levels"),
+    ] {
+        assert_refused(&server.get(&format!("{book}?{query}")), 400, "BAD_PARAMETER", named);
+    }
+    for kind in ["trades", "bars"] {
+        for (query, named) in [
+            ("limit=0", "limit 0"),
+            ("limit=1001", "limit 1001"),
+            ("limit=all", "limit"),
+            ("limits=1", "limits"),
+        ] {
+            let response = server.get(&format!("/v1/{kind}/XBT%2FCHF?{query}"));
+            assert_refused(&response, 400, "BAD_PARAMETER", named);
+        }
+    }
+    assert_refused(&server.get("/v1/bars/XBT%2FCHF?interval=2m"), 400, "BAD_PARAMETER", "interval `2m`");
+    assert_refused(&server.get("/v1/trades/XBT%2FCHF?interval=1m"), 400, "BAD_PARAMETER", "interval");
+    for list in ["instruments", "quotes", "tickers"] {
+        let response = server.get(&format!("/v1/{list}?symbol=XBT/CHF"));
+        assert_refused(&response, 400, "BAD_PARAMETER", "`symbol`");
+    }
+    assert_refused(&server.get("/v1/books/%FF"), 400, "BAD_PARAMETER", "UTF-8");
+}
+
+#[test]
+fn unknown_symbols_and_paths_are_not_found() {
+    let server = Server::ended(KRAKEN);
+    for path in [
+        "/v1/books/NOPE",
+        "/v1/trades/NOPE",
+        "/v1/bars/NOPE",
+        "/v1/quotes?symbols=XBT/CHF,NOPE",
+        "/v1/tickers?symbols=NOPE",
+        "/v1/instruments?symbols=NOPE",
+    ] {
+        assert_refused(&server.get(path), 404, "UNKNOWN_SYMBOL", "`NOPE`");
+    }
+    assert_refused(&server.get("/v1/quotes?symbols="), 404, "UNKNOWN_SYMBOL", "``");
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/quotes/",
+        "/v1/books",
+        "/v1/books/XBT/CHF",
+        "/v2/quotes",
+        "/index.html",
+        "/../etc/passwd",
+    ] {
+        assert_refused(&server.get(path), 404, "NOT_FOUND", "path");
+    }
+}
+
+#[test]
+fn wrong_methods_are_told_the_right_ones() {
+    let server = Server::ended(KRAKEN);
+    for path in ["/", "/app.js", "/v1/instruments", "/v1/books/XBT%2FCHF", "/health/live", "/metrics"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let response = http::request(server.address, method, path);
+            assert_eq!((response.status, response.header("allow")), (405, "GET,HEAD"), "{method} {path}");
+        }
+        let (head, get) = (http::request(server.address, "HEAD", path), server.get(path));
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+}
+
+#[test]
+fn health_says_how_far_the_feed_has_come() {
+    let server = Server::ended(KRAKEN);
+    assert_eq!(server.get("/health/live").body, "live\n");
+    assert_eq!(server.json("/health/ready"), json!({"ready": true, "feed": "ended"}));
+
+    let server = Server::start(&["--wait-clients", "1"]);
+    assert_eq!(server.json("/health/ready"), json!({"ready": true, "feed": "waiting"}));
+    let symbol = names(&server.json("/v1/instruments")["instruments"]).swap_remove(0);
+    let quotes = server.json(&format!("/v1/quotes?symbols={symbol}"));
+    assert_eq!(
+        (&quotes["quotes"][0]["bid"], &quotes["quotes"][0]["seq"]),
+        (&Value::Null, &json!(0)),
+        "no event yet"
+    );
+    assert_eq!(server.json(&format!("/v1/trades/{symbol}"))["trades"], json!([]));
+    server.client().subscribe("quote", &["*"]);
+    server::eventually("it runs", || server.json("/health/ready")["feed"] == "running");
+}
+
+#[test]
+fn metrics_are_as_prometheus_reads_them() {
+    let server = Server::ended(KRAKEN);
+    let response = server.get("/metrics");
+    assert_eq!((response.status, response.header("content-type")), (200, "text/plain; version=0.0.4"));
+    let lines: Vec<_> = response.body.lines().collect();
+    assert_eq!(lines.len() % 3, 0);
+    for metric in lines.chunks(3) {
+        let name = metric[2].split(' ').next().expect("a name");
+        assert!(metric[0].starts_with(&format!("# HELP {name} ")), "{metric:?}");
+        let kind = metric[1].strip_prefix(&format!("# TYPE {name} ")).expect("the same name");
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{metric:?}");
+        let value: i64 = metric[2][name.len()..].trim().parse().expect("a number");
+        assert!(value >= 0, "{metric:?}");
+    }
+    assert_eq!(server.metric("book_checksums_ok_total"), 848, "each update of the recording has one");
+    assert_eq!(server.metric("book_checksums_failed_total"), 0);
+    assert_eq!((server.metric("feed_errors_total"), server.metric("connections")), (0, 0));
+
+    let mut client = server.client();
+    client.subscribe("quote", &["*"]);
+    client.ask(&json!({"method": "dance"}));
+    assert_eq!((server.metric("connections"), server.metric("connections_total")), (1, 1));
+    assert_eq!((server.metric("requests_total"), server.metric("requests_bad_total")), (2, 1));
+    assert!(server.metric("bytes_out_total") > 0 && server.metric("messages_out_total") > 0);
+}
+
+#[test]
+fn the_page_comes_whole_and_may_load_nothing_else() {
+    let server = Server::ended(KRAKEN);
+    let index = server.get("/");
+    assert_eq!((index.status, index.header("content-type")), (200, "text/html; charset=utf-8"));
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+    for entry in std::fs::read_dir(&folder).expect("the page's folder") {
+        let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
+        let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
+        let content_type = match name.rsplit_once('.').expect("an extension").1 {
+            "html" => "text/html; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            "svg" => "image/svg+xml",
+            other => panic!("{name}: what is {other}?"),
+        };
+        let response = server.get(&path);
+        assert_eq!((response.status, response.header("content-type")), (200, content_type), "{name}");
+        assert_eq!(response.body, std::fs::read_to_string(folder.join(&name)).expect("a text"), "{name}");
+        let policy = response.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{name}: {policy}");
+        assert_eq!(response.header("x-content-type-options"), "nosniff", "{name}");
+        assert_eq!(response.header("cache-control"), "no-cache", "{name}");
+    }
+    // Whatever it names is there, and nothing stands within it that the policy forbids.
+    for attribute in ["href=\"", "src=\""] {
+        for rest in index.body.split(attribute).skip(1) {
+            let name = rest.split('"').next().expect("an end");
+            assert!(!name.contains(':') && server.get(&format!("/{name}")).status == 200, "{name}");
+        }
+    }
+    assert!(
+        !index.body.contains("<style")
+            && !index.body.contains(" style=")
+            && !index.body.contains(" onclick=")
+    );
+}
