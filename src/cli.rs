@@ -46,8 +46,15 @@ pub fn run() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tickwire: {error:#}");
+            eprintln!("tickwire: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it. Causes that a message before them has told already are left out.
+fn explain(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| {
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    })
 }

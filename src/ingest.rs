@@ -10,7 +10,7 @@ use feeds::clock::monotonic;
 use feeds::{Clock, Feed, Progress, Speed, VirtualClock};
 use tracing::{error, info, warn};
 
-use crate::limits::TURN_MESSAGES_MAX;
+use crate::limits::{TURN_MESSAGES_MAX, WAIT_CLIENTS_QUIET};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::state::StatusState;
@@ -20,7 +20,7 @@ use crate::state::StatusState;
 pub struct Settings {
     /// How fast its time passes.
     pub speed: Speed,
-    /// Nothing is read before so many clients have subscribed to something.
+    /// Nothing is read before so many clients have subscribed to something, and for [`WAIT_CLIENTS_QUIET`] no more.
     pub wait_clients: usize,
     /// Silence after which instruments are said to be `stale`.
     pub stale_after: Duration,
@@ -104,12 +104,18 @@ pub fn run(
     // When the message in `events` is due; `None`: it has been applied.
     let mut due = None;
     let mut last_message = monotonic();
+    let mut last_request = monotonic();
 
     while !control.stop.load(Ordering::Acquire) {
         let mut sleep = SLEEP_MAX;
-        if control.phase() == Phase::Waiting && bus.subscribers() >= settings.wait_clients {
-            control.enter(Phase::Running);
-            last_message = monotonic();
+        if control.phase() == Phase::Waiting {
+            let is_quiet = settings.wait_clients == 0 || last_request.elapsed() >= WAIT_CLIENTS_QUIET;
+            if is_quiet && bus.subscribers() >= settings.wait_clients {
+                control.enter(Phase::Running);
+                last_message = monotonic();
+            } else {
+                sleep = RETRY_AFTER;
+            }
         }
         if matches!(control.phase(), Phase::Running | Phase::Stale) {
             for _ in 0..TURN_MESSAGES_MAX {
@@ -162,7 +168,11 @@ pub fn run(
             publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
             control.enter(Phase::Stale);
         }
+        let requests = publisher.requests();
         let has_more = publisher.end_turn();
+        if publisher.requests() != requests {
+            last_request = monotonic();
+        }
         if publisher.is_behind() {
             sleep = sleep.min(RETRY_AFTER);
         }

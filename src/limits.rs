@@ -14,6 +14,9 @@ pub const ECHO_BYTES_MAX: usize = 64;
 
 /// Feed messages that one turn of the ingest takes before it hands on what it has.
 pub const TURN_MESSAGES_MAX: usize = 256;
+/// How long nobody must subscribe before a feed that was held for clients begins: a client that follows several
+/// channels asks for one after the other, and is to have all of them from the first event.
+pub const WAIT_CLIENTS_QUIET: Duration = Duration::from_millis(250);
 /// Encoded bytes after which the ingest hands a batch on within its turn.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches that wait for a shard. When they are all there, the ingest conflates for that shard, or waits where

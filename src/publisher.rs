@@ -56,6 +56,7 @@ pub struct Publisher {
     touched: Touched,
     batch: BatchBuilder,
     backlog: Backlog,
+    requests: u64,
     /// By shard: its newest request that has been taken.
     answered: Vec<u64>,
     /// By shard: topics whose messages it could not take, with the number of the state it has of each.
@@ -131,6 +132,7 @@ impl Publisher {
                 is_listed: vec![false; topics],
                 shards: vec![0; topics],
             },
+            requests: 0,
             answered: vec![0; bus.shards()],
             missed: vec![BTreeMap::new(); bus.shards()],
             directory,
@@ -142,6 +144,12 @@ impl Publisher {
     #[must_use]
     pub const fn market(&self) -> &Market {
         &self.market
+    }
+
+    /// How many requests have been taken so far.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// Whether some shard is yet to be told what it missed, as soon as it has room.
@@ -224,6 +232,7 @@ impl Publisher {
     /// Says whether it could do more at once.
     pub fn end_turn(&mut self) -> bool {
         while let Some(request) = self.bus.next_request() {
+            self.requests += 1;
             self.answer(request);
         }
         for _ in 0..STATES_PER_TURN_MAX {

@@ -208,8 +208,10 @@ mod damaged {
     #[tokio::test(flavor = "multi_thread")]
     async fn compression_cut_off() {
         let folder = TempDir::new().unwrap();
-        let plain = zstd::decode_all(fs::read(recording("coinbase")).unwrap().as_slice()).unwrap();
-        for name in ["cut.jsonl.zst", "cut.jsonl.gz"] {
+        for (venue, name) in
+            [("coinbase", "cut.jsonl.zst"), ("coinbase", "cut.jsonl.gz"), ("kraken", "cut.jsonl.gz")]
+        {
+            let plain = zstd::decode_all(fs::read(recording(venue)).unwrap().as_slice()).unwrap();
             let whole = folder.path().join(format!("whole-{name}"));
             write(&whole, &plain);
             let bytes = fs::read(&whole).unwrap();
@@ -419,6 +421,8 @@ fn check_refused(file: &Path, offset: usize) {
     assert_eq!(refusal.output, "");
     assert!(told.contains(&*file.to_string_lossy()), "{} is not named: {told}", file.display());
     assert!(told.contains(&format!("at byte {offset}:")), "byte {offset} is not named: {told}");
+    let causes: Vec<&str> = told.trim_end().split(": ").collect();
+    assert!(causes.windows(2).all(|pair| pair[0] != pair[1]), "the cause is told twice: {told}");
 }
 
 fn epoch_of(states: &BTreeMap<Topic, State>) -> &str {

@@ -35,7 +35,7 @@ pub struct RecordingSummary {
     pub format: &'static str,
     /// Where it was recorded.
     pub venue: &'static str,
-    /// Messages played since it last began.
+    /// The venue's messages played since it last began: of a capture those that were received.
     pub messages: u64,
 }
 
@@ -127,7 +127,7 @@ impl Replay {
             }
             events.push(event);
         }
-        self.files[index].messages += 1;
+        self.files[index].messages = source.recording.messages();
         let due = self.due_max.map_or(received, |due_max| due_max.max(received));
         self.due_max = Some(due);
         Ok(Progress::Message { due })

@@ -34,7 +34,7 @@ Every event goes through the same parsers and the same market as in `serve`. Wha
   crossed         books whose best bid was at or above their best offer after a message
   bbo             the venue's own best bid and offer against the book's, where both carry the same number
 
-Messages of a capture are all that was sent and received, requests among them; a message may be many events, or none.
+Messages of a capture are those received from the venue; a message may be many events, or none.
 Times are those of receipt. Rates are rounded down to whole events a second.
 
 Exit code: 0 when every file is sound; 1 when one cannot be read to its end, is of no known format, or when no file

@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
     symbols: Option<Vec<String>>,
-    /// Hold the feed until N clients have subscribed [default: 0]
+    /// Hold the feed until N clients have subscribed, and nobody more for a quarter of a second [default: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_clients: Option<usize>,

@@ -79,10 +79,9 @@ pub(crate) fn check_rest(service: &Service, follower: &Follower, books: &BTreeMa
 
 fn quote_of(book: &Book, scale: Granted) -> BTreeMap<String, Value> {
     let mut quote = BTreeMap::new();
-    for (levels, price, size) in
-        [(book.best_bids(1), "bid", "bid_size"), (book.best_asks(1), "ask", "ask_size")]
-    {
-        let best = texts(&levels, scale).pop();
+    let (bid, ask) = book.best();
+    for (level, price, size) in [(bid, "bid", "bid_size"), (ask, "ask", "ask_size")] {
+        let best = texts(level.as_slice(), scale).pop();
         quote.insert(price.to_owned(), json!(best.as_ref().map(|(price, _)| price)));
         quote.insert(size.to_owned(), json!(best.as_ref().map(|(_, size)| size)));
     }

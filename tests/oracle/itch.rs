@@ -71,6 +71,7 @@ pub(super) fn compute(bytes: &[u8]) -> Expected {
         let book = books.get_mut(&locate).expect("every locate has been seen");
         let price = Decimal::new(order.price.into(), 4);
         *book.side(order.side).entry(price).or_default() += Decimal::from(order.shares);
+        book.exists = true;
     }
     let books = books
         .into_iter()

@@ -17,6 +17,11 @@ pub(super) fn compute(lines: &[Value]) -> Expected {
         if channel == "trade" {
             trades += parts.iter().map(|rows| items(rows).len()).sum::<usize>();
         }
+        if channel == "ticker" {
+            // `[price, whole lots, lots]`
+            let best = |key: &str| parts.first().map(|part| (decimal(&part[key][0]), decimal(&part[key][2])));
+            book.told = (best("b"), best("a"));
+        }
         let Some(depth) = channel.strip_prefix("book-") else { continue };
         let depth = depth.parse().expect("a number of levels");
         for part in parts {

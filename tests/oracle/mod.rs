@@ -29,6 +29,9 @@ pub(crate) type Level = (Decimal, Decimal);
 pub(crate) struct Book {
     pub(crate) bids: BTreeMap<Decimal, Decimal>,
     pub(crate) asks: BTreeMap<Decimal, Decimal>,
+    exists: bool,
+    /// Best bid and offer as the venue told them of itself: they count while there is no book.
+    told: (Option<Level>, Option<Level>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +63,17 @@ impl Book {
 
     /// Sets a level; size zero deletes it.
     fn set(&mut self, side: Side, (price, size): Level) {
+        self.exists = true;
         if size.is_zero() {
             self.side(side).remove(&price);
         } else {
             self.side(side).insert(price, size);
         }
+    }
+
+    /// Best bid and offer.
+    pub(crate) fn best(&self) -> (Option<Level>, Option<Level>) {
+        if self.exists { (self.best_bids(1).pop(), self.best_asks(1).pop()) } else { self.told }
     }
 
     /// Buyers' levels, best first.

@@ -45,6 +45,13 @@ impl Recording {
         }
     }
 
+    pub(super) const fn messages(&self) -> u64 {
+        match self {
+            Self::Itch(reader) => reader.messages(),
+            Self::Capture(reader) => reader.messages(),
+        }
+    }
+
     pub(super) fn venue(&self) -> &'static str {
         match self {
             Self::Itch(_) => itch::VENUE,

@@ -221,22 +221,20 @@ fn a_capture_and_an_itch_file_play_together() {
 
 #[test]
 fn every_recording_of_a_known_kind_plays_to_its_end() {
-    for name in [
-        "itch/nasdaq-20191230-0930-1000msgs.itch",
-        "itch/nasdaq-20191230-directory-1000msgs.itch",
-        "itch/nasdaq-20200130-AAPL-first4000.itch",
-        "itch/ritch-bx-20191230-obfuscated.reframed.itch.zst",
-        "crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst",
-        "crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst",
-        "crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst",
+    for (name, messages) in [
+        ("itch/nasdaq-20191230-0930-1000msgs.itch", 1_000),
+        ("itch/nasdaq-20191230-directory-1000msgs.itch", 1_000),
+        ("itch/nasdaq-20200130-AAPL-first4000.itch", 4_000),
+        ("itch/ritch-bx-20191230-obfuscated.reframed.itch.zst", 12_012),
+        ("crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst", 265),
+        ("crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst", 6_450),
+        ("crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst", 4_430),
     ] {
         let Some(path) = shared(name) else { continue };
         let mut replay = Replay::open(&settings(&[path])).expect(name);
-        let (mut messages, mut events) = (0, Vec::new());
-        while replay.next_message(&mut events).expect(name) != Progress::Ended {
-            messages += 1;
-        }
-        assert!(messages >= 250 && !events.is_empty(), "{name}: {messages}");
-        assert_eq!(replay.files()[0].messages, messages);
+        let mut events = Vec::new();
+        while replay.next_message(&mut events).expect(name) != Progress::Ended {}
+        assert!(!events.is_empty(), "{name}");
+        assert_eq!(replay.files()[0].messages, messages, "{name}");
     }
 }
