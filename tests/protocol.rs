@@ -733,7 +733,8 @@ fn a_recording_that_begins_again_is_a_new_epoch_for_everyone() {
 #[test]
 fn the_limit_of_open_files_ends_nothing() {
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -n 48; exec \"$0\" serve --listen 127.0.0.1:0 --sim-instruments 2"]);
+    command
+        .args(["-c", "ulimit -n 48; exec \"$0\" serve --listen 127.0.0.1:0 --sim-mode quotes --sim-rate 50"]);
     command.arg(env!("CARGO_BIN_EXE_tickwire"));
     let server = Server::spawn(command);
     let mut other = server.client();
