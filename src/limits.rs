@@ -78,3 +78,12 @@ pub const CLIENT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How often in a row a client subscribes anew to a topic that diverges; then it gives the connection up, so that a
 /// server that is wrong for good is asked at the pace of the back-off.
 pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
+/// Clients of one load. More are refused at the start.
+pub const LOAD_CLIENTS_MAX: usize = 100_000;
+/// How long the clients of a load may take to get their snapshots after the last has connected. Those that take
+/// longer are counted as unready.
+pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
+/// How long a load goes on receiving what was due in its window after that has passed.
+pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
+/// Different texts of errors that a load reports; more are only counted.
+pub const LOAD_ERRORS_MAX: usize = 16;
