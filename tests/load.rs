@@ -2,6 +2,9 @@
 
 mod program;
 
+use std::time::Duration;
+
+use feeds::clock::monotonic;
 use program::{Server, run};
 use serde_json::Value;
 
@@ -59,6 +62,50 @@ fn every_quote_that_was_due_comes_to_every_client() {
         let each = number(&report, &format!("{cpu}/ms_per_million_updates"));
         assert_eq!(each, millis * 1_000_000 / delivered, "{cpu}: {report}");
     }
+}
+
+/// Waits; there is nothing to be seen from outside that tells how far a load is.
+fn pass(time: Duration) {
+    let start = monotonic();
+    while start.elapsed() < time {
+        std::thread::park_timeout(time.saturating_sub(start.elapsed()));
+    }
+}
+
+#[test]
+fn a_server_that_stalls_cannot_hide_it() {
+    let server = Server::quotes(10, 50);
+    let flags = ["--clients", "10", "--warmup", "0s", "--duration", "5s", "--expect-rate", "50"];
+    let (report, success) = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load(&[&[server.url.as_str()], &flags[..]].concat()));
+        pass(Duration::from_millis(2_500));
+        server.signal("-STOP");
+        pass(Duration::from_secs(1));
+        server.signal("-CONT");
+        loading.join().expect("a report")
+    });
+    assert!(success, "{report}");
+    // A fifth of all changes was due during the stall, and is late by up to a second. A harness that only looks at what
+    // comes would have seen ten late changes, one a client: the 99.6th percentile.
+    assert_eq!(number(&report, "/due/missing"), 0, "{report}");
+    assert!(number(&report, "/latency_us/p90") >= 350_000, "{report}");
+    assert!(number(&report, "/latency_us/max") >= 950_000, "{report}");
+}
+
+#[test]
+fn clients_whose_server_dies_are_lost() {
+    let server = Server::quotes(2, 50);
+    let flags = ["--clients", "4", "--warmup", "0s", "--duration", "3s"];
+    let (report, success) = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load(&[&[server.url.as_str()], &flags[..]].concat()));
+        pass(Duration::from_millis(2_000));
+        server.signal("-KILL");
+        loading.join().expect("a report")
+    });
+    assert!(!success, "{report}");
+    assert_eq!(number(&report, "/faults/clients_lost"), 4, "{report}");
+    assert_eq!(number(&report, "/faults/disconnects"), 4, "{report}");
+    assert_eq!(number(&report, "/faults/gaps"), 0, "{report}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ for a feed of this machine's clock: a simulated market (best: --sim-mode quotes,
 
 `own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
 
-Exit code: 0 when every client had all its snapshots and nothing that it was sent was wrong; 1 otherwise.")]
+Exit code: 0 when every client has all its states at the end and nothing that it was sent was wrong; 1 otherwise.")]
 pub(super) struct Args {
     /// The server, as `serve` prints it
     #[arg(default_value = DEFAULT_URL, value_parser = parse_url, value_name = "URL")]

@@ -117,6 +117,8 @@ pub struct Faults {
     pub clients_unconnected: u64,
     /// Clients that never had all of their snapshots.
     pub clients_unready: u64,
+    /// Clients that had them, lost their connection, and did not have them again at the end.
+    pub clients_lost: u64,
     /// Clients that the server closed for good.
     pub clients_closed: u64,
     /// Updates whose `prev_seq` was not the state's number.
@@ -133,7 +135,7 @@ pub struct Faults {
     pub disconnects: u64,
     /// Connections that were made after such.
     pub reconnects: u64,
-    /// Attempts at that which failed.
+    /// Attempts at that which failed before one succeeded; those of clients that are lost are not counted.
     pub reconnects_failed: u64,
 }
 
@@ -198,13 +200,14 @@ impl Report {
         }
     }
 
-    /// Whether every client had its snapshots, and nothing that it was sent was wrong. What the server merged or said
+    /// Whether every client has its states, and nothing that it was sent was wrong. What the server merged or said
     /// that it lost is no fault of that kind, and neither is a connection that was lost and made again.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         let Faults {
             clients_unconnected,
             clients_unready,
+            clients_lost,
             clients_closed,
             gaps,
             checksums_failed,
@@ -217,6 +220,7 @@ impl Report {
         } = self.faults;
         clients_unconnected == 0
             && clients_unready == 0
+            && clients_lost == 0
             && clients_closed == 0
             && gaps == 0
             && checksums_failed == 0
@@ -285,6 +289,7 @@ impl Faults {
         Self {
             clients_unconnected: of_state(State::Unconnected),
             clients_unready: of_state(State::Unready),
+            clients_lost: of_state(State::Lost),
             clients_closed: of_state(State::Closed),
             gaps: sum(|client| client.end.gaps),
             checksums_failed: sum(|client| client.end.checksums_failed),
@@ -400,9 +405,10 @@ impl Faults {
         )?;
         writeln!(
             f,
-            "connections {} clients unconnected, {} unready, {} closed for good; {} refusals; {} disconnects, {} reconnects, {} failed ones",
+            "connections {} clients unconnected, {} unready, {} lost, {} closed for good; {} refusals; {} disconnects, {} reconnects, {} failed ones",
             self.clients_unconnected,
             self.clients_unready,
+            self.clients_lost,
             self.clients_closed,
             self.refusals,
             self.disconnects,
@@ -543,6 +549,7 @@ mod tests {
         assert!(spoilt(|client| client.state = State::Unready));
         assert!(spoilt(|client| client.state = State::Unconnected));
         assert!(spoilt(|client| client.state = State::Closed));
+        assert!(spoilt(|client| client.state = State::Lost));
         assert!(spoilt(|client| client.end.gaps = 1));
         assert!(spoilt(|client| client.end.checksums_failed = 1));
         assert!(spoilt(|client| client.overfull = 1));

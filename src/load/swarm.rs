@@ -67,8 +67,10 @@ pub(super) struct ClientTally {
 pub(super) enum State {
     /// No connection yet, or not all snapshots.
     Unready,
-    /// It had all snapshots.
+    /// It has all snapshots.
     Ready,
+    /// It had them, lost its connection, and does not have them again.
+    Lost,
     /// There was no connection to begin with.
     Unconnected,
     /// The server closed it for good.
@@ -158,13 +160,13 @@ impl Desk {
         let (desk, own) = (Rc::clone(self), Rc::clone(&record));
         spawn_local(async move {
             let Err(error) = desk.follow(seat, &own).await;
-            let was_ready = own.state.get() == State::Ready;
+            let was_settled = own.state.get() != State::Unready;
             own.state.set(match error {
                 ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
                 ClientError::Closed { .. } => State::Closed,
             });
             desk.error(error.to_string());
-            if !was_ready {
+            if !was_settled {
                 desk.settled.add_one();
             }
         });
@@ -181,11 +183,11 @@ impl Desk {
             let event = client.next().await?;
             record.stats.set(*client.stats());
             self.take(event, record);
-            if record.state.get() == State::Unready
+            if record.state.get() != State::Ready
                 && client.stats().snapshots >= topics as u64
                 && client.topics() == (topics, topics)
+                && record.state.replace(State::Ready) == State::Unready
             {
-                record.state.set(State::Ready);
                 self.settled.add_one();
             }
         }
@@ -215,6 +217,9 @@ impl Desk {
             }
             Event::Disconnected(why) => {
                 count(&record.disconnects);
+                if record.state.get() == State::Ready {
+                    record.state.set(State::Lost);
+                }
                 self.error(why.to_string());
             }
             Event::Failed { code, message, .. } => {

@@ -51,6 +51,12 @@ impl Server {
     }
 
     #[allow(dead_code, reason = "not every test file needs it")]
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.pid()]).status().expect("kill is there");
+        assert!(status.success(), "kill {name}: {status}");
+    }
+
+    #[allow(dead_code, reason = "not every test file needs it")]
     pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
     }
