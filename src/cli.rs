@@ -4,6 +4,7 @@ mod check_config;
 mod inspect;
 mod load;
 mod serve;
+mod target;
 mod watch;
 
 use std::process::ExitCode;

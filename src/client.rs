@@ -17,10 +17,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use feeds::{Symbol, SymbolId, Timestamp, Trade};
+use feeds::{Exponent, Symbol, SymbolId, Timestamp, Trade};
 use rustc_hash::FxHashMap;
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use crate::limits::RESYNCS_IN_A_ROW_MAX;
 use crate::state::Quote;
@@ -74,6 +74,8 @@ pub struct Client {
     events: VecDeque<Event>,
     last_request: i64,
     stats: Stats,
+    /// The last text message, for an owner that asked for it.
+    kept: Option<Utf8Bytes>,
 }
 
 enum Link {
@@ -179,6 +181,18 @@ pub enum Disconnect {
     Hopeless,
 }
 
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(code, reason) => write!(f, "closed by the server: {code} {reason}"),
+            Self::Broken(reason) => write!(f, "connection lost: {reason}"),
+            Self::Silent => f.write_str("the server is silent"),
+            Self::Malformed(what) => write!(f, "the server does not keep to the protocol: {what}"),
+            Self::Hopeless => f.write_str("a topic diverged again and again"),
+        }
+    }
+}
+
 /// What a client counted since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -256,6 +270,7 @@ impl Client {
             events: VecDeque::new(),
             last_request: 0,
             stats: Stats::default(),
+            kept: None,
         })
     }
 
@@ -272,7 +287,12 @@ impl Client {
             }
             match &mut self.link {
                 Link::Up(connection) => match connection.receive(self.settings.silence).await {
-                    Ok(Received::Text(text)) => self.take(&text),
+                    Ok(Received::Text(text)) => {
+                        self.take(&text);
+                        if let Some(kept) = &mut self.kept {
+                            *kept = text;
+                        }
+                    }
                     Ok(Received::Nothing) => {}
                     Err(disconnect) => self.disconnect(disconnect),
                 },
@@ -358,6 +378,25 @@ impl Client {
     pub fn seq(&self, channel: Channel, symbol: &str) -> Option<u64> {
         let topic = self.topic(channel, symbol)?;
         topic.values().map(|_| topic.seq())
+    }
+
+    /// The exponents of a followed topic's prices and sizes.
+    #[must_use]
+    pub fn exponents(&self, channel: Channel, symbol: &str) -> Option<(Exponent, Exponent)> {
+        self.topic(channel, symbol).map(|topic| topic.scale().exponents())
+    }
+
+    /// From now on [`Client::message`] has the messages. It is not the default because the memory of a whole read buffer
+    /// may hang on each.
+    pub fn keep_messages(&mut self) {
+        self.kept = Some(Utf8Bytes::default());
+    }
+
+    /// The text message that the last events came from, as it was received, if messages are kept.
+    /// [`Stats::frames`] tells a new one from the one before.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.kept.as_ref().map(Utf8Bytes::as_str)
     }
 
     /// How many topics are followed and how many of them are known.

@@ -52,6 +52,7 @@ pub mod fanout;
 
 pub mod server;
 pub mod client;
+pub mod load;
 
 pub mod cli;
 pub mod config;

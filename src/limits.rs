@@ -89,3 +89,12 @@ pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
 /// Best bids and offers of the venue, and as many of the book, that `inspect` keeps per instrument until the other
 /// comes (64 bytes each). The oldest is given up, uncompared.
 pub const BBO_UNPAIRED_MAX: usize = 128;
+/// Clients of one load. More are refused at the start.
+pub const LOAD_CLIENTS_MAX: usize = 100_000;
+/// How long the clients of a load may take to get their snapshots after the last has connected. Those that take
+/// longer are counted as unready.
+pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
+/// How long a load goes on receiving what was due in its window after that has passed.
+pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
+/// Different texts of errors that a load reports; more are only counted.
+pub const LOAD_ERRORS_MAX: usize = 16;

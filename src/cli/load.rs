@@ -1,11 +1,145 @@
 //! `tickwire load`.
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use feeds::Symbol;
+
+use super::target::{DEFAULT_URL, parse_channel, parse_url};
+use crate::limits::LOAD_CLIENTS_MAX;
+use crate::load::{self, Follow, Settings};
+use crate::topic::Channel;
 
 /// Flags of `load`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = "\
+Examples:
+  tickwire serve --sim-mode quotes --sim-instruments 200 --sim-rate 20
+  tickwire load --clients 1000 --symbols 20 --pid $(pgrep -f 'tickwire serve')
+  tickwire load http://127.0.0.1:8080 --channel book.25 --duration 30s --json
 
-pub(super) fn run(_args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+Latency is from the moment at which a change was due by the feed's schedule to the moment at which a client has verified
+it, of every change that was due in the window, however late it came: a server that stalls cannot hide it. It is only known
+for a feed of this machine's clock: a simulated market (best: --sim-mode quotes, where each change has its own moment).
+
+`own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
+
+Exit code: 0 when every client has all its states at the end and nothing that it was sent was wrong; 1 otherwise.")]
+pub(super) struct Args {
+    /// The server, as `serve` prints it
+    #[arg(default_value = DEFAULT_URL, value_parser = parse_url, value_name = "URL")]
+    url: String,
+    /// How many clients
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = count)]
+    clients: u32,
+    /// How many symbols each follows: neighbouring clients different ones, all symbols equally often
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    symbols: u32,
+    /// Follow these symbols with every client
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = Symbol::new, conflicts_with = "symbols")]
+    symbol: Option<Vec<Symbol>>,
+    /// quote, trade, book, book.25, book.100, ticker, bar.1s, bar.1m, status, …
+    #[arg(long, value_name = "CHANNEL", default_value = "quote", value_parser = parse_channel)]
+    channel: Channel,
+    /// How long to measure, such as 10s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    duration: Duration,
+    /// How long to wait before that, once all clients have their snapshots
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
+    warmup: Duration,
+    /// Threads that the clients live on [default: half the cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Clients that connect in a second
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    connect_rate: u32,
+    /// Changes per second and symbol that the feed has, as in --sim-rate: counts what is missing
+    #[arg(long, value_name = "R")]
+    expect_rate: Option<u32>,
+    /// The server's process on this machine: its CPU time is measured (Linux)
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Print one JSON object: counts, milliseconds (_ms) and microseconds (_us) as integers
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(!args.duration.is_zero(), "--duration must be longer than nothing");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = Settings {
+        url: args.url.clone(),
+        channel: args.channel,
+        follow: match &args.symbol {
+            Some(symbols) => Follow::These(distinct(symbols)),
+            None => Follow::EachOf(args.symbols as usize),
+        },
+        clients: args.clients as usize,
+        threads: args.threads.map_or((cores / 2).max(1), usize::from),
+        connect_rate: args.connect_rate,
+        warmup: args.warmup,
+        duration: args.duration,
+        server_pid: args.pid,
+        expect_rate: args.expect_rate.map(u64::from),
+    };
+    // The error's own text names the cause: shown as a chain it would be there twice.
+    let report = load::run(&settings).map_err(|error| anyhow!("{error}"))?;
+    let text = if args.json {
+        serde_json::to_string(&report).context("the report cannot be shown")? + "\n"
+    } else {
+        report.to_string()
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A client follows a topic once, however often it is named.
+fn distinct(symbols: &[Symbol]) -> Vec<String> {
+    let mut names: Vec<String> = symbols.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    let wrong = || format!("a number from 1 to {LOAD_CLIENTS_MAX}");
+    let count: u32 = text.parse().map_err(|_| wrong())?;
+    if (1..=LOAD_CLIENTS_MAX).contains(&(count as usize)) { Ok(count) } else { Err(wrong()) }
+}
+
+/// Whole seconds, minutes or milliseconds, a day at most.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time such as 10s, 500ms or 2m, up to a day".to_owned();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        _ => None,
+    };
+    millis.filter(|&millis| millis <= 86_400_000).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_whole_and_have_a_unit() {
+        assert_eq!(parse_time("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "10", "s", "1.5s", "-1s", "10 s", "2h", "86401s", "99999999999999999999s"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn symbols_that_are_named_twice_are_followed_once() {
+        let symbols = ["B", "a", "b"].map(|name| Symbol::new(name).unwrap());
+        assert_eq!(distinct(&symbols), ["A", "B"]);
+    }
 }

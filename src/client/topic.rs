@@ -1,6 +1,6 @@
 //! One topic as a client knows it: a state, its number, and the proof that it is the server's.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use feeds::{Aggressor, Exponent, Level, NumberError, Price, Size, Symbol, Trade};
@@ -92,6 +92,21 @@ pub enum Divergence {
     Malformed(String),
 }
 
+impl Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { expected, found } => {
+                write!(f, "a gap: the state is {expected}, the update follows {found}")
+            }
+            Self::Checksum { ours, theirs } => {
+                write!(f, "another book: checksum {ours}, the server's {theirs}")
+            }
+            Self::Overfull { levels } => write!(f, "a book with {levels} levels a side"),
+            Self::Malformed(what) => f.write_str(what),
+        }
+    }
+}
+
 impl Topic {
     pub(super) const fn new(channel: Channel, symbol: Symbol, scale: Scale) -> Self {
         Self { channel, symbol, scale, seq: 0, epoch: None, values: None, resyncs: 0 }
@@ -103,6 +118,10 @@ impl Topic {
 
     pub(super) const fn symbol(&self) -> &Symbol {
         &self.symbol
+    }
+
+    pub(super) const fn scale(&self) -> Scale {
+        self.scale
     }
 
     pub(super) const fn seq(&self) -> u64 {
@@ -219,6 +238,10 @@ impl Scale {
             price: Exponent::new(granted.price_exponent)?,
             size: Exponent::new(granted.size_exponent)?,
         })
+    }
+
+    pub(super) const fn exponents(self) -> (Exponent, Exponent) {
+        (self.price, self.size)
     }
 
     fn price(self, text: &str) -> Result<Price, NumberError> {

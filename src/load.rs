@@ -1,0 +1,306 @@
+//! The load harness: any number of clients that verify what they get, on a few threads, and what they measured.
+//!
+//! # What a latency is here
+//!
+//! From the moment at which a change was *due* to the moment at which a client has verified it. The simulated market
+//! stamps each event with the time that its schedule says, whether or not the server was late to emit it, and every
+//! change that was due in the window is a sample, also one that arrives only after the window's end. So there is no
+//! coordinated omission: a server (or network, or client) that stalls for a second shows as a second of late changes,
+//! not as one late change and a pause, because nothing here waits for an answer before the next change is due.
+//!
+//! It is a comparison of two clocks, the feed's and ours. On one machine they are the same. The times of a recording
+//! are not of our clock at all, which shows: [`Report::latency_us`] is absent then, and
+//! [`Report::latency_absent`] says why. In the mode `quotes` of the simulated market each time stamp belongs to one
+//! change; on other channels it is that of the newest event of the state.
+//!
+//! # Structure
+//!
+//! Threads share nothing but the word "go": each has its own runtime, its own clients and its own histogram, added up
+//! at the end. Clients are connected at an even rate, and the window opens when all of them have all of their
+//! snapshots, and the warm-up is over. The CPU time of the harness itself is part of the report: who wants to know how
+//! fast a server is must see that it was not the harness that was slow.
+
+mod latency;
+mod process;
+mod report;
+mod scout;
+mod swarm;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use feeds::Timestamp;
+use feeds::clock::{Clock, monotonic};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::client::ClientError;
+use crate::limits::LOAD_READY_WAIT;
+use crate::topic::Channel;
+
+pub use process::ProcessError;
+pub use report::{Cpu, Delivered, Due, Faults, LatencyAbsent, Percentiles, Report};
+
+use process::Process;
+use swarm::{Seat, Swarm, Tally};
+
+/// From the decision that the window opens to its first moment: every thread has heard of it by then.
+const LEAD: Duration = Duration::from_millis(50);
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server's WebSocket, such as `ws://127.0.0.1:8080/v1/ws`.
+    pub url: String,
+    /// What is followed.
+    pub channel: Channel,
+    /// Of which instruments.
+    pub follow: Follow,
+    /// How many clients.
+    pub clients: usize,
+    /// Threads that they live on.
+    pub threads: usize,
+    /// Clients that connect in a second.
+    pub connect_rate: u32,
+    /// From the moment at which all clients have their snapshots to the window.
+    pub warmup: Duration,
+    /// The window.
+    pub duration: Duration,
+    /// The server's process, where it is on this machine: its CPU time is measured.
+    pub server_pid: Option<u32>,
+    /// Changes per second and symbol that the server's feed has, where that is known: what is missing is counted.
+    pub expect_rate: Option<u64>,
+}
+
+/// Which instruments a client follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// So many of those that the server has, in the order of their names: client `i` begins at the `i`-th and goes
+    /// round, so that each instrument has as many followers as any other, and neighbours differ.
+    EachOf(usize),
+    /// These, for every client.
+    These(Vec<String>),
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is nobody at that address, or nobody who speaks the protocol.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server did not tell its instruments.
+    #[error("{url} does not tell its instruments: {reason}")]
+    Instruments {
+        /// The server.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Symbols that the server does not have.
+    #[error("unknown symbols: {}", .0.join(", "))]
+    UnknownSymbols(Vec<String>),
+    /// A client cannot follow more symbols than there are.
+    #[error("the server has {there} instruments, fewer than the {wanted} that a client should follow")]
+    TooFewInstruments {
+        /// How many there are.
+        there: usize,
+        /// How many were asked for.
+        wanted: usize,
+    },
+    /// The server's process cannot be measured.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A thread or its runtime cannot be started, or has died.
+    #[error("{0}")]
+    Thread(String),
+}
+
+/// Loads a server, and says what came of it. Takes as long as connecting, warm-up and window do.
+///
+/// # Errors
+/// [`LoadError`] when the load could not begin, or the server's process is gone. Clients that fail are no error but part of
+/// the report, see [`Report::is_sound`].
+pub fn run(settings: &Settings) -> Result<Report, LoadError> {
+    let runtime = single_threaded()?;
+    runtime.block_on(measure(settings))
+}
+
+/// The first and the last moment (excluded) of what is measured, by our clock.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// How many clients need not be waited for any more.
+#[derive(Debug, Default)]
+struct Settled {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+impl Settled {
+    fn add_one(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    async fn reach(&self, clients: usize) {
+        while self.count.load(Ordering::Relaxed) < clients {
+            self.changed.notified().await;
+        }
+    }
+}
+
+async fn measure(settings: &Settings) -> Result<Report, LoadError> {
+    let server = settings.server_pid.map(Process::of).transpose()?;
+    let symbols = scout::instruments(&settings.url).await?;
+    let seats = seats(settings, &symbols)?;
+    let topics: u64 = seats.iter().map(|seat| seat.symbols.len() as u64).sum();
+
+    let settled = Arc::new(Settled::default());
+    let started = monotonic();
+    let mut threads = Vec::new();
+    for seats in deal(seats, settings.threads) {
+        let (go, gone) = oneshot::channel();
+        let swarm = Swarm {
+            url: settings.url.clone(),
+            channel: settings.channel,
+            seats,
+            settled: Arc::clone(&settled),
+        };
+        let runtime = single_threaded()?;
+        let thread = std::thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(move || swarm::run(&runtime, swarm, gone))
+            .map_err(|error| LoadError::Thread(format!("cannot start a thread: {error}")))?;
+        threads.push((thread, go));
+    }
+
+    let connecting =
+        Duration::from_secs(1) * u32::try_from(settings.clients).unwrap_or(u32::MAX) / settings.connect_rate;
+    // Who is not ready then is counted in the report as unready; the others are measured.
+    let _all_settled = timeout(connecting + LOAD_READY_WAIT, settled.reach(settings.clients)).await;
+    let ready_after = started.elapsed();
+    sleep(settings.warmup).await;
+
+    let ourselves = Process::ourselves()?;
+    let from = Clock::System.now().plus(LEAD);
+    let window = Window { from, until: from.plus(settings.duration) };
+    let mut joining = Vec::new();
+    for (thread, go) in threads {
+        // A thread that does not hear it is dead, which joining it says.
+        let _heard = go.send(window);
+        joining.push(thread);
+    }
+    sleep(LEAD).await;
+    let server_before = server.as_ref().map(Process::cpu).transpose()?;
+    let ours_before = ourselves.cpu()?;
+    sleep(settings.duration).await;
+    let ours = ourselves.cpu()?.saturating_sub(ours_before);
+    let theirs = match (&server, server_before) {
+        (Some(server), Some(before)) => Some(server.cpu()?.saturating_sub(before)),
+        _ => None,
+    };
+
+    let tallies: Vec<Tally> = joining
+        .into_iter()
+        .map(|thread| {
+            thread.join().map_err(|_| LoadError::Thread("a thread of clients has panicked".to_owned()))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Report::new(settings, topics, ready_after, tallies, theirs, ours))
+}
+
+/// What each client follows, and when it connects.
+fn seats(settings: &Settings, symbols: &[String]) -> Result<Vec<Seat>, LoadError> {
+    let of_client: Box<dyn Fn(usize) -> Vec<String>> = match &settings.follow {
+        Follow::These(names) => {
+            let unknown: Vec<String> =
+                names.iter().filter(|name| symbols.binary_search(name).is_err()).cloned().collect();
+            if !unknown.is_empty() {
+                return Err(LoadError::UnknownSymbols(unknown));
+            }
+            Box::new(|_| names.clone())
+        }
+        &Follow::EachOf(wanted) if wanted > symbols.len() || symbols.is_empty() => {
+            return Err(LoadError::TooFewInstruments { there: symbols.len(), wanted });
+        }
+        &Follow::EachOf(wanted) => Box::new(move |client| {
+            symbols.iter().cycle().skip(client % symbols.len()).take(wanted).cloned().collect()
+        }),
+    };
+    let seats = (0..settings.clients).map(|client| {
+        let at = Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX) / settings.connect_rate;
+        Seat { connect_after: at, symbols: of_client(client) }
+    });
+    Ok(seats.collect())
+}
+
+/// Deals the clients out to threads like cards, so that all threads connect at the same pace.
+fn deal(seats: Vec<Seat>, threads: usize) -> Vec<Vec<Seat>> {
+    let mut hands: Vec<Vec<Seat>> = (0..threads.clamp(1, seats.len().max(1))).map(|_| Vec::new()).collect();
+    let count = hands.len();
+    for (number, seat) in seats.into_iter().enumerate() {
+        hands[number % count].push(seat);
+    }
+    hands
+}
+
+fn single_threaded() -> Result<tokio::runtime::Runtime, LoadError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| LoadError::Thread(format!("cannot start a runtime: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(clients: usize, follow: Follow) -> Settings {
+        Settings {
+            url: "ws://127.0.0.1:1/v1/ws".to_owned(),
+            channel: Channel::Quote,
+            follow,
+            clients,
+            threads: 1,
+            connect_rate: 4,
+            warmup: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            server_pid: None,
+            expect_rate: None,
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn windows_of_symbols_go_round_and_connecting_is_spread() {
+        let there = names(&["A", "B", "C"]);
+        let dealt = seats(&settings(4, Follow::EachOf(2)), &there).unwrap();
+        let followed: Vec<String> = dealt.iter().map(|seat| seat.symbols.concat()).collect();
+        assert_eq!(followed, ["AB", "BC", "CA", "AB"]);
+        let millis: Vec<u128> = dealt.iter().map(|seat| seat.connect_after.as_millis()).collect();
+        assert_eq!(millis, [0, 250, 500, 750]);
+
+        let hands = deal(dealt, 3);
+        assert_eq!(hands.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
+        assert_eq!(hands[0][1].symbols.concat(), "AB");
+        assert_eq!(deal(seats(&settings(1, Follow::EachOf(1)), &there).unwrap(), 8).len(), 1);
+    }
+
+    #[test]
+    fn symbols_that_are_not_there_are_named() {
+        let there = names(&["A", "B", "C"]);
+        let wrong = settings(1, Follow::These(names(&["B", "X", "Y"])));
+        assert_eq!(seats(&wrong, &there).map(drop).unwrap_err().to_string(), "unknown symbols: X, Y");
+        let too_many = seats(&settings(1, Follow::EachOf(4)), &there).map(drop).unwrap_err().to_string();
+        assert!(too_many.contains("3 instruments") && too_many.contains("the 4"), "{too_many}");
+        let right = seats(&settings(2, Follow::These(names(&["C", "A"]))), &there).unwrap();
+        assert_eq!(right[1].symbols, names(&["C", "A"]));
+    }
+}

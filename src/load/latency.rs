@@ -1,0 +1,106 @@
+//! When changes were due, and when they came.
+
+use std::time::Duration;
+
+use feeds::Timestamp;
+use hdrhistogram::Histogram;
+
+use super::Window;
+
+/// A change that is older than that when it comes, or younger than now, was not stamped by our clock.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
+
+/// Latencies of the changes that were due in a window, in microseconds, to three digits.
+#[derive(Debug)]
+pub(super) struct Latencies {
+    histogram: Histogram<u64>,
+    off_clock: u64,
+}
+
+/// What a change's time stamp says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Due in the window.
+    Inside,
+    /// Due before or after it.
+    Outside,
+    /// Not of our clock.
+    OffClock,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Self {
+        Self { histogram: Histogram::new(3).expect("three digits are within 0 to 5"), off_clock: 0 }
+    }
+
+    /// Takes a change that was due at `due`, and was there at `now`.
+    pub(super) fn take(&mut self, window: Window, due: Timestamp, now: Timestamp) -> Moment {
+        if due > now || now.since(due) > CLOCK_TOLERANCE {
+            self.off_clock += 1;
+            return Moment::OffClock;
+        }
+        if due < window.from || due >= window.until {
+            return Moment::Outside;
+        }
+        let micros = u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX);
+        self.histogram.record(micros).expect("a histogram that grows takes every number");
+        Moment::Inside
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("a histogram that grows takes every other");
+        self.off_clock += other.off_clock;
+    }
+
+    /// Changes that were due in the window and came.
+    pub(super) fn due(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// Changes that were not stamped by our clock.
+    pub(super) const fn off_clock(&self) -> u64 {
+        self.off_clock
+    }
+
+    /// In microseconds. `quantile`: 0.999 for p99.9.
+    pub(super) fn at(&self, quantile: f64) -> u64 {
+        self.histogram.value_at_quantile(quantile)
+    }
+
+    pub(super) fn max(&self) -> u64 {
+        self.histogram.max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn what_was_due_in_the_window_counts_however_late_it_comes() {
+        let window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
+        let at = |micros: i64| Timestamp(10_000 * SECOND + micros * 1_000);
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.take(window, at(-1), at(5)), Moment::Outside);
+        assert_eq!(latencies.take(window, at(2_000_000), at(2_000_009)), Moment::Outside);
+        assert_eq!(latencies.take(window, at(3), at(2)), Moment::OffClock);
+        assert_eq!(latencies.take(window, Timestamp(10_000), at(2)), Moment::OffClock);
+        assert_eq!((latencies.due(), latencies.off_clock()), (0, 2));
+        // A stall of one second in a schedule of one change a millisecond: all that were due meanwhile are late.
+        for millis in 0..2_000 {
+            let received = if millis < 1_000 { 1_000_000 } else { millis * 1_000 + 50 };
+            assert_eq!(latencies.take(window, at(millis * 1_000), at(received)), Moment::Inside);
+        }
+        let mut sum = Latencies::new();
+        sum.add(&latencies);
+        assert_eq!((sum.due(), sum.off_clock()), (2_000, 2));
+        let near = |value: u64, expected: u64| value.abs_diff(expected) <= expected / 1_000;
+        assert_eq!(sum.at(0.5), 50);
+        assert!(near(sum.at(0.75), 500_000), "{}", sum.at(0.75));
+        assert!(near(sum.at(0.99), 980_000), "{}", sum.at(0.99));
+        assert!(near(sum.at(0.999), 998_000), "{}", sum.at(0.999));
+        assert!(near(sum.max(), 1_000_000), "{}", sum.max());
+    }
+}

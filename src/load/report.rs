@@ -1,0 +1,566 @@
+//! What came of a load: for programs as JSON, for people as a table. All numbers are integers, rounded down.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Settings;
+use super::latency::Latencies;
+use super::swarm::{ClientTally, Errors, State, Tally};
+use crate::client::Stats;
+
+/// What came of a load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The server.
+    pub url: String,
+    /// What was followed.
+    pub channel: String,
+    /// How many clients there were to be.
+    pub clients: u64,
+    /// Threads that they lived on.
+    pub threads: u64,
+    /// Topics of all clients together.
+    pub topics: u64,
+    /// From the first connection to the last client's last snapshot.
+    pub ready_ms: u64,
+    /// Between that and the window.
+    pub warmup_ms: u64,
+    /// How long the window was in truth: that of the slowest thread.
+    pub window_ms: u64,
+    /// What came in the window.
+    pub delivered: Delivered,
+    /// What should have come of it; absent without a clock in common.
+    pub due: Option<Due>,
+    /// From due to verified, in microseconds; absent without a clock in common.
+    pub latency_us: Option<Percentiles>,
+    /// Why that is absent.
+    pub latency_absent: Option<LatencyAbsent>,
+    /// Checksums of books that agreed, in the whole run.
+    pub checksums_ok: u64,
+    /// What went wrong, in the whole run.
+    pub faults: Faults,
+    /// Texts of errors, and how often each came.
+    pub errors: BTreeMap<String, u64>,
+    /// The server's CPU time in the window, where its process was named.
+    pub server_cpu: Option<Cpu>,
+    /// The harness's own.
+    pub harness_cpu: Cpu,
+}
+
+/// What came in the window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Delivered {
+    /// Updates that were verified and applied. Snapshots do not count.
+    pub updates: u64,
+    /// Of those, in a second.
+    pub updates_per_second: u64,
+    /// Of those, by the client with the fewest.
+    pub updates_per_client_min: u64,
+    /// Of those, by the client with the most.
+    pub updates_per_client_max: u64,
+    /// Of those, by each thread of clients.
+    pub updates_by_thread: Vec<u64>,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Messages: objects of the protocol, of any kind.
+    pub messages: u64,
+    /// WebSocket messages, which carry one message or more each.
+    pub frames: u64,
+    /// Bytes of those, without headers.
+    pub bytes: u64,
+}
+
+/// Updates by the moment at which they were due, instead of that at which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Due {
+    /// Updates that were due in the window, and came, though it be later.
+    pub updates: u64,
+    /// How many the feed has by [`Settings::expect_rate`].
+    pub expected: Option<u64>,
+    /// Those that did not come: merged with a later one, or lost. Not counted is one a topic, because the borders of the
+    /// window fall between two changes of a topic or on one.
+    pub missing: Option<u64>,
+    /// Clients that were still waiting for something due in the window when the harness stopped waiting.
+    pub clients_behind: u64,
+}
+
+/// A distribution. Values are exact to three digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "percentiles are named by their numbers")]
+pub struct Percentiles {
+    /// How many values.
+    pub samples: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p99_9: u64,
+    pub max: u64,
+}
+
+/// Why there are no latencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyAbsent {
+    /// Nothing came that was due in the window.
+    NoUpdates,
+    /// Most updates carry times that lie in our future, or more than an hour ago: a recording, or another clock.
+    NotALiveClock,
+}
+
+/// What went wrong, in the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Faults {
+    /// Clients that never had a connection.
+    pub clients_unconnected: u64,
+    /// Clients that never had all of their snapshots.
+    pub clients_unready: u64,
+    /// Clients that had them, lost their connection, and did not have them again at the end.
+    pub clients_lost: u64,
+    /// Clients that the server closed for good.
+    pub clients_closed: u64,
+    /// Updates whose `prev_seq` was not the state's number.
+    pub gaps: u64,
+    /// Checksums of books that did not agree.
+    pub checksums_failed: u64,
+    /// Books with more levels than their depth.
+    pub books_overfull: u64,
+    /// Requests that failed, and symbols that were rejected.
+    pub refusals: u64,
+    /// Messages that the server said it lost: honest, and so no reason for a failed run.
+    pub lost: u64,
+    /// Connections that ended.
+    pub disconnects: u64,
+    /// Connections that were made after such.
+    pub reconnects: u64,
+    /// Attempts at that which failed before one succeeded; those of clients that are lost are not counted.
+    pub reconnects_failed: u64,
+}
+
+/// CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cpu {
+    /// User and system time in the window, in steps of 10 ms.
+    pub ms: u64,
+    /// Thousandths of the CPU seconds that a million delivered updates took, which is nanoseconds an update; absent
+    /// where there was none.
+    pub ms_per_million_updates: Option<u64>,
+}
+
+impl Report {
+    pub(super) fn new(
+        settings: &Settings,
+        topics: u64,
+        ready_after: Duration,
+        tallies: Vec<Tally>,
+        server_cpu: Option<Duration>,
+        harness_cpu: Duration,
+    ) -> Self {
+        let window = tallies.iter().map(|tally| tally.window).max().unwrap_or_default();
+        let mut latencies = Latencies::new();
+        let mut errors = Errors::default();
+        let threads = tallies.len() as u64;
+        let mut clients = Vec::new();
+        let mut updates_by_thread = Vec::new();
+        for tally in tallies {
+            latencies.add(&tally.latencies);
+            tally.errors.0.into_iter().for_each(|(text, count)| errors.add(text, count));
+            updates_by_thread.push(tally.clients.iter().map(updates).sum());
+            clients.extend(tally.clients);
+        }
+        let delivered = Delivered::new(&clients, updates_by_thread, window);
+        let faults = Faults::new(&clients);
+        let (due, latency_us, latency_absent) = if latencies.off_clock() > latencies.due() {
+            (None, None, Some(LatencyAbsent::NotALiveClock))
+        } else {
+            let due = Due::new(settings, topics, latencies.due(), &clients);
+            let percentiles = Percentiles::of(&latencies);
+            (Some(due), percentiles, percentiles.is_none().then_some(LatencyAbsent::NoUpdates))
+        };
+        Self {
+            url: settings.url.clone(),
+            channel: settings.channel.to_string(),
+            clients: clients.len() as u64,
+            threads,
+            topics,
+            ready_ms: millis(ready_after),
+            warmup_ms: millis(settings.warmup),
+            window_ms: millis(window),
+            due,
+            latency_us,
+            latency_absent,
+            checksums_ok: clients.iter().map(|client| client.end.checksums_ok).sum(),
+            faults,
+            errors: errors.0,
+            server_cpu: server_cpu.map(|cpu| Cpu::new(cpu, delivered.updates)),
+            harness_cpu: Cpu::new(harness_cpu, delivered.updates),
+            delivered,
+        }
+    }
+
+    /// Whether every client has its states, and nothing that it was sent was wrong. What the server merged or said
+    /// that it lost is no fault of that kind, and neither is a connection that was lost and made again.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        let Faults {
+            clients_unconnected,
+            clients_unready,
+            clients_lost,
+            clients_closed,
+            gaps,
+            checksums_failed,
+            books_overfull,
+            refusals,
+            lost: _,
+            disconnects: _,
+            reconnects: _,
+            reconnects_failed: _,
+        } = self.faults;
+        clients_unconnected == 0
+            && clients_unready == 0
+            && clients_lost == 0
+            && clients_closed == 0
+            && gaps == 0
+            && checksums_failed == 0
+            && books_overfull == 0
+            && refusals == 0
+    }
+}
+
+impl Delivered {
+    fn new(clients: &[ClientTally], updates_by_thread: Vec<u64>, window: Duration) -> Self {
+        let sum = |what: fn(&Stats) -> u64| clients.iter().map(|c| what(&c.after) - what(&c.before)).sum();
+        let updates: u64 = sum(|stats| stats.updates);
+        let micros = window.as_micros().max(1);
+        Self {
+            updates,
+            updates_per_second: u64::try_from(u128::from(updates) * 1_000_000 / micros).unwrap_or(u64::MAX),
+            updates_per_client_min: clients.iter().map(self::updates).min().unwrap_or(0),
+            updates_per_client_max: clients.iter().map(self::updates).max().unwrap_or(0),
+            updates_by_thread,
+            snapshots: sum(|stats| stats.snapshots),
+            messages: sum(|stats| stats.messages),
+            frames: sum(|stats| stats.frames),
+            bytes: sum(|stats| stats.bytes),
+        }
+    }
+}
+
+/// Of a client in the window.
+const fn updates(client: &ClientTally) -> u64 {
+    client.after.updates - client.before.updates
+}
+
+impl Due {
+    fn new(settings: &Settings, topics: u64, updates: u64, clients: &[ClientTally]) -> Self {
+        let expected = settings.expect_rate.map(|rate| {
+            let all = u128::from(rate) * u128::from(topics) * settings.duration.as_micros() / 1_000_000;
+            u64::try_from(all).unwrap_or(u64::MAX)
+        });
+        let is_behind = |client: &&ClientTally| client.state == State::Ready && !client.drained;
+        Self {
+            updates,
+            expected,
+            missing: expected.map(|expected| expected.saturating_sub(updates).saturating_sub(topics)),
+            clients_behind: clients.iter().filter(is_behind).count() as u64,
+        }
+    }
+}
+
+impl Percentiles {
+    fn of(latencies: &Latencies) -> Option<Self> {
+        (latencies.due() > 0).then(|| Self {
+            samples: latencies.due(),
+            p50: latencies.at(0.5),
+            p90: latencies.at(0.9),
+            p99: latencies.at(0.99),
+            p99_9: latencies.at(0.999),
+            max: latencies.max(),
+        })
+    }
+}
+
+impl Faults {
+    fn new(clients: &[ClientTally]) -> Self {
+        let of_state = |state| clients.iter().filter(|client| client.state == state).count() as u64;
+        let sum = |what: fn(&ClientTally) -> u64| clients.iter().map(what).sum();
+        Self {
+            clients_unconnected: of_state(State::Unconnected),
+            clients_unready: of_state(State::Unready),
+            clients_lost: of_state(State::Lost),
+            clients_closed: of_state(State::Closed),
+            gaps: sum(|client| client.end.gaps),
+            checksums_failed: sum(|client| client.end.checksums_failed),
+            books_overfull: sum(|client| client.overfull),
+            refusals: sum(|client| client.refusals),
+            lost: sum(|client| client.end.lost),
+            disconnects: sum(|client| client.disconnects),
+            reconnects: sum(|client| client.end.reconnects),
+            reconnects_failed: sum(|client| client.end.connect_failures),
+        }
+    }
+}
+
+impl Cpu {
+    fn new(time: Duration, updates: u64) -> Self {
+        let each = time.as_nanos().checked_div(u128::from(updates));
+        Self { ms: millis(time), ms_per_million_updates: each.and_then(|each| u64::try_from(each).ok()) }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Delivered { updates, updates_per_second, .. } = self.delivered;
+        writeln!(
+            f,
+            "clients     {} (threads: {}), {} topics of {}, ready after {} s",
+            self.clients,
+            self.threads,
+            Grouped(self.topics),
+            self.channel,
+            Thousandths(self.ready_ms)
+        )?;
+        writeln!(
+            f,
+            "delivered   {} updates in {} s: {} a second; {} to {} a client",
+            Grouped(updates),
+            Thousandths(self.window_ms),
+            Grouped(updates_per_second),
+            Grouped(self.delivered.updates_per_client_min),
+            Grouped(self.delivered.updates_per_client_max)
+        )?;
+        writeln!(
+            f,
+            "received    {} messages in {} frames, {} bytes",
+            Grouped(self.delivered.messages),
+            Grouped(self.delivered.frames),
+            Grouped(self.delivered.bytes)
+        )?;
+        if let Some(due) = &self.due {
+            self.write_due(f, due)?;
+        }
+        match (&self.latency_us, self.latency_absent) {
+            (Some(latency), _) => writeln!(
+                f,
+                "latency ms  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+                Thousandths(latency.p50),
+                Thousandths(latency.p90),
+                Thousandths(latency.p99),
+                Thousandths(latency.p99_9),
+                Thousandths(latency.max)
+            )?,
+            (None, Some(LatencyAbsent::NotALiveClock)) => {
+                writeln!(f, "latency     unknown: the feed's times are not of this machine's clock")?;
+            }
+            (None, _) => writeln!(f, "latency     unknown: nothing came")?,
+        }
+        if let Some(cpu) = &self.server_cpu {
+            cpu.write(f, "server CPU  ")?;
+        }
+        self.harness_cpu.write(f, "own CPU     ")?;
+        self.faults.write(f, self.checksums_ok)?;
+        for (text, count) in &self.errors {
+            writeln!(f, "            {count} × {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_due(&self, f: &mut fmt::Formatter<'_>, due: &Due) -> fmt::Result {
+        write!(f, "due         {} updates", Grouped(due.updates))?;
+        if let (Some(expected), Some(missing)) = (due.expected, due.missing) {
+            write!(f, " of {} expected, {} missing", Grouped(expected), Grouped(missing))?;
+        }
+        writeln!(f, ", {} clients behind", due.clients_behind)
+    }
+}
+
+impl Cpu {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        write!(f, "{name}{} s", Thousandths(self.ms))?;
+        match self.ms_per_million_updates {
+            Some(each) => writeln!(f, ", {} s per million updates", Thousandths(each)),
+            None => writeln!(f),
+        }
+    }
+}
+
+impl Faults {
+    fn write(&self, f: &mut fmt::Formatter<'_>, checksums_ok: u64) -> fmt::Result {
+        writeln!(
+            f,
+            "verified    {} gaps, {} checksums failed ({} agreed), {} overfull books, {} lost as announced",
+            self.gaps,
+            self.checksums_failed,
+            Grouped(checksums_ok),
+            self.books_overfull,
+            self.lost
+        )?;
+        writeln!(
+            f,
+            "connections {} clients unconnected, {} unready, {} lost, {} closed for good; {} refusals; {} disconnects, {} reconnects, {} failed ones",
+            self.clients_unconnected,
+            self.clients_unready,
+            self.clients_lost,
+            self.clients_closed,
+            self.refusals,
+            self.disconnects,
+            self.reconnects,
+            self.reconnects_failed
+        )
+    }
+}
+
+/// 1234567 as `1,234,567`.
+struct Grouped(u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// 1234 as `1.234`.
+struct Thousandths(u64);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use feeds::Timestamp;
+
+    use super::super::{Follow, Window};
+    use super::*;
+    use crate::topic::Channel;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn client(state: State, updates: u64) -> ClientTally {
+        let before = Stats { updates: 7, ..Stats::default() };
+        let after = Stats { updates: 7 + updates, bytes: 100 * updates, ..Stats::default() };
+        let end = Stats { checksums_ok: 2, ..after };
+        ClientTally { state, before, after, end, overfull: 0, disconnects: 0, refusals: 0, drained: true }
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            url: "ws://127.0.0.1:8080/v1/ws".to_owned(),
+            channel: Channel::Quote,
+            follow: Follow::EachOf(1),
+            clients: 3,
+            threads: 2,
+            connect_rate: 1_000,
+            warmup: Duration::from_secs(1),
+            duration: Duration::from_secs(2),
+            server_pid: None,
+            expect_rate: Some(50),
+        }
+    }
+
+    /// Two threads; so many of the updates that were due came, all `late` after they were due.
+    fn report(clients: [ClientTally; 3], due: u32, late: Duration) -> Report {
+        let window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
+        let mut latencies = Latencies::new();
+        for number in 0..due {
+            let at = window.from.plus(Duration::from_millis(1) * number);
+            latencies.take(window, at, at.plus(late));
+        }
+        let tally = |clients: &[ClientTally], latencies| {
+            let mut errors = Errors::default();
+            errors.add("late".to_owned(), 2);
+            Tally { clients: clients.to_vec(), window: Duration::from_secs(2), latencies, errors }
+        };
+        let tallies = vec![tally(&clients[..2], latencies), tally(&clients[2..], Latencies::new())];
+        let cpu = Duration::from_millis;
+        Report::new(&settings(), 3, cpu(40), tallies, Some(cpu(250)), cpu(30))
+    }
+
+    #[test]
+    fn sums_and_rates_are_of_all_threads() {
+        let ready = |updates| client(State::Ready, updates);
+        let report = report([ready(100), ready(90), ready(60)], 250, Duration::from_micros(700));
+        assert_eq!(report.delivered.updates, 250);
+        assert_eq!(report.delivered.updates_by_thread, [190, 60]);
+        assert_eq!(report.delivered.updates_per_second, 125);
+        assert_eq!(
+            (report.delivered.updates_per_client_min, report.delivered.updates_per_client_max),
+            (60, 100)
+        );
+        assert_eq!(report.delivered.bytes, 25_000);
+        // 3 topics × 50 a second × 2 seconds, and one a topic for the borders of the window.
+        let due = Due { updates: 250, expected: Some(300), missing: Some(47), clients_behind: 0 };
+        assert_eq!(report.due, Some(due));
+        let latency = Percentiles { samples: 250, p50: 700, p90: 700, p99: 700, p99_9: 700, max: 700 };
+        assert_eq!((report.latency_us, report.latency_absent), (Some(latency), None));
+        assert_eq!(report.server_cpu, Some(Cpu { ms: 250, ms_per_million_updates: Some(1_000_000) }));
+        assert_eq!(report.errors["late"], 4);
+        assert_eq!(report.checksums_ok, 6);
+        assert!(report.is_sound());
+        let shown = report.to_string();
+        for part in [
+            "250 updates in 2.000 s: 125 a second",
+            "p50 0.700",
+            "of 300 expected, 47 missing",
+            "1000.000 s per million",
+        ] {
+            assert!(shown.contains(part), "no {part:?} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn times_of_another_clock_give_no_latency() {
+        let ready = |updates| client(State::Ready, updates);
+        let old = report([ready(100), ready(90), ready(60)], 250, Duration::from_secs(100_000));
+        assert_eq!((old.latency_us, old.due), (None, None));
+        assert_eq!(old.latency_absent, Some(LatencyAbsent::NotALiveClock));
+        assert!(old.to_string().contains("not of this machine's clock"));
+        let silent = report([ready(0), ready(0), ready(0)], 0, Duration::ZERO);
+        assert_eq!(silent.latency_absent, Some(LatencyAbsent::NoUpdates));
+        assert_eq!(silent.server_cpu, Some(Cpu { ms: 250, ms_per_million_updates: None }));
+        assert!(silent.is_sound());
+    }
+
+    #[test]
+    fn one_client_that_is_not_right_spoils_it() {
+        let ready = client(State::Ready, 5);
+        let spoilt = |spoil: fn(&mut ClientTally)| {
+            let mut wrong = ready;
+            spoil(&mut wrong);
+            !report([ready, ready, wrong], 1, Duration::ZERO).is_sound()
+        };
+        assert!(spoilt(|client| client.state = State::Unready));
+        assert!(spoilt(|client| client.state = State::Unconnected));
+        assert!(spoilt(|client| client.state = State::Closed));
+        assert!(spoilt(|client| client.state = State::Lost));
+        assert!(spoilt(|client| client.end.gaps = 1));
+        assert!(spoilt(|client| client.end.checksums_failed = 1));
+        assert!(spoilt(|client| client.overfull = 1));
+        assert!(spoilt(|client| client.refusals = 1));
+        assert!(!spoilt(|client| client.end.lost = 1));
+        assert!(!spoilt(|client| client.disconnects = 1));
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        let shown: Vec<String> = [0, 999, 1_000, 1_234_567].map(|number| Grouped(number).to_string()).into();
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

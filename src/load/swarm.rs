@@ -1,0 +1,291 @@
+//! The clients of one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use feeds::clock::{Clock, monotonic};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
+
+use super::latency::{Latencies, Moment};
+use super::{Settled, Window};
+use crate::client::{Client, ClientError, ClientSettings, Divergence, Event, Stats, Update};
+use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX};
+use crate::topic::Channel;
+use crate::wire::Symbols;
+
+/// The clients of a thread, and where they go.
+#[derive(Debug)]
+pub(super) struct Swarm {
+    pub(super) url: String,
+    pub(super) channel: Channel,
+    pub(super) seats: Vec<Seat>,
+    pub(super) settled: Arc<Settled>,
+}
+
+/// A client to be.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) connect_after: Duration,
+    pub(super) symbols: Vec<String>,
+}
+
+/// What a thread's clients came to.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) clients: Vec<ClientTally>,
+    /// How long the window was in truth.
+    pub(super) window: Duration,
+    pub(super) latencies: Latencies,
+    pub(super) errors: Errors,
+}
+
+/// What one client came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientTally {
+    pub(super) state: State,
+    /// When the window opened.
+    pub(super) before: Stats,
+    /// When it closed.
+    pub(super) after: Stats,
+    /// At the very end.
+    pub(super) end: Stats,
+    pub(super) overfull: u64,
+    pub(super) disconnects: u64,
+    pub(super) refusals: u64,
+    /// Whether something came that shows that all which was due in the window is there.
+    pub(super) drained: bool,
+}
+
+/// How far a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// No connection yet, or not all snapshots.
+    Unready,
+    /// It has all snapshots.
+    Ready,
+    /// It had them, lost its connection, and does not have them again.
+    Lost,
+    /// There was no connection to begin with.
+    Unconnected,
+    /// The server closed it for good.
+    Closed,
+}
+
+/// Texts of errors, and how often each came.
+#[derive(Debug, Default)]
+pub(super) struct Errors(pub(super) BTreeMap<String, u64>);
+
+impl Errors {
+    pub(super) fn add(&mut self, text: String, count: u64) {
+        let others = || "others".to_owned();
+        let is_known = self.0.len() < LOAD_ERRORS_MAX || self.0.contains_key(&text);
+        *self.0.entry(if is_known { text } else { others() }).or_default() += count;
+    }
+}
+
+/// Connects the clients, lets them follow, and measures once `go` names a window.
+pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>) -> Tally {
+    LocalSet::new().block_on(runtime, async move {
+        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.settled));
+        let clients: Vec<Rc<Record>> = swarm.seats.into_iter().map(|seat| desk.admit(seat)).collect();
+        let each = |what: fn(&Record)| clients.iter().for_each(|record| what(record));
+
+        let mut length = Duration::ZERO;
+        // The other end is dropped only where the load as a whole has failed.
+        if let Ok(window) = go.await {
+            desk.window.set(Some(window));
+            sleep(window.from.since(Clock::System.now())).await;
+            let opened = monotonic();
+            each(|record| record.before.set(record.stats.get()));
+            sleep(window.until.since(Clock::System.now())).await;
+            each(|record| record.after.set(record.stats.get()));
+            length = opened.elapsed();
+            let is_drained = |record: &Rc<Record>| record.drained.get() || record.state.get() != State::Ready;
+            while opened.elapsed() < length + LOAD_DRAIN_WAIT && !clients.iter().all(is_drained) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        Tally {
+            clients: clients.iter().map(|record| record.tally()).collect(),
+            window: length,
+            latencies: desk.latencies.replace(Latencies::new()),
+            errors: desk.errors.take(),
+        }
+    })
+}
+
+/// What the clients of a thread share.
+struct Desk {
+    url: String,
+    channel: Channel,
+    settled: Arc<Settled>,
+    window: Cell<Option<Window>>,
+    latencies: RefCell<Latencies>,
+    errors: RefCell<Errors>,
+}
+
+/// A client as the others see it while it runs. The statistics are copied here after every event, so that all are read in one
+/// moment, and no client is asked for anything at the borders of the window.
+struct Record {
+    state: Cell<State>,
+    stats: Cell<Stats>,
+    before: Cell<Stats>,
+    after: Cell<Stats>,
+    overfull: Cell<u64>,
+    disconnects: Cell<u64>,
+    refusals: Cell<u64>,
+    drained: Cell<bool>,
+}
+
+impl Desk {
+    fn new(url: String, channel: Channel, settled: Arc<Settled>) -> Self {
+        Self {
+            url,
+            channel,
+            settled,
+            window: Cell::new(None),
+            latencies: RefCell::new(Latencies::new()),
+            errors: RefCell::default(),
+        }
+    }
+
+    fn admit(self: &Rc<Self>, seat: Seat) -> Rc<Record> {
+        let record = Rc::new(Record::new());
+        let (desk, own) = (Rc::clone(self), Rc::clone(&record));
+        spawn_local(async move {
+            let Err(error) = desk.follow(seat, &own).await;
+            let was_settled = own.state.get() != State::Unready;
+            own.state.set(match error {
+                ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
+                ClientError::Closed { .. } => State::Closed,
+            });
+            desk.error(error.to_string());
+            if !was_settled {
+                desk.settled.add_one();
+            }
+        });
+        record
+    }
+
+    /// Runs a client until it is over for good; dropped at the end of the load.
+    async fn follow(&self, seat: Seat, record: &Record) -> Result<std::convert::Infallible, ClientError> {
+        sleep(seat.connect_after).await;
+        let mut client = Client::connect(self.url.as_str(), ClientSettings::default()).await?;
+        let topics = seat.symbols.len();
+        client.subscribe(self.channel, Symbols::Named(seat.symbols));
+        loop {
+            let event = client.next().await?;
+            record.stats.set(*client.stats());
+            self.take(event, record);
+            if record.state.get() != State::Ready
+                && client.stats().snapshots >= topics as u64
+                && client.topics() == (topics, topics)
+                && record.state.replace(State::Ready) == State::Unready
+            {
+                self.settled.add_one();
+            }
+        }
+    }
+
+    fn take(&self, event: Event, record: &Record) {
+        let count = |counter: &Cell<u64>| counter.set(counter.get() + 1);
+        match event {
+            Event::State(update) | Event::Trade(update, _) => {
+                if !update.is_snapshot
+                    && let Some(window) = self.window.get()
+                {
+                    self.time(&update, window, record);
+                }
+            }
+            Event::Heartbeat { .. } => {
+                // Nothing waits for this client at the server: that is when heartbeats are sent.
+                if self.window.get().is_some_and(|window| Clock::System.now() >= window.until) {
+                    record.drained.set(true);
+                }
+            }
+            Event::Diverged { channel, symbol, divergence } => {
+                if matches!(divergence, Divergence::Overfull { .. }) {
+                    count(&record.overfull);
+                }
+                self.error(format!("{channel} of {symbol} diverged: {}", kind(&divergence)));
+            }
+            Event::Disconnected(why) => {
+                count(&record.disconnects);
+                if record.state.get() == State::Ready {
+                    record.state.set(State::Lost);
+                }
+                self.error(why.to_string());
+            }
+            Event::Failed { code, message, .. } => {
+                count(&record.refusals);
+                self.error(format!("{code}: {message}"));
+            }
+            Event::Subscribed { rejected, .. } => {
+                for (symbol, code) in rejected {
+                    count(&record.refusals);
+                    self.error(format!("{symbol}: {code}"));
+                }
+            }
+            Event::Gap { .. } | Event::Epoch(_) | Event::Reconnected => {}
+        }
+    }
+
+    fn time(&self, update: &Update, window: Window, record: &Record) {
+        let now = Clock::System.now();
+        let moment = self.latencies.borrow_mut().take(window, update.ts_event, now);
+        // A client gets its updates in the order in which they were due. Without a clock in common there is nothing to
+        // wait for.
+        let is_later = update.ts_event >= window.until || moment == Moment::OffClock;
+        if is_later && now >= window.until {
+            record.drained.set(true);
+        }
+    }
+
+    fn error(&self, text: String) {
+        self.errors.borrow_mut().add(text, 1);
+    }
+}
+
+/// Without the numbers, so that the same failure of many clients is one line.
+const fn kind(divergence: &Divergence) -> &'static str {
+    match divergence {
+        Divergence::Gap { .. } => "gap",
+        Divergence::Checksum { .. } => "checksum",
+        Divergence::Overfull { .. } => "too many levels",
+        Divergence::Malformed(_) => "malformed",
+    }
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            state: Cell::new(State::Unready),
+            stats: Cell::default(),
+            before: Cell::default(),
+            after: Cell::default(),
+            overfull: Cell::new(0),
+            disconnects: Cell::new(0),
+            refusals: Cell::new(0),
+            drained: Cell::new(false),
+        }
+    }
+
+    fn tally(&self) -> ClientTally {
+        ClientTally {
+            state: self.state.get(),
+            before: self.before.get(),
+            after: self.after.get(),
+            end: self.stats.get(),
+            overfull: self.overfull.get(),
+            disconnects: self.disconnects.get(),
+            refusals: self.refusals.get(),
+            drained: self.drained.get(),
+        }
+    }
+}
