@@ -9,6 +9,8 @@
 //! when its state is next asked for.
 
 mod baseline;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -319,7 +321,7 @@ impl Publisher {
             let Some(Baseline::Book(baseline)) = self.baselines[topic.index()].as_deref_mut() else { continue };
             let book = self.market.book(symbol);
             let prev_seq = baseline.seq;
-            if !baseline.advance(&book, depth, seq) {
+            if !baseline.advance(&book, depth, index, seq) {
                 continue;
             }
             let checksum = baseline.is_checksum_due(ts_event).then(|| book.checksum());
