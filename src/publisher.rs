@@ -233,8 +233,9 @@ impl Publisher {
     }
 
     fn publish(&mut self, changes: &mut Vec<Change>) {
-        for change in changes.drain(..) {
-            match change {
+        // By reference, and cleared at once: a change is as large as its largest kind, a closed bar.
+        for change in &*changes {
+            match *change {
                 Change::Trade { symbol, trade, ts_event, number } => {
                     let topic = TopicId::new(Channel::Trade, symbol);
                     self.numbers[topic.index()] = number;
@@ -259,6 +260,7 @@ impl Publisher {
                 Change::Status { symbol } => self.touched.mark(symbol).status = true,
             }
         }
+        changes.clear();
         while let Some(symbol) = self.touched.symbols.pop() {
             let marks = std::mem::take(&mut self.touched.marks[symbol.index()]);
             if marks.quote {
@@ -594,8 +596,12 @@ impl BatchBuilder {
         self.shards |= shards;
     }
 
+    /// What has been gathered, copied into memory of just its size: the builder's own has grown once and for all, and
+    /// batches that wait for a slow shard hold no more than they must.
     fn take(&mut self, epoch: Arc<str>) -> Batch {
-        Batch { epoch, messages: std::mem::take(&mut self.messages), json: std::mem::take(&mut self.json) }
+        let batch = Batch { epoch, messages: self.messages.drain(..).collect(), json: self.json.as_slice().into() };
+        self.json.clear();
+        batch
     }
 }
 
