@@ -1,8 +1,8 @@
 //! What reading market data costs: decoding the venues' formats, keeping the books, and simulating.
 //!
-//! A NASDAQ day has about 300 million ITCH messages, at most some 100,000 of them in one millisecond's burst: 100 ns
-//! here is half a minute of a day's replay at full speed. Captures are what the venues' live messages cost, which come
-//! in thousands a second; the simulator must outrun everything that it is to load.
+//! A NASDAQ day has some 300 million ITCH messages: 100 ns here is half a minute of a day's replay at full speed.
+//! Captures are what the venues' live messages cost, which come in thousands a second; the simulator must outrun
+//! everything that it is to load.
 
 use std::collections::BTreeMap;
 use std::fs;

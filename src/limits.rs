@@ -39,6 +39,9 @@ pub const UPGRADES_WAITING_MAX: usize = 1_024;
 pub const TOPICS_PER_CONNECTION_MAX: usize = 16_384;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
+/// Memory that a connection keeps for its next messages once it has been flushed: some 40 updates' worth. What it
+/// took beyond, for states or a burst, is given back.
+pub const PENDING_BYTES_KEPT: usize = 8 * 1024;
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.

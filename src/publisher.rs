@@ -9,6 +9,8 @@
 //! when its state is next asked for.
 
 mod baseline;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -255,8 +257,9 @@ impl Publisher {
     }
 
     fn publish(&mut self, changes: &mut Vec<Change>) {
-        for change in changes.drain(..) {
-            match change {
+        // By reference, and cleared at once: a change is as large as its largest kind, a closed bar.
+        for change in &*changes {
+            match *change {
                 Change::Trade { symbol, trade, ts_event, number } => {
                     let topic = TopicId::new(Channel::Trade, symbol);
                     self.numbers[topic.index()] = number;
@@ -281,6 +284,7 @@ impl Publisher {
                 Change::Status { symbol } => self.touched.mark(symbol).status = true,
             }
         }
+        changes.clear();
         while let Some(symbol) = self.touched.symbols.pop() {
             let marks = std::mem::take(&mut self.touched.marks[symbol.index()]);
             if marks.quote {
@@ -347,7 +351,7 @@ impl Publisher {
             };
             let book = self.market.book(symbol);
             let prev_seq = baseline.seq;
-            if !baseline.advance(&book, depth, seq, ts_event) {
+            if !baseline.advance(&book, depth, index, seq, ts_event) {
                 continue;
             }
             let checksum = baseline.is_checksum_due(ts_event).then(|| book.checksum());
@@ -645,15 +649,15 @@ impl BatchBuilder {
         self.shards |= shards;
     }
 
+    /// What has been gathered, copied into memory of just its size: the builder's own has grown once and for all, and
+    /// batches that wait for a slow shard hold no more than they must.
     fn take(&mut self, epoch: Arc<str>, answered: &[u64]) -> Batch {
         let answered = if std::mem::take(&mut self.has_states) { answered.to_vec() } else { Vec::new() };
         self.shards = 0;
-        Batch {
-            epoch,
-            messages: std::mem::take(&mut self.messages),
-            json: std::mem::take(&mut self.json),
-            answered,
-        }
+        let messages = self.messages.drain(..).collect();
+        let json = self.json.as_slice().into();
+        self.json.clear();
+        Batch { epoch, messages, json, answered }
     }
 }
 

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage};
 use crate::directory::Directory;
-use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, TOPICS_PER_CONNECTION_MAX};
+use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, PENDING_BYTES_KEPT, TOPICS_PER_CONNECTION_MAX};
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::ErrorCode;
 use crate::wire::message::{self, Granted, ReqId};
@@ -66,7 +66,9 @@ struct Member {
     has_subscribed: bool,
     /// The subscription whose states have not all come yet. Nothing is sent until they have, so that the
     /// acknowledgement can name the number of each.
-    awaiting: Option<Awaiting>,
+    ///
+    /// Boxed: it is rare, and a delivery passes by a thousand members.
+    awaiting: Option<Box<Awaiting>>,
 }
 
 #[derive(Clone, Copy)]
@@ -203,7 +205,7 @@ impl Shard {
         }
         awaiting.rejected = rejected;
         if awaiting.missing == 0 {
-            self.acknowledge(connection, awaiting);
+            self.acknowledge(connection, &awaiting);
             return Subscribed::Acknowledged;
         }
 
@@ -230,7 +232,7 @@ impl Shard {
             member.subscriptions.entry(topic).or_insert(Subscription::Waiting);
             self.topics[topic.index()].waiting.push(Waiter { connection, ticket });
         }
-        member.awaiting = Some(awaiting);
+        member.awaiting = Some(Box::new(awaiting));
         if !std::mem::replace(&mut member.has_subscribed, true) {
             self.bus.subscriber_joined();
         }
@@ -253,7 +255,7 @@ impl Shard {
             let symbol = self.directory.get(topic.symbol()).symbol.as_str().to_owned();
             awaiting.rejected.push((symbol, ErrorCode::Internal));
         }
-        self.acknowledge(connection, awaiting);
+        self.acknowledge(connection, &awaiting);
     }
 
     /// Stops following a topic; `false`: it was not followed.
@@ -306,22 +308,24 @@ impl Shard {
     /// Hands out what each connection is to get, one call a WebSocket message: the payload without the brackets of
     /// its JSON array.
     pub fn flush(&mut self, mut send: impl FnMut(Connection, &[u8])) {
-        let mut held = Vec::new();
-        for connection in self.dirty.drain(..) {
+        self.dirty.retain(|&connection| {
             let member = &mut self.connections[connection];
             if member.awaiting.is_some() {
-                held.push(connection);
-                continue;
+                return true;
             }
             member.is_dirty = false;
-            for range in messages(&member.cuts, member.pending.len()) {
-                send(connection, &member.pending[range]);
+            if member.cuts.is_empty() {
+                send(connection, &member.pending);
+            } else {
+                for range in messages(&member.cuts, member.pending.len()) {
+                    send(connection, &member.pending[range]);
+                }
+                member.cuts.clear();
             }
-            member.cuts.clear();
             member.pending.clear();
-            member.pending.shrink_to(MESSAGE_OUT_BYTES_MAX / 8);
-        }
-        self.dirty = held;
+            member.pending.shrink_to(PENDING_BYTES_KEPT);
+            false
+        });
     }
 
     /// Takes the connections whose subscriptions wait for nothing any more.
@@ -367,8 +371,8 @@ impl Shard {
         }
     }
 
-    fn acknowledge(&mut self, connection: Connection, awaiting: Awaiting) {
-        let ack = acknowledgement(&self.directory, &self.epoch, &awaiting);
+    fn acknowledge(&mut self, connection: Connection, awaiting: &Awaiting) {
+        let ack = acknowledgement(&self.directory, &self.epoch, awaiting);
         let member = &mut self.connections[connection];
         prepend(member, &ack);
         mark_dirty(connection, member, &mut self.dirty);

@@ -66,16 +66,27 @@ impl BookBaseline {
     }
 
     /// Takes over the book's best levels as the state of number `seq`; `false`, and no change, if they are the same.
+    /// The best `from` of each side are known to be as they were, and not looked at.
     pub(super) fn advance(
         &mut self,
         book: &BookView<'_>,
         depth: Depth,
+        from: usize,
         seq: u64,
         ts_event: Timestamp,
     ) -> bool {
         let levels = depth.levels();
-        advance_side(&mut self.bids, book.bids().take(levels), &mut self.changed_bids, |a, b| a > b);
-        advance_side(&mut self.asks, book.asks().take(levels), &mut self.changed_asks, |a, b| a < b);
+        debug_assert!(
+            book.bids().take(from).eq(self.bids.iter().copied().take(from)),
+            "bids changed above {from}"
+        );
+        debug_assert!(
+            book.asks().take(from).eq(self.asks.iter().copied().take(from)),
+            "asks changed above {from}"
+        );
+        let (bids, asks) = (book.bids().take(levels), book.asks().take(levels));
+        advance_side(&mut self.bids, from, bids, &mut self.changed_bids, |a, b| a > b);
+        advance_side(&mut self.asks, from, asks, &mut self.changed_asks, |a, b| a < b);
         if self.changed_bids.is_empty() && self.changed_asks.is_empty() {
             return false;
         }
@@ -96,18 +107,26 @@ impl BookBaseline {
     }
 }
 
-/// Lists in `changed` what turns `old` into `new`, both best first, and makes it so. One walk over both.
+/// Lists in `changed` what turns `old` into `new`, both best first and equal before `from`, and makes it so. One walk
+/// over both from there.
 fn advance_side(
     old: &mut Vec<Level>,
-    new: impl Iterator<Item = Level>,
+    from: usize,
+    mut new: impl ExactSizeIterator<Item = Level> + Clone,
     changed: &mut Vec<Level>,
     is_better: impl Fn(Price, Price) -> bool,
 ) {
     changed.clear();
     let mut position = 0;
+    let mut equal = from.min(old.len());
     // Levels of `old` before `position` are done; those of `new` are written to `old` only where they differ, so that
-    // the usual case, one level changed in place, moves nothing.
-    for level in new {
+    // the usual case, one level changed in place, moves nothing, and the others are passed over in a tight loop.
+    loop {
+        if equal > 0 {
+            new.nth(equal - 1);
+            position += equal;
+        }
+        let Some(level) = new.next() else { break };
         while let Some(&gone) = old.get(position)
             && is_better(gone.price, level.price)
         {
@@ -127,6 +146,7 @@ fn advance_side(
             }
         }
         position += 1;
+        equal = old[position..].iter().zip(new.clone()).take_while(|(old, new)| *old == new).count();
     }
     changed.extend(old.drain(position..).map(|gone| Level { price: gone.price, size: feeds::Size::ZERO }));
 }
@@ -147,6 +167,7 @@ mod tests {
             old in prop::collection::btree_map(0_i64..40, 1_i64..4, 0..12),
             new in prop::collection::btree_map(0_i64..40, 1_i64..4, 0..12),
             descending: bool,
+            from: prop::sample::Index,
         ) {
             let list = |map: &BTreeMap<i64, i64>| {
                 let mut levels: Vec<Level> =
@@ -158,7 +179,9 @@ mod tests {
             };
             let mut levels = list(&old);
             let mut changed = Vec::new();
-            advance_side(&mut levels, list(&new).into_iter(), &mut changed, |a, b| if descending { a > b } else { a < b });
+            let equal = levels.iter().zip(list(&new)).take_while(|(old, new)| *old == new).count();
+            let is_better = |a, b| if descending { a > b } else { a < b };
+            advance_side(&mut levels, from.index(equal + 1), list(&new).into_iter(), &mut changed, is_better);
             prop_assert_eq!(levels, list(&new));
             let mut client = old.clone();
             for level in &changed {

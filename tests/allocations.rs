@@ -1,0 +1,118 @@
+//! Holds what is deterministic about speed: how often the way of a quote asks for memory once it runs steadily.
+//!
+//! Time is noisy and allocations are not: one that creeps into the path of each client shows here as a thousand.
+
+use std::sync::Arc;
+
+use feeds::{
+    EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId, Timestamp,
+};
+use tickwire::bus::{Batch, Bus};
+use tickwire::directory::Directory;
+use tickwire::fanout::{Shard, Subscribed};
+use tickwire::limits::CHECKSUM_EVERY_UPDATES;
+use tickwire::market::quotes::quote_cache;
+use tickwire::metrics::Metrics;
+use tickwire::publisher::{Publisher, WhenFull};
+use tickwire::topic::{Channel, Depth, TopicId};
+use tokio::sync::mpsc;
+
+/// What a batch takes, whatever it holds: itself, its messages, its JSON.
+const PER_BATCH: u64 = 3;
+/// Book updates in 100 turns that carry a checksum, whose digits are put together in one buffer.
+const CHECKSUMS: u64 = 300 / CHECKSUM_EVERY_UPDATES as u64 + 1;
+
+struct Rig {
+    publisher: Publisher,
+    batches: mpsc::Receiver<Arc<Batch>>,
+    shard: Shard,
+    step: i64,
+    delivered: usize,
+}
+
+impl Rig {
+    /// One instrument, and so many connections that follow these channels of it.
+    fn new(connections: usize, channels: &[Channel]) -> Self {
+        let exponent = Exponent::new(-2).expect("within range");
+        let directory = Directory::new(&[Instrument {
+            symbol: Symbol::new("AAPL").expect("a symbol"),
+            venue: "TEST",
+            price_exponent: exponent,
+            size_exponent: exponent,
+            tick_size: None,
+            currency: None,
+            book_levels_max: None,
+        }]);
+        let (writer, _) = quote_cache(1);
+        let (bus, mut ends) = Bus::new(TopicId::count(1), 1);
+        let end = ends.remove(0);
+        let (epoch, when_full) = ("test".into(), WhenFull::Conflate);
+        let mut publisher =
+            Publisher::new(directory.clone(), writer, bus, Metrics::default(), Arc::clone(&epoch), when_full);
+        let mut shard = Shard::new(end.shard, end.bus, directory, epoch);
+        let mut batches = end.batches;
+        for _ in 0..connections {
+            let connection = shard.join();
+            for &channel in channels {
+                let topic = TopicId::new(channel, SymbolId(0));
+                let subscribed = shard.subscribe(connection, None, channel, true, vec![topic], Vec::new());
+                assert_eq!(subscribed, Subscribed::Awaiting);
+                while publisher.end_turn() {}
+                while let Ok(batch) = batches.try_recv() {
+                    shard.deliver(&batch);
+                }
+                shard.flush(|_, _| {});
+                assert_eq!(shard.take_completed(), [connection]);
+            }
+        }
+        Self { publisher, batches, shard, step: 0, delivered: 0 }
+    }
+
+    /// A change of the book's best levels, and so of the quote, on its way to every connection.
+    fn turn(&mut self) {
+        self.step += 1;
+        let time = Timestamp(self.step * 1_000);
+        for (side, price) in [(Side::Bid, 18_910), (Side::Ask, 18_911), (Side::Bid, 18_909)] {
+            let level = Level { price: Price(price), size: Size(100 + self.step % 10) };
+            let body = EventBody::LevelSet { side, level };
+            let event = MarketEvent { symbol: SymbolId(0), ts_event: time, ts_recv: time, sequence: 0, body };
+            self.publisher.apply(&[event]);
+        }
+        while self.publisher.end_turn() {}
+        while let Ok(batch) = self.batches.try_recv() {
+            self.shard.deliver(&batch);
+        }
+        self.shard.flush(|_, _| self.delivered += 1);
+    }
+
+    /// Allocations and deliveries of 100 turns, once every buffer has found its size.
+    fn hundred_turns(mut self) -> (u64, usize) {
+        for _ in 0..100 {
+            self.turn();
+        }
+        self.delivered = 0;
+        let allocated = allocation_counter::measure(|| (0..100).for_each(|_| self.turn()));
+        (allocated.count_total, self.delivered)
+    }
+}
+
+#[test]
+fn a_delivered_update_allocates_nothing_for_its_clients() {
+    let channels = [Channel::Quote, Channel::Book(Depth::D10)];
+    for connections in [1, 1_000] {
+        let (allocated, delivered) = Rig::new(connections, &channels).hundred_turns();
+        assert_eq!(delivered, 100 * connections);
+        let most = 100 * PER_BATCH + CHECKSUMS;
+        assert!(allocated <= most, "{allocated} allocations in 100 turns, {connections} connections");
+    }
+}
+
+#[test]
+fn what_nobody_follows_allocates_nothing() {
+    assert_eq!(Rig::new(0, &[]).hundred_turns(), (0, 0));
+    // Nor does what is followed by nobody any more.
+    let mut rig = Rig::new(1, &[Channel::Quote, Channel::Book(Depth::D10)]);
+    rig.turn();
+    rig.shard.leave(0);
+    assert_eq!(rig.hundred_turns(), (0, 0));
+}
