@@ -80,8 +80,8 @@ pub struct Due {
     pub updates: u64,
     /// How many the feed has by [`Settings::expect_rate`].
     pub expected: Option<u64>,
-    /// Those that did not come: merged with a later one, or lost. Not counted is one a topic, because the borders of the
-    /// window fall between two changes of a topic or on one.
+    /// Those that did not come: merged with a later one, lost, or still on their way to the clients that are behind.
+    /// Not counted is one a topic, because the borders of the window fall between two changes of a topic or on one.
     pub missing: Option<u64>,
     /// Clients that were still waiting for something due in the window when the harness stopped waiting.
     pub clients_behind: u64,
