@@ -33,8 +33,8 @@ pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
 
 /// WebSocket connections of the process. One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
-/// Upgraded sockets that wait for their shard to take them. One more is dropped.
-pub const UPGRADES_WAITING_MAX: usize = 1_024;
+/// Upgraded sockets that wait for their shard to take them. One more is refused with 503.
+pub const UPGRADES_WAITING_MAX: usize = 16_384;
 /// Topics that one connection follows. One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
 pub const TOPICS_PER_CONNECTION_MAX: usize = 16_384;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
