@@ -9,15 +9,18 @@
 //! when its state is next asked for.
 
 mod baseline;
+mod batch;
+mod requests;
+mod touched;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
 
-use crate::bus::{Batch, Bus, Kind, Request, States, TopicMessage};
+use crate::bus::{Bus, Kind};
 use crate::directory::Directory;
 use crate::limits::{BATCH_BYTES_MAX, STATES_PER_TURN_MAX};
 use crate::market::quotes::{CachedQuote, QuoteWriter};
@@ -27,7 +30,10 @@ use crate::state::{Bar, StatusState};
 use crate::topic::{Channel, Depth, Interval, TopicId};
 use crate::wire::json::{self, Envelope};
 
-use baseline::{Baseline, BookBaseline, Published};
+use baseline::{Baseline, Published};
+use batch::BatchBuilder;
+use requests::Backlog;
+use touched::Touched;
 
 /// What happens when a shard cannot take a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,43 +71,6 @@ pub struct Publisher {
     missed: Vec<BTreeMap<TopicId, u64>>,
 }
 
-/// What a message touched, by instrument: what changed twice within a message is published once.
-#[derive(Default)]
-struct Touched {
-    symbols: Vec<SymbolId>,
-    /// By instrument.
-    marks: Vec<Marks>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Marks {
-    is_listed: bool,
-    quote: bool,
-    ticker: bool,
-    status: bool,
-    /// Position from the best of the shallowest change.
-    book: Option<usize>,
-    /// A bit an interval.
-    bars: u8,
-}
-
-#[derive(Default)]
-struct BatchBuilder {
-    messages: Vec<TopicMessage>,
-    json: Vec<u8>,
-    /// Shards that have interest in any of it.
-    shards: u64,
-    has_states: bool,
-}
-
-/// States that have been asked for and are yet to be encoded: each topic once, however many ask.
-struct Backlog {
-    topics: VecDeque<TopicId>,
-    is_listed: Vec<bool>,
-    /// Shards that ask, as bits, by topic.
-    shards: Vec<u64>,
-}
-
 impl Publisher {
     /// A publisher of a feed's instruments, with nothing in it yet.
     #[must_use]
@@ -127,13 +96,9 @@ impl Publisher {
             last_quotes: vec![CachedQuote::default(); directory.len()],
             status_at: vec![Timestamp::default(); directory.len()],
             changes: Vec::new(),
-            touched: Touched { symbols: Vec::new(), marks: vec![Marks::default(); directory.len()] },
+            touched: Touched::new(directory.len()),
             batch: BatchBuilder::default(),
-            backlog: Backlog {
-                topics: VecDeque::new(),
-                is_listed: vec![false; topics],
-                shards: vec![0; topics],
-            },
+            backlog: Backlog::new(topics),
             requests: 0,
             answered: vec![0; bus.shards()],
             missed: vec![BTreeMap::new(); bus.shards()],
@@ -238,9 +203,7 @@ impl Publisher {
             self.answer(request);
         }
         for _ in 0..STATES_PER_TURN_MAX {
-            let Some(topic) = self.backlog.topics.pop_front() else { break };
-            self.backlog.is_listed[topic.index()] = false;
-            let shards = std::mem::take(&mut self.backlog.shards[topic.index()]);
+            let Some((topic, shards)) = self.backlog.next() else { break };
             self.encode_state(topic, Kind::Requested, shards);
             if self.batch.json.len() >= BATCH_BYTES_MAX {
                 self.flush();
@@ -253,7 +216,7 @@ impl Publisher {
         self.metrics.book_checksums_ok_total().set(faults.checksums_ok);
         self.metrics.book_checksums_failed_total().set(faults.checksums_failed);
         self.metrics.sequence_gaps_total().set(faults.sequence_gaps);
-        !self.backlog.topics.is_empty()
+        !self.backlog.is_empty()
     }
 
     fn publish(&mut self, changes: &mut Vec<Change>) {
@@ -439,226 +402,6 @@ impl Publisher {
         }
         Some(shards)
     }
-
-    fn answer(&mut self, request: Request) {
-        match request {
-            Request::States { shard, ticket, topics } => {
-                self.answered[shard] = ticket;
-                for topic in topics {
-                    self.backlog.shards[topic.index()] |= 1 << shard;
-                    if !std::mem::replace(&mut self.backlog.is_listed[topic.index()], true) {
-                        self.backlog.topics.push_back(topic);
-                    }
-                }
-            }
-            Request::Read { topics, reply } => {
-                let mut json = Vec::new();
-                let mut seq = 0;
-                for (index, topic) in topics.into_iter().enumerate() {
-                    if index > 0 {
-                        json.push(b',');
-                    }
-                    let topic_seq = self.write_state(topic, &mut json);
-                    if index == 0 {
-                        seq = topic_seq;
-                    }
-                }
-                // Nobody waits any more: the client has gone.
-                let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
-            }
-            Request::History { topic, limit, reply } => {
-                let json = self.history(topic, limit);
-                let seq = self.numbers[topic.index()];
-                let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
-            }
-        }
-    }
-
-    fn history(&self, topic: TopicId, limit: usize) -> Vec<u8> {
-        let symbol = topic.symbol();
-        let mut out = Vec::new();
-        match topic.channel() {
-            Channel::Trade => {
-                let newest: Vec<_> = self.market.trades(symbol).rev().take(limit).collect();
-                for record in newest.into_iter().rev() {
-                    separate(&mut out);
-                    let envelope = envelope(&self.directory, symbol, record.number, record.ts_event);
-                    json::trade_record(&mut out, &envelope, &record.trade);
-                }
-            }
-            Channel::Bar(interval) => {
-                let seq = self.numbers[topic.index()];
-                let newest: Vec<_> = self.market.bars(symbol, interval).rev().take(limit).collect();
-                for bar in newest.into_iter().rev() {
-                    separate(&mut out);
-                    let envelope = envelope(&self.directory, symbol, seq, bar.start);
-                    json::bar_record(&mut out, &envelope, bar);
-                }
-            }
-            Channel::Quote | Channel::Book(_) | Channel::Ticker | Channel::Status => {}
-        }
-        out
-    }
-
-    /// Encodes the whole state of a topic into the batch.
-    fn encode_state(&mut self, topic: TopicId, kind: Kind, shards: u64) {
-        let start = self.batch.json.len();
-        let mut json = std::mem::take(&mut self.batch.json);
-        let seq = self.write_state(topic, &mut json);
-        self.batch.json = json;
-        self.batch.close(topic, kind, seq, start, shards);
-    }
-
-    /// Writes the state last published of a topic, or the present one where nothing is; says its number.
-    fn write_state(&mut self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
-        let symbol = topic.symbol();
-        let now = self.market.ts_event(symbol);
-        let seq = self.numbers[topic.index()];
-        let envelope = |seq, ts_event| envelope(&self.directory, symbol, seq, ts_event);
-        let baseline = &mut self.baselines[topic.index()];
-        match topic.channel() {
-            Channel::Quote => {
-                let cached = &self.last_quotes[symbol.index()];
-                json::quote_snapshot(out, &envelope(seq, cached.ts_event), &self.epoch, &cached.quote);
-                seq
-            }
-            Channel::Trade => {
-                let last = self.market.trades(symbol).next_back();
-                let ts_event = last.map_or(Timestamp::default(), |record| record.ts_event);
-                json::trade_snapshot(
-                    out,
-                    &envelope(seq, ts_event),
-                    &self.epoch,
-                    last.map(|record| &record.trade),
-                );
-                seq
-            }
-            Channel::Status => {
-                let envelope = envelope(seq, self.status_at[symbol.index()]);
-                json::status_snapshot(out, &envelope, &self.epoch, &self.market.status(symbol));
-                seq
-            }
-            Channel::Book(depth) => {
-                let book = self.market.book(symbol);
-                let seq = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
-                let Baseline::Book(published) = &mut **baseline.get_or_insert_with(|| {
-                    Box::new(Baseline::Book(BookBaseline::new(&book, depth, seq, now)))
-                }) else {
-                    unreachable!("a book topic has a book for its baseline")
-                };
-                json::book_snapshot(
-                    out,
-                    &envelope(published.seq, published.ts_event),
-                    &self.epoch,
-                    depth,
-                    published.bids(),
-                    published.asks(),
-                    book.checksum(),
-                );
-                published.seq
-            }
-            Channel::Ticker => {
-                let Baseline::Ticker(published) = &mut **baseline.get_or_insert_with(|| {
-                    let state = self.market.ticker(symbol);
-                    Box::new(Baseline::Ticker(Published { state, seq, ts_event: now }))
-                }) else {
-                    unreachable!("a ticker topic has a ticker for its baseline")
-                };
-                let envelope = envelope(published.seq, published.ts_event);
-                json::ticker_snapshot(out, &envelope, &self.epoch, &published.state);
-                published.seq
-            }
-            Channel::Bar(interval) => {
-                let Baseline::Bar(published) = &mut **baseline.get_or_insert_with(|| {
-                    let state = self.market.bar(symbol, interval).copied();
-                    Box::new(Baseline::Bar(Published { state, seq, ts_event: now }))
-                }) else {
-                    unreachable!("a bar topic has a bar for its baseline")
-                };
-                let envelope = envelope(published.seq, published.ts_event);
-                json::bar_snapshot(out, &envelope, &self.epoch, interval, published.state.as_ref());
-                published.seq
-            }
-        }
-    }
-
-    /// Hands what was encoded to every shard with interest in any of it.
-    fn flush(&mut self) {
-        if self.batch.messages.is_empty() {
-            return;
-        }
-        let shards = self.batch.shards;
-        let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
-        self.metrics.topic_messages_total().add(batch.messages.len() as u64);
-        self.metrics.encoded_bytes_total().add(batch.json.len() as u64);
-        for shard in 0..self.missed.len() {
-            if shards & (1 << shard) == 0 {
-                continue;
-            }
-            if self.when_full == WhenFull::Wait {
-                self.bus.wait_and_send(shard, &batch);
-            } else if !self.missed[shard].is_empty() || !self.bus.offer(shard, &batch) {
-                // Order within a topic must hold: while anything is to be made good, the rest goes that way too.
-                self.metrics.batches_conflated_total().add(1);
-                note_missed(&mut self.missed[shard], &batch.messages);
-            }
-        }
-    }
-
-    /// Sends each shard that breathes again the states of the topics that it missed, and gaps for its trades.
-    fn make_good(&mut self) {
-        for shard in 0..self.missed.len() {
-            if self.missed[shard].is_empty() || !self.bus.has_room(shard) {
-                continue;
-            }
-            for (topic, prev_seq) in std::mem::take(&mut self.missed[shard]) {
-                if topic.channel() == Channel::Trade {
-                    let symbol = topic.symbol();
-                    let seq = self.numbers[topic.index()];
-                    let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
-                    let start = self.batch.json.len();
-                    json::gap(&mut self.batch.json, &envelope, Channel::Trade, prev_seq);
-                    self.batch.close(topic, Kind::Gap, seq, start, 1 << shard);
-                }
-                // A gap tells the live; the state is for those who waited for it in a batch that was missed too.
-                let kind = if topic.channel() == Channel::Trade { Kind::Requested } else { Kind::Snapshot };
-                self.encode_state(topic, kind, 1 << shard);
-            }
-            let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
-            let is_taken = self.bus.offer(shard, &batch);
-            debug_assert!(is_taken, "a shard with room takes a batch");
-        }
-    }
-}
-
-impl Touched {
-    fn mark(&mut self, symbol: SymbolId) -> &mut Marks {
-        let marks = &mut self.marks[symbol.index()];
-        if !std::mem::replace(&mut marks.is_listed, true) {
-            self.symbols.push(symbol);
-        }
-        marks
-    }
-}
-
-impl BatchBuilder {
-    /// Ends the message whose JSON began at `start`.
-    fn close(&mut self, topic: TopicId, kind: Kind, seq: u64, start: usize, shards: u64) {
-        self.has_states |= matches!(kind, Kind::Requested | Kind::Snapshot);
-        self.messages.push(TopicMessage { topic, kind, seq, json: start..self.json.len() });
-        self.shards |= shards;
-    }
-
-    /// What has been gathered, copied into memory of just its size: the builder's own has grown once and for all, and
-    /// batches that wait for a slow shard hold no more than they must.
-    fn take(&mut self, epoch: Arc<str>, answered: &[u64]) -> Batch {
-        let answered = if std::mem::take(&mut self.has_states) { answered.to_vec() } else { Vec::new() };
-        self.shards = 0;
-        let messages = self.messages.drain(..).collect();
-        let json = self.json.as_slice().into();
-        self.json.clear();
-        Batch { epoch, messages, json, answered }
-    }
 }
 
 fn envelope(directory: &Directory, symbol: SymbolId, seq: u64, ts_event: Timestamp) -> Envelope<'_> {
@@ -669,18 +412,5 @@ fn envelope(directory: &Directory, symbol: SymbolId, seq: u64, ts_event: Timesta
         size_exponent: instrument.size_exponent,
         seq,
         ts_event,
-    }
-}
-
-fn separate(out: &mut Vec<u8>) {
-    if !out.is_empty() {
-        out.push(b',');
-    }
-}
-
-/// Remembers each topic once, with the state that the shard has of it. Bounded by the number of topics.
-fn note_missed(missed: &mut BTreeMap<TopicId, u64>, messages: &[TopicMessage]) {
-    for message in messages {
-        missed.entry(message.topic).or_insert_with(|| message.seq.saturating_sub(1));
     }
 }
