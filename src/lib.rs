@@ -20,7 +20,7 @@
 //! ```text
 //!  4  wiring      main cli config service             import anything; nothing imports them
 //!  3  edge        server   client   load              sockets
-//!  2  moving      ingest   publisher   bus   fanout   threads and queues, no sockets; they meet through TopicMessage
+//!  2  moving      ingest publisher bus fanout lifeline  threads and queues, no sockets; they meet through TopicMessage
 //!  1  pure        market   wire   ws                  synchronous; no runtime; do not know each other
 //!  0  vocabulary  feeds   topic   state   directory   limits   metrics
 //! ```
@@ -45,6 +45,7 @@ pub mod market;
 pub mod wire;
 pub mod ws;
 
+pub mod lifeline;
 pub mod ingest;
 pub mod publisher;
 pub mod bus;

@@ -22,6 +22,7 @@ use tracing::error;
 use crate::bus::ShardEnd;
 use crate::directory::Directory;
 use crate::ingest::Control;
+use crate::lifeline::Lifeline;
 use crate::market::quotes::QuoteReader;
 use crate::metrics::Metrics;
 use worker::Worker;
@@ -97,7 +98,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a thread for each shard.
+    /// Starts a thread for each shard, which holds a lifeline.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -106,6 +107,7 @@ impl Server {
         ends: Vec<ShardEnd>,
         epoch: &Arc<str>,
         sources: &Sources,
+        lifeline: &Lifeline,
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::with_capacity(ends.len());
@@ -129,7 +131,9 @@ impl Server {
                 clock: sources.clock.clone(),
                 stop: stopped.clone(),
             };
+            let lifeline = lifeline.clone();
             threads.push(std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
+                let _lifeline = lifeline;
                 if let Err(error) = worker.run() {
                     error!(%error, shard, "a shard has failed");
                 }

@@ -11,6 +11,7 @@ use feeds::{Clock, Feed};
 use crate::bus::{Bus, BusHandle};
 use crate::directory::Directory;
 use crate::ingest::{self, Control};
+use crate::lifeline::{Watcher, lifeline};
 use crate::limits::SHARDS_MAX;
 use crate::market::quotes::quote_cache;
 use crate::metrics::Metrics;
@@ -61,6 +62,7 @@ pub struct Service {
     control: Control,
     bus: BusHandle,
     metrics: Metrics,
+    watcher: Watcher,
 }
 
 impl Service {
@@ -100,15 +102,20 @@ impl Service {
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
-        let server = Server::start(listeners, ends, &epoch, &sources).map_err(StartError::Thread)?;
+        let (lifeline, watcher) = lifeline();
+        let server =
+            Server::start(listeners, ends, &epoch, &sources, &lifeline).map_err(StartError::Thread)?;
         let ingest = {
             let (settings, control, metrics) = (settings.ingest, control.clone(), metrics.clone());
             std::thread::Builder::new()
                 .name("ingest".to_owned())
-                .spawn(move || ingest::run(feed, publisher, settings, &clock, &control, &metrics))
+                .spawn(move || {
+                    let _lifeline = lifeline;
+                    ingest::run(feed, publisher, settings, &clock, &control, &metrics);
+                })
                 .map_err(StartError::Thread)?
         };
-        Ok(Self { address, server, ingest, control, bus: handle, metrics })
+        Ok(Self { address, server, ingest, control, bus: handle, metrics, watcher })
     }
 
     /// Where it listens.
@@ -127,6 +134,11 @@ impl Service {
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Returns when one of the threads has ended, which none does before [`Service::stop`] unless something is broken.
+    pub async fn broken(&mut self) {
+        self.watcher.any_dropped().await;
     }
 
     /// Closes every connection and waits for the threads.

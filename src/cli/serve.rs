@@ -94,16 +94,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let instruments = opened.feed.instruments().len();
     // Before anybody can know that it runs, and end it.
     let signals = Signals::listen().context("cannot listen for signals")?;
-    let service = Service::start(opened.feed, &opened.settings, clock)?;
+    let mut service = Service::start(opened.feed, &opened.settings, clock)?;
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening on http://{}", service.address())
         .context("cannot write to standard output")?;
     stdout.flush().context("cannot write to standard output")?;
     drop(stdout);
-    signals.wait();
+    let asked = signals.wait(service.broken());
     tracing::info!("stopping");
     service.stop();
+    anyhow::ensure!(asked, "a thread of the service has ended: the log says why");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,13 +139,14 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt })
     }
 
-    /// Waits for either; one that has come since [`Signals::listen`] counts.
-    fn wait(mut self) {
+    /// Waits for either; one that has come since [`Signals::listen`] counts. `false`: `broken` came first.
+    fn wait(mut self, broken: impl Future<Output = ()>) -> bool {
         self.runtime.block_on(async {
             tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => true,
+                _ = self.interrupt.recv() => true,
+                () = broken => false,
             }
-        });
+        })
     }
 }

@@ -8,6 +8,7 @@ use feeds::{Exponent, Feed, Level, Price, Size, SymbolId};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::bus::{Batch, Request};
 use crate::market::quotes::quote_cache;
 use crate::wire::ServerMessage;
 use crate::wire::decode::{Base, BookFields, decode};
