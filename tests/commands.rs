@@ -1,27 +1,40 @@
 //! The commands as they are typed: settings, refusals, exit codes, signals.
 
-mod server;
+mod service {
+    pub(crate) mod client;
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod json;
+    pub(crate) mod metrics;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod raw;
+    pub(crate) mod run;
+    pub(crate) mod signal;
+    pub(crate) mod simulated;
+    pub(crate) mod upgrade;
+}
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use serde_json::json;
 
-use server::raw::{FIN, RawClient, TEXT, text};
-use server::{Server, eventually, tickwire};
+use service::client::Client;
+use service::eventually::eventually;
+use service::process::Service;
+use service::program::tickwire;
+use service::raw::{FIN, RawClient, TEXT, text};
+use service::run::run;
+use service::signal::signal;
 
-const RECORDING: &str = "replay:feeds/recordings/binance-20211012.jsonl.zst";
-
-fn run(mut command: Command) -> Output {
-    command.output().expect("the program is built")
-}
+const RECORDING: &str =
+    concat!("replay:", env!("CARGO_MANIFEST_DIR"), "/feeds/recordings/binance-20211012.jsonl.zst");
 
 fn tickwire_with(args: &[&str]) -> Output {
-    let mut command = tickwire();
-    command.args(args);
-    run(command)
+    run(tickwire().args(args))
 }
 
 #[track_caller]
@@ -37,8 +50,8 @@ fn assert_refused(output: &Output, code: i32, named: &[&str]) {
 
 /// What `check-config` prints.
 #[track_caller]
-fn settings(command: Command) -> toml::Table {
-    let output = run(command);
+fn settings(mut command: Command) -> toml::Table {
+    let output = run(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").parse().expect("TOML")
@@ -50,6 +63,16 @@ fn check_config(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Waits for the process's end.
+fn wait(server: &mut Service) -> ExitStatus {
+    let mut status = None;
+    eventually("the process has ended", || {
+        status = server.child.try_wait().expect("our child");
+        status.is_some()
+    });
+    status.expect("it has ended")
+}
+
 #[test]
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -58,7 +81,7 @@ fn a_port_that_is_taken_is_named() {
     assert_refused(&output, 1, &[&format!("cannot listen on {address}"), "in use"]);
 
     // Its own listeners share a port among each other, but not with another process.
-    let server = Server::quotes(1, 1);
+    let server = Service::simulated("quotes", 1, 1);
     let address = server.address.to_string();
     let output = tickwire_with(&["serve", "--listen", &address]);
     assert_refused(&output, 1, &[&format!("cannot listen on {address}"), "in use"]);
@@ -70,16 +93,14 @@ fn a_port_that_is_taken_is_named() {
 
 #[test]
 fn a_port_is_free_again_at_once() {
-    let mut server = Server::quotes(1, 100);
+    let mut server = Service::simulated("quotes", 1, 100);
     let address = server.address.to_string();
     let mut client = server.client();
     client.subscribe("quote", &["*"]);
-    server.signal("TERM");
-    client.end();
-    assert!(server.wait().success());
-    let mut command = tickwire();
-    command.args(["serve", "--listen", &address]);
-    let server = Server::spawn(command);
+    signal(&server.child, "TERM");
+    client.try_until(|_| false).expect_err("its end");
+    assert!(wait(&mut server).success());
+    let server = Service::spawn(tickwire().args(["serve", "--listen", &address]));
     assert_eq!(server.address.to_string(), address);
 }
 
@@ -141,7 +162,11 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
 #[test]
 fn a_recording_that_cannot_be_read_is_named() {
     assert_refused(&tickwire_with(&["serve", "--feed", "replay:no/such.file"]), 1, &["no/such.file"]);
-    assert_refused(&tickwire_with(&["serve", "--feed", "replay:README.md"]), 1, &["README.md"]);
+    assert_refused(
+        &tickwire_with(&["serve", "--feed", concat!("replay:", env!("CARGO_MANIFEST_DIR"), "/README.md")]),
+        1,
+        &["README.md"],
+    );
     let output = tickwire_with(&["serve", "--feed", RECORDING, "--symbols", "NOPE"]);
     assert_refused(&output, 1, &["NOPE"]);
 }
@@ -149,20 +174,22 @@ fn a_recording_that_cannot_be_read_is_named() {
 #[test]
 fn an_unknown_key_is_named_wherever_it_stands() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = check_config(folder.path(), &[]);
-    command.env("TICKWIRE_SPED", "2");
-    assert_refused(&run(command), 1, &["SPED", "TICKWIRE_"]);
+    assert_refused(
+        &run(check_config(folder.path(), &[]).env("TICKWIRE_SPED", "2")),
+        1,
+        &["SPED", "TICKWIRE_"],
+    );
 
     std::fs::write(folder.path().join("tickwire.toml"), "sped = \"2\"\n").expect("a file");
-    assert_refused(&run(check_config(folder.path(), &[])), 1, &["sped", "tickwire.toml"]);
+    assert_refused(&run(&mut check_config(folder.path(), &[])), 1, &["sped", "tickwire.toml"]);
     std::fs::write(folder.path().join("tickwire.toml"), "[sim]\nrate = 2\n").expect("a file");
-    assert_refused(&run(check_config(folder.path(), &[])), 1, &["sim", "tickwire.toml"]);
+    assert_refused(&run(&mut check_config(folder.path(), &[])), 1, &["sim", "tickwire.toml"]);
     std::fs::write(folder.path().join("tickwire.toml"), "shards = \n").expect("a file");
-    assert_refused(&run(check_config(folder.path(), &[])), 1, &["tickwire.toml"]);
+    assert_refused(&run(&mut check_config(folder.path(), &[])), 1, &["tickwire.toml"]);
     std::fs::write(folder.path().join("tickwire.toml"), "shards = \"two\"\n").expect("a file");
-    assert_refused(&run(check_config(folder.path(), &[])), 1, &["shards", "tickwire.toml"]);
+    assert_refused(&run(&mut check_config(folder.path(), &[])), 1, &["shards", "tickwire.toml"]);
 
-    assert_refused(&run(check_config(folder.path(), &["--config", "no.toml"])), 1, &["no.toml"]);
+    assert_refused(&run(&mut check_config(folder.path(), &["--config", "no.toml"])), 1, &["no.toml"]);
 }
 
 #[test]
@@ -246,10 +273,10 @@ fn what_check_config_prints_loads_to_the_same() {
             "tickwire=debug",
         ],
     ] {
-        let printed = run(check_config(folder.path(), args));
+        let printed = run(&mut check_config(folder.path(), args));
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
         std::fs::write(folder.path().join("printed.toml"), &printed.stdout).expect("a file");
-        let again = run(check_config(folder.path(), &["--config", "printed.toml"]));
+        let again = run(&mut check_config(folder.path(), &["--config", "printed.toml"]));
         assert_eq!(again, printed);
     }
 }
@@ -272,35 +299,34 @@ fn every_command_explains_itself() {
 
 #[test]
 fn without_arguments_it_serves() {
-    let mut command = tickwire();
-    command.env("TICKWIRE_LISTEN", "127.0.0.1:0");
-    let server = Server::spawn(command);
+    let server = Service::spawn(tickwire().env("TICKWIRE_LISTEN", "127.0.0.1:0"));
     assert_eq!(server.json("/v1/instruments")["instruments"].as_array().map(Vec::len), Some(200));
 }
 
 #[test]
 fn a_signal_says_goodbye_to_every_client_and_ends_with_0() {
-    for signal in ["TERM", "INT"] {
-        let mut server = Server::quotes(10, 50);
+    for name in ["TERM", "INT"] {
+        let mut server = Service::simulated("quotes", 10, 50);
         let mut clients = [server.client(), server.client(), server.client()];
         for client in &mut clients[..2] {
             client.subscribe("quote", &["*"]);
         }
         let mut rude = RawClient::connect(server.address);
         rude.send(&text(r#"{"method":"ping"}"#));
-        server.signal(signal);
+        signal(&server.child, name);
         let mut waits = Vec::new();
         for client in &mut clients {
             let shutdown = client.until(|object| object["channel"] == "system");
             assert_eq!(shutdown["type"], "shutdown", "{shutdown}");
             waits.push(shutdown["reconnect_after_ms"].as_u64().expect("a number"));
-            assert_eq!(client.end(), Some((1001, "going away".to_owned())), "{signal}");
+            let goodbye = Some((1001, "going away".to_owned()));
+            assert_eq!(client.try_until(|_| false), Err(goodbye), "{name}");
         }
         assert!(waits.iter().all(|wait| (100..=60_000).contains(wait)), "{waits:?}");
         waits.dedup();
         assert!(waits.len() > 1, "not all come back at once");
         // Who does not answer is not waited for.
-        assert_eq!(server.wait().code(), Some(0), "{signal}: {}", server.log());
+        assert_eq!(wait(&mut server).code(), Some(0), "{name}: {}", server.log());
         let last = rude.read_to_end().pop().expect("a frame");
         assert_eq!(last.close_code(), Some(1001));
     }
@@ -308,11 +334,11 @@ fn a_signal_says_goodbye_to_every_client_and_ends_with_0() {
 
 #[test]
 fn a_slow_client_is_told_goodbye_too() {
-    let mut server = Server::quotes(100, 1_000);
+    let mut server = Service::simulated("quotes", 100, 1_000);
     let mut slow = RawClient::connect(server.address);
     slow.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
     eventually("more than the kernel holds waits", || server.metric("bytes_out_total") > 9_000_000);
-    server.signal("TERM");
+    signal(&server.child, "TERM");
     let frames = slow.read_to_end();
     let [.., shutdown, close] = &frames[..] else { panic!("{} frames", frames.len()) };
     assert_eq!(shutdown.first, FIN | TEXT);
@@ -323,25 +349,25 @@ fn a_slow_client_is_told_goodbye_too() {
         &text[..text.len().min(100)]
     );
     assert_eq!(close.close_code(), Some(1001));
-    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(wait(&mut server).code(), Some(0));
 }
 
 #[test]
 fn a_signal_right_after_the_start_is_heeded() {
     for _ in 0..20 {
-        let mut server = Server::quotes(1, 1);
-        server.signal("TERM");
-        assert_eq!(server.wait().code(), Some(0));
+        let mut server = Service::simulated("quotes", 1, 1);
+        signal(&server.child, "TERM");
+        assert_eq!(wait(&mut server).code(), Some(0));
     }
 }
 
 #[test]
 fn a_second_signal_does_not_spoil_the_first() {
-    let mut server = Server::quotes(1, 1);
+    let mut server = Service::simulated("quotes", 1, 1);
     let _open = server.client();
-    server.signal("TERM");
-    server.signal("INT");
-    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    signal(&server.child, "TERM");
+    signal(&server.child, "INT");
+    assert_eq!(wait(&mut server).code(), Some(0), "{}", server.log());
 }
 
 #[test]
@@ -372,7 +398,7 @@ fn it_lives_on_without_standard_input_output_and_error() {
     drop(stdout);
     drop(child.stderr.take());
     // The end of the recording is logged, to nobody.
-    let mut client = server::client::Client::connect(address);
+    let mut client = Client::connect(address);
     client.subscribe("status", &["*"]);
     let ended = client.until(|object| object["state"] == "ended");
     assert_eq!(ended["reason"], "end of recording");
@@ -389,12 +415,10 @@ fn settings_of_a_file_are_served() {
     let mut file = std::fs::File::create(folder.path().join("tickwire.toml")).expect("a file");
     file.write_all(b"listen = \"127.0.0.1:0\"\nsim_instruments = 3\nlog_format = \"json\"\n")
         .expect("a file");
-    let mut command = tickwire();
-    command.current_dir(folder.path());
-    let mut server = Server::spawn(command);
+    let mut server = Service::spawn(tickwire().current_dir(folder.path()));
     assert_eq!(server.json("/v1/instruments")["instruments"].as_array().map(Vec::len), Some(3));
-    server.signal("TERM");
-    assert!(server.wait().success());
+    signal(&server.child, "TERM");
+    assert!(wait(&mut server).success());
     eventually("the end is logged", || server.log().contains("stopping"));
     for line in server.log().lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");

@@ -1,19 +1,28 @@
 //! The opening handshake as a client sees it: RFC 6455 section 4.
 
-mod server;
+mod service {
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod json;
+    pub(crate) mod metrics;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod recorded;
+    pub(crate) mod upgrade;
+}
 
 use std::io::{BufReader, Write};
 
-use server::Server;
-use server::http::{self, Response, read_response};
-use server::raw::{self, HANDSHAKE, RawClient};
+use service::http::{self, Response, read_response};
+use service::process::Service;
+use service::upgrade::{HANDSHAKE, upgrade};
 
-fn quiet() -> Server {
-    Server::ended("binance-20211012.jsonl.zst")
+fn quiet() -> Service {
+    Service::ended("binance-20211012.jsonl.zst")
 }
 
-fn shake(server: &Server, handshake: &str) -> Response {
-    RawClient::handshake(server.address, handshake.as_bytes()).1
+fn shake(server: &Service, handshake: &str) -> Response {
+    upgrade(server.address, handshake.as_bytes()).1
 }
 
 #[test]
@@ -83,33 +92,6 @@ fn the_subprotocol_is_echoed_from_those_offered() {
             (response.status, response.header("sec-websocket-protocol")),
             (101, "tickwire.v1.json"),
             "{offer}"
-        );
-    }
-}
-
-#[test]
-fn frames_right_behind_the_handshake_are_read() {
-    let server = quiet();
-    // More than the reader takes at once, and one that ends in the middle of a frame.
-    for (padding, cut) in [(0, 0), (30_000, 0), (100, 50)] {
-        let mut bytes = HANDSHAKE.as_bytes().to_vec();
-        let first = raw::text(r#"{"method":"ping","req_id":1}"#);
-        let second = raw::text(&format!(r#"{{"method":"ping",{}"req_id":2}}"#, " ".repeat(padding)));
-        bytes.extend(first.iter().chain(&second[..second.len() - cut]));
-        let (mut client, response) = RawClient::handshake(server.address, &bytes);
-        assert_eq!(response.status, 101);
-        let answer = client.read_answer().expect("an answer");
-        assert!(
-            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#),
-            "{}",
-            answer.text()
-        );
-        client.send(&second[second.len() - cut..]);
-        let answer = client.read_answer().expect("an answer");
-        assert!(
-            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#),
-            "{}",
-            answer.text()
         );
     }
 }

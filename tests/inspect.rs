@@ -1,13 +1,23 @@
 //! `tickwire inspect`, run as a user runs it.
 
+mod service {
+    pub(crate) mod program;
+    pub(crate) mod run;
+    pub(crate) mod shared;
+}
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use feeds::Input;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use service::program::tickwire;
+use service::run::run;
+use service::shared::shared;
 
 /// What a run said.
 struct Run {
@@ -17,12 +27,7 @@ struct Run {
 }
 
 fn inspect(files: &[&Path], flags: &[&str]) -> Run {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_tickwire"))
-        .arg("inspect")
-        .args(files)
-        .args(flags)
-        .output()
-        .expect("the binary runs");
+    let Output { status, stdout, stderr } = run(tickwire().arg("inspect").args(files).args(flags));
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
@@ -58,18 +63,6 @@ fn damaged(path: &Path) -> (Value, String) {
 /// A recording that ships with the product.
 fn recording(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("feeds/recordings").join(name)
-}
-
-/// A file of the shared data set, which is not part of the product.
-fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TICKWIRE_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = folder.join("data").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} not found", path.display());
-    None
 }
 
 /// The recording's lines, changed by `change` (`None`: the line is left out), as a plain file.

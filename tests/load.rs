@@ -1,21 +1,33 @@
 //! The load harness, against the real server.
 
-mod program;
+mod service {
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod run;
+    pub(crate) mod signal;
+    pub(crate) mod simulated;
+}
 
 use std::time::Duration;
 
 use feeds::clock::monotonic;
-use program::{Server, run};
 use serde_json::Value;
 
+use service::process::Service;
+use service::program::tickwire;
+use service::run::run;
+use service::signal::signal;
+
 /// The report of a load, and whether it says that all was right.
-fn load(flags: &[&str]) -> (Value, bool) {
-    let mut arguments = vec!["load", "--json"];
-    arguments.extend(flags);
-    let output = run(&arguments);
+fn load(server: &Service, flags: &[&str]) -> (Value, bool) {
+    let output = run(tickwire().args(["load", "--json", &url(server)]).args(flags));
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     (report, output.status.success())
+}
+
+fn url(server: &Service) -> String {
+    format!("http://{}", server.address)
 }
 
 fn number(report: &Value, pointer: &str) -> u64 {
@@ -24,11 +36,11 @@ fn number(report: &Value, pointer: &str) -> u64 {
 
 #[test]
 fn every_quote_that_was_due_comes_to_every_client() {
-    let server = Server::quotes(20, 50);
-    let pid = server.pid();
-    let mut flags = vec![server.url.as_str(), "--clients", "50", "--symbols", "2", "--threads", "2"];
+    let server = Service::simulated("quotes", 20, 50);
+    let pid = server.child.id().to_string();
+    let mut flags = vec!["--clients", "50", "--symbols", "2", "--threads", "2"];
     flags.extend(["--warmup", "200ms", "--duration", "2s", "--expect-rate", "50", "--pid", &pid]);
-    let (report, success) = load(&flags);
+    let (report, success) = load(&server, &flags);
     assert!(success, "{report}");
     for fault in report["faults"].as_object().expect("an object") {
         assert_eq!(fault.1, 0, "{}: {report}", fault.0);
@@ -74,14 +86,14 @@ fn pass(time: Duration) {
 
 #[test]
 fn a_server_that_stalls_cannot_hide_it() {
-    let server = Server::quotes(10, 50);
+    let server = Service::simulated("quotes", 10, 50);
     let flags = ["--clients", "10", "--warmup", "0s", "--duration", "5s", "--expect-rate", "50"];
     let (report, success) = std::thread::scope(|scope| {
-        let loading = scope.spawn(|| load(&[&[server.url.as_str()], &flags[..]].concat()));
+        let loading = scope.spawn(|| load(&server, &flags));
         pass(Duration::from_millis(2_500));
-        server.signal("-STOP");
+        signal(&server.child, "STOP");
         pass(Duration::from_secs(1));
-        server.signal("-CONT");
+        signal(&server.child, "CONT");
         loading.join().expect("a report")
     });
     assert!(success, "{report}");
@@ -94,12 +106,12 @@ fn a_server_that_stalls_cannot_hide_it() {
 
 #[test]
 fn clients_whose_server_dies_are_lost() {
-    let server = Server::quotes(2, 50);
+    let server = Service::simulated("quotes", 2, 50);
     let flags = ["--clients", "4", "--warmup", "0s", "--duration", "3s"];
     let (report, success) = std::thread::scope(|scope| {
-        let loading = scope.spawn(|| load(&[&[server.url.as_str()], &flags[..]].concat()));
+        let loading = scope.spawn(|| load(&server, &flags));
         pass(Duration::from_millis(2_000));
-        server.signal("-KILL");
+        signal(&server.child, "KILL");
         loading.join().expect("a report")
     });
     assert!(!success, "{report}");
@@ -110,10 +122,10 @@ fn clients_whose_server_dies_are_lost() {
 
 #[test]
 fn books_are_proven_by_their_checksums() {
-    let server = Server::market(10, 100);
+    let server = Service::simulated("market", 10, 100);
     let flags =
         ["--clients", "10", "--symbols", "3", "--channel", "book.25", "--warmup", "0s", "--duration", "2s"];
-    let (report, success) = load(&[&[server.url.as_str()], &flags[..]].concat());
+    let (report, success) = load(&server, &flags);
     assert!(success, "{report}");
     assert_eq!(report["channel"], "book.25");
     assert!(number(&report, "/delivered/updates") > 0, "{report}");
@@ -123,16 +135,16 @@ fn books_are_proven_by_their_checksums() {
 
 #[test]
 fn a_recording_has_no_latency() {
-    let server = Server::start(&[
+    let server = Service::start([
         "--feed",
-        "replay:feeds/recordings/kraken-20210417.jsonl.zst",
+        concat!("replay:", env!("CARGO_MANIFEST_DIR"), "/feeds/recordings/kraken-20210417.jsonl.zst"),
         "--loop",
         "--speed",
         "20",
     ]);
     let flags =
         ["--clients", "2", "--symbols", "7", "--channel", "book", "--warmup", "0s", "--duration", "2s"];
-    let (report, success) = load(&[&[server.url.as_str()], &flags[..]].concat());
+    let (report, success) = load(&server, &flags);
     assert!(success, "{report}");
     assert!(number(&report, "/delivered/updates") > 0, "{report}");
     assert_eq!(report["latency_us"], Value::Null);
@@ -142,9 +154,9 @@ fn a_recording_has_no_latency() {
 
 #[test]
 fn people_get_a_table() {
-    let server = Server::quotes(3, 20);
+    let server = Service::simulated("quotes", 3, 20);
     let flags = ["--clients", "3", "--symbol", "SYM00002,sym00000", "--warmup", "0s", "--duration", "500ms"];
-    let output = run(&[&["load", server.url.as_str()], &flags[..]].concat());
+    let output = run(tickwire().args(["load", &url(&server)]).args(flags));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}");
     for part in ["6 topics of quote", "a second", "latency ms  p50", "own CPU", "0 gaps, 0 checksums failed"]
@@ -155,14 +167,14 @@ fn people_get_a_table() {
 
 #[test]
 fn a_load_that_cannot_be_says_why() {
-    let server = Server::quotes(2, 1);
+    let server = Service::simulated("quotes", 2, 1);
     // A port that was free a moment ago.
     let nowhere = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.local_addr().expect("bound").to_string()
     };
     let nowhere_url = format!("ws://{nowhere}");
-    let here = server.url.as_str();
+    let here = &url(&server);
     let cases: [(&[&str], &[&str]); 4] = [
         (&[&nowhere_url], &[&nowhere, "refused"]),
         (&[here, "--symbols", "3"], &["2 instruments", "3"]),
@@ -170,7 +182,7 @@ fn a_load_that_cannot_be_says_why() {
         (&[here, "--pid", "4294967295"], &["/proc/4294967295/stat"]),
     ];
     for (flags, parts) in cases {
-        let output = run(&[&["load"], flags].concat());
+        let output = run(tickwire().arg("load").args(flags));
         assert_eq!(output.status.code(), Some(1), "{flags:?}");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(error.lines().count(), 1, "{error}");

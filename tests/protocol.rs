@@ -1,6 +1,20 @@
 //! The protocol as clients meet it: each method and channel, each wrong message, and those who harm themselves alone.
 
-mod server;
+mod service {
+    pub(crate) mod client;
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod json;
+    pub(crate) mod metrics;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod raw;
+    pub(crate) mod reading;
+    pub(crate) mod recorded;
+    pub(crate) mod rude;
+    pub(crate) mod simulated;
+    pub(crate) mod upgrade;
+}
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,9 +24,14 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use server::client::Client;
-use server::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RawClient, TEXT, frame, text};
-use server::{Server, eventually};
+use service::client::Client;
+use service::eventually::eventually;
+use service::http;
+use service::process::Service;
+use service::program::PATIENCE;
+use service::raw::{CLOSE, FIN, RawClient, TEXT, frame, text};
+use service::rude::{BINARY, CONTINUATION, PING, PONG};
+use service::upgrade::{HANDSHAKE, upgrade};
 
 /// Wrong messages, each with the code of its answer and a text that the answer's message contains.
 fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
@@ -88,7 +107,7 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
 
 #[test]
 fn each_wrong_message_gets_its_code_and_all_go_on() {
-    let server = Server::quotes(8, 50);
+    let server = Service::simulated("quotes", 8, 50);
     let (mut wrong, mut other) = (server.client(), server.client());
     for client in [&mut wrong, &mut other] {
         client.subscribe("quote", &["*"]);
@@ -117,7 +136,7 @@ fn each_wrong_message_gets_its_code_and_all_go_on() {
 
 #[test]
 fn the_number_and_the_method_of_a_wrong_request_come_back() {
-    let server = Server::quotes(1, 1);
+    let server = Service::simulated("quotes", 1, 1);
     let mut client = server.client();
     let cases = [
         (json!({"method": "dance", "req_id": "a\"b"}), json!("dance"), json!("a\"b")),
@@ -139,7 +158,7 @@ fn the_number_and_the_method_of_a_wrong_request_come_back() {
 
 #[test]
 fn a_hundred_wrong_messages_in_a_row_are_one_too_many() {
-    let server = Server::quotes(2, 20);
+    let server = Service::simulated("quotes", 2, 20);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     let mut client = server.client();
@@ -151,14 +170,14 @@ fn a_hundred_wrong_messages_in_a_row_are_one_too_many() {
     for number in 1..=100 {
         client.send_message(Message::text(format!("wrong {number}")));
     }
-    let (code, reason) = client.end().expect("a close frame");
+    let Err(Some((code, reason))) = client.try_until(|_| false) else { panic!("no close frame") };
     assert_eq!((code, reason.as_str()), (1008, "too many malformed requests in a row"));
     other.read_updates(20);
 }
 
 #[test]
 fn a_message_far_too_large_closes_with_1009() {
-    let server = Server::quotes(2, 20);
+    let server = Service::simulated("quotes", 2, 20);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     let large = vec![b' '; 2 * 1024 * 1024];
@@ -179,7 +198,7 @@ fn a_message_far_too_large_closes_with_1009() {
 
 #[test]
 fn broken_frames_close_with_the_code_of_the_rfc() {
-    let server = Server::quotes(2, 20);
+    let server = Service::simulated("quotes", 2, 20);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     let unmasked = b"\x81\x02{}".to_vec();
@@ -208,7 +227,7 @@ fn broken_frames_close_with_the_code_of_the_rfc() {
 
 #[test]
 fn every_channel_begins_with_its_acknowledged_state_and_goes_on_from_it() {
-    let server = Server::market(4, 200);
+    let server = Service::simulated("market", 4, 200);
     let instruments = server.json("/v1/instruments");
     let symbol = instruments["instruments"][0]["symbol"].as_str().expect("a text").to_owned();
     let channels = [
@@ -257,7 +276,7 @@ fn every_channel_begins_with_its_acknowledged_state_and_goes_on_from_it() {
 
 #[test]
 fn without_a_snapshot_updates_go_on_from_the_answer() {
-    let server = Server::quotes(4, 50);
+    let server = Service::simulated("quotes", 4, 50);
     let mut client = server.client();
     let result =
         client.result("subscribe", &json!({"channel": "quote", "symbols": ["*"], "snapshot": false}));
@@ -271,7 +290,7 @@ fn without_a_snapshot_updates_go_on_from_the_answer() {
 
 #[test]
 fn one_wrong_symbol_fails_none_of_the_others() {
-    let server = Server::quotes(3, 20);
+    let server = Service::simulated("quotes", 3, 20);
     let mut client = server.client();
     let symbols = json!(["sym00000", "nope", "SYM00002", "SYM00000", "é\n\"", ""]);
     let result = client.result("subscribe", &json!({"channel": "quote", "symbols": symbols}));
@@ -289,7 +308,7 @@ fn one_wrong_symbol_fails_none_of_the_others() {
 
 #[test]
 fn a_topic_that_is_followed_is_granted_again_with_its_state() {
-    let server = Server::quotes(2, 200);
+    let server = Service::simulated("quotes", 2, 200);
     let mut client = server.client();
     client.subscribe("quote", &["SYM00000"]);
     for round in 0..50 {
@@ -309,7 +328,7 @@ fn a_topic_that_is_followed_is_granted_again_with_its_state() {
 
 #[test]
 fn granted_again_without_a_snapshot_updates_go_on_from_the_answer() {
-    let server = Server::quotes(1, 2_000);
+    let server = Service::simulated("quotes", 1, 2_000);
     let mut client = server.client();
     client.subscribe("quote", &["SYM00000"]);
     client.read_updates(10);
@@ -323,7 +342,7 @@ fn granted_again_without_a_snapshot_updates_go_on_from_the_answer() {
 
 #[test]
 fn nothing_comes_after_the_answer_to_unsubscribe() {
-    let server = Server::quotes(4, 100);
+    let server = Service::simulated("quotes", 4, 100);
     let mut client = server.client();
     client.subscribe("quote", &["*"]);
     client.read_updates(50);
@@ -350,7 +369,7 @@ fn nothing_comes_after_the_answer_to_unsubscribe() {
 
 #[test]
 fn the_small_methods_are_answered_in_order() {
-    let server = Server::quotes(2, 1);
+    let server = Service::simulated("quotes", 2, 1);
     let mut client = server.client();
     assert_eq!(client.result("auth", &json!({"token": "any"})), json!({}));
     let before = client.result("ping", &json!({}))["ts"].as_i64().expect("a time");
@@ -368,7 +387,7 @@ fn the_small_methods_are_answered_in_order() {
 
 #[test]
 fn silence_is_broken_by_heartbeats() {
-    let server = Server::ended("kraken-20210417.jsonl.zst");
+    let server = Service::ended("kraken-20210417.jsonl.zst");
     let (mut idle, mut follower) = (server.client(), server.client());
     follower.subscribe("book", &["*"]);
     follower.until(|object| object["channel"] == "heartbeat");
@@ -384,7 +403,7 @@ fn silence_is_broken_by_heartbeats() {
         }
     }
     // Who is sent something all the time needs none.
-    let server = Server::quotes(1, 20);
+    let server = Service::simulated("quotes", 1, 20);
     let mut busy = server.client();
     busy.subscribe("quote", &["*"]);
     let start = monotonic();
@@ -395,8 +414,36 @@ fn silence_is_broken_by_heartbeats() {
 }
 
 #[test]
+fn frames_right_behind_the_handshake_are_read() {
+    let server = Service::ended("binance-20211012.jsonl.zst");
+    // More than the reader takes at once, and one that ends in the middle of a frame.
+    for (padding, cut) in [(0, 0), (30_000, 0), (100, 50)] {
+        let mut bytes = HANDSHAKE.as_bytes().to_vec();
+        let first = text(r#"{"method":"ping","req_id":1}"#);
+        let second = text(&format!(r#"{{"method":"ping",{}"req_id":2}}"#, " ".repeat(padding)));
+        bytes.extend(first.iter().chain(&second[..second.len() - cut]));
+        let (reader, response) = upgrade(server.address, &bytes);
+        assert_eq!(response.status, 101);
+        let mut client = RawClient { reader };
+        let answer = client.read_answer().expect("an answer");
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#),
+            "{}",
+            answer.text()
+        );
+        client.send(&second[second.len() - cut..]);
+        let answer = client.read_answer().expect("an answer");
+        assert!(
+            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
 fn messages_in_pieces_are_put_together_around_control_frames() {
-    let server = Server::quotes(1, 1);
+    let server = Service::simulated("quotes", 1, 1);
     let mut client = RawClient::connect(server.address);
     let request = br#"{"method":"ping","req_id":"pieces"}"#;
     let mut bytes = frame(TEXT, &request[..1]);
@@ -425,7 +472,7 @@ fn messages_in_pieces_are_put_together_around_control_frames() {
 
 #[test]
 fn pings_are_answered_in_their_order() {
-    let server = Server::quotes(4, 100);
+    let server = Service::simulated("quotes", 4, 100);
     let mut client = RawClient::connect(server.address);
     let mut burst = Vec::new();
     for number in 0..100_u8 {
@@ -443,7 +490,7 @@ fn pings_are_answered_in_their_order() {
 
 #[test]
 fn a_close_frame_is_answered_with_its_code_and_the_connection_ends() {
-    let server = Server::quotes(4, 100);
+    let server = Service::simulated("quotes", 4, 100);
     for (sent, echoed) in
         [(Some(1000), Some(1000)), (Some(1001), Some(1001)), (Some(4321), Some(4321)), (None, None)]
     {
@@ -461,7 +508,7 @@ fn a_close_frame_is_answered_with_its_code_and_the_connection_ends() {
 #[test]
 fn nothing_follows_the_answer_to_a_close_frame() {
     // Fast enough that much waits for the client, but not so much that it is closed as too slow.
-    let server = Server::quotes(100, 1_000);
+    let server = Service::simulated("quotes", 100, 1_000);
     let mut client = RawClient::connect(server.address);
     client.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
     eventually("more than the kernel holds waits", || server.metric("bytes_out_total") > 9_000_000);
@@ -473,7 +520,7 @@ fn nothing_follows_the_answer_to_a_close_frame() {
 
 #[test]
 fn half_a_message_and_an_end_leave_nothing_behind() {
-    let server = Server::quotes(2, 20);
+    let server = Service::simulated("quotes", 2, 20);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     for cut in [1, 2, 5, 20] {
@@ -494,7 +541,7 @@ fn half_a_message_and_an_end_leave_nothing_behind() {
 
 #[test]
 fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
-    let server = Server::quotes(200, 1_000);
+    let server = Service::simulated("quotes", 200, 1_000);
     let mut other = server.client();
     other.subscribe("quote", &["SYM00000", "SYM00199"]);
     let mut deaf = RawClient::connect(server.address);
@@ -502,7 +549,7 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
     let start = monotonic();
     while server.metric("connections_overrun_total") == 0 {
         other.read_updates(20);
-        assert!(start.elapsed() < server::PATIENCE, "nobody is closed");
+        assert!(start.elapsed() < PATIENCE, "nobody is closed");
     }
     // What the kernel held still comes; the close frame follows if the client reads in time, else the end.
     if let Some(close) = deaf.read_to_end().iter().rev().find_map(|frame| frame.close_code()) {
@@ -515,7 +562,7 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
 
 #[test]
 fn who_reads_after_being_too_slow_is_told_so() {
-    let server = Server::quotes(200, 1_000);
+    let server = Service::simulated("quotes", 200, 1_000);
     let mut slow = RawClient::connect(server.address);
     slow.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
     eventually("it is closed", || server.metric("connections_overrun_total") == 1);
@@ -525,10 +572,10 @@ fn who_reads_after_being_too_slow_is_told_so() {
 
 #[test]
 fn who_asks_without_end_and_never_reads_takes_no_memory() {
-    let server = Server::quotes(2, 20);
+    let server = Service::simulated("quotes", 2, 20);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
-    let before = resident_kib(server.pid());
+    let before = resident_kib(server.child.id());
     let mut deaf = RawClient::connect(server.address);
     deaf.stream().set_write_timeout(Some(Duration::from_secs(1))).expect("a socket");
     let pings = frame(FIN | PING, &[b'x'; 125]).repeat(8_000);
@@ -539,7 +586,7 @@ fn who_asks_without_end_and_never_reads_takes_no_memory() {
         }
     }
     other.read_updates(20);
-    let grown = resident_kib(server.pid()).saturating_sub(before);
+    let grown = resident_kib(server.child.id()).saturating_sub(before);
     assert!(grown < 48 * 1024, "{grown} KiB more");
 }
 
@@ -553,7 +600,7 @@ fn who_floods_a_shard_leaves_time_for_the_others() {
         ("nonsense", text("nonsense").repeat(4_000)),
     ];
     for (name, flood) in floods {
-        let server = Server::start(&[
+        let server = Service::start([
             "--shards",
             "1",
             "--sim-mode",
@@ -597,7 +644,7 @@ fn who_floods_a_shard_leaves_time_for_the_others() {
 
 #[test]
 fn no_bytes_behind_the_handshake_end_the_service() {
-    let server = Server::quotes(2, 50);
+    let server = Service::simulated("quotes", 2, 50);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
@@ -622,7 +669,7 @@ fn no_bytes_behind_the_handshake_end_the_service() {
 
 #[test]
 fn no_request_ends_the_service() {
-    let server = Server::quotes(2, 50);
+    let server = Service::simulated("quotes", 2, 50);
     let mut client = server.client();
     let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
     let value = proptest::sample::select(vec![
@@ -666,7 +713,7 @@ fn no_request_ends_the_service() {
 
 #[test]
 fn many_come_and_go_while_others_follow() {
-    let server = Server::market(20, 50);
+    let server = Service::simulated("market", 20, 50);
     let mut other: Client = server.client();
     other.subscribe("book", &["*"]);
     let mut clients: Vec<Client> = Vec::new();
@@ -690,8 +737,9 @@ fn many_come_and_go_while_others_follow() {
 
 #[test]
 fn a_recording_that_begins_again_is_a_new_epoch_for_everyone() {
-    let feed = "replay:feeds/recordings/coinbase-20210417.jsonl.zst";
-    let server = Server::start(&["--feed", feed, "--speed", "200", "--loop"]);
+    let feed =
+        concat!("replay:", env!("CARGO_MANIFEST_DIR"), "/feeds/recordings/coinbase-20210417.jsonl.zst");
+    let server = Service::start(["--feed", feed, "--speed", "200", "--loop"]);
     let mut client = server.client();
     for channel in ["quote", "trade", "book.25"] {
         client.send(&json!({"method": "subscribe", "params": {"channel": channel, "symbols": ["*"]}}));
@@ -736,14 +784,13 @@ fn the_limit_of_open_files_ends_nothing() {
     command
         .args(["-c", "ulimit -n 48; exec \"$0\" serve --listen 127.0.0.1:0 --sim-mode quotes --sim-rate 50"]);
     command.arg(env!("CARGO_BIN_EXE_tickwire"));
-    let server = Server::spawn(command);
+    let server = Service::spawn(&mut command);
     let mut other = server.client();
     other.subscribe("quote", &["*"]);
     let clients: Vec<_> = (0..60)
         .map(|_| {
-            let mut stream = server::http::connect(server.address);
-            std::io::Write::write_all(&mut stream, server::raw::HANDSHAKE.as_bytes())
-                .expect("the kernel takes it");
+            let mut stream = http::connect(server.address);
+            std::io::Write::write_all(&mut stream, HANDSHAKE.as_bytes()).expect("the kernel takes it");
             stream
         })
         .collect();

@@ -2,7 +2,15 @@
 //! that a slow model computes from the file.
 
 mod oracle;
-mod service;
+mod service {
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod json;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod run;
+    pub(crate) mod shared;
+}
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +23,11 @@ use oracle::Book;
 use oracle::check::{book_path, check_rest, check_states};
 use oracle::files::{gzip, json_lines, recording, recv, write};
 use oracle::follower::{Follower, State, Topic};
-use service::{Service, refused};
+use service::eventually::eventually;
+use service::process::Service;
+use service::program::tickwire;
+use service::run::run;
+use service::shared::shared;
 
 mod shipped {
     use super::*;
@@ -282,8 +294,9 @@ mod damaged {
         }
         check_states(&follower.states, &follower.granted, &books);
         check_rest(&service, &follower, &books);
-        let errors = service.wait_for_error(&file.to_string_lossy());
-        assert!(service.is_running());
+        eventually("the damage is logged", || service.log().contains(&*file.to_string_lossy()));
+        let errors = service.log();
+        assert!(matches!(service.child.try_wait(), Ok(None)), "it still runs");
         assert_eq!(service.get("/health/live").status, 200);
         errors
     }
@@ -317,13 +330,8 @@ struct Expected {
 
 /// All files of a folder of the shared data. Returns the sum of the proofs; `None`: the folder is not there.
 async fn follow_all(folder: &str) -> Option<usize> {
-    let root = std::env::var_os("TICKWIRE_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let folder = root.join("data").join(folder);
-    let Ok(entries) = fs::read_dir(&folder) else {
-        eprintln!("SKIPPED: {} not found", folder.display());
-        return None;
-    };
+    let folder = shared(folder)?;
+    let entries = fs::read_dir(&folder).expect("a readable folder");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
     files.retain(|file| file.file_name().is_some_and(|name| name != "SOURCE.md"));
     files.sort();
@@ -405,7 +413,7 @@ async fn both_subscribed(service: &Service) -> (Follower, Follower) {
     }
     let is_empty = |levels: &Value| levels == &json!([]);
     for symbol in follower.symbols() {
-        let book = service.get(&book_path(&symbol, 10)).json();
+        let book = service.json(&book_path(&symbol, 10));
         assert!(is_empty(&book["bids"]) && is_empty(&book["asks"]), "the feed has begun: {book}");
     }
     let mut starter = Follower::connect(service).await;
@@ -415,10 +423,10 @@ async fn both_subscribed(service: &Service) -> (Follower, Follower) {
 
 /// A recording that is damaged before anything can be served stops the process, which says where.
 fn check_refused(file: &Path, offset: usize) {
-    let refusal = refused(feed(&[file]));
-    let told = &refusal.errors;
+    let refusal = run(tickwire().args(["serve", "--listen", "127.0.0.1:0"]).args(feed(&[file])));
+    let told = String::from_utf8(refusal.stderr).expect("UTF-8");
     assert_eq!(refusal.status.code(), Some(1), "{told}");
-    assert_eq!(refusal.output, "");
+    assert_eq!(String::from_utf8_lossy(&refusal.stdout), "");
     assert!(told.contains(&*file.to_string_lossy()), "{} is not named: {told}", file.display());
     assert!(told.contains(&format!("at byte {offset}:")), "byte {offset} is not named: {told}");
     let causes: Vec<&str> = told.trim_end().split(": ").collect();

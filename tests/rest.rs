@@ -1,12 +1,22 @@
 //! REST beside the stream: the same states under the same numbers, and a code for whatever cannot be answered.
 
-mod server;
+mod service {
+    pub(crate) mod client;
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod json;
+    pub(crate) mod metrics;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod recorded;
+}
 
 use serde_json::{Value, json};
 
-use server::Server;
-use server::client::Client;
-use server::http::{self, Response};
+use service::client::Client;
+use service::eventually::eventually;
+use service::http::{self, Response};
+use service::process::Service;
 
 const KRAKEN: &str = "kraken-20210417.jsonl.zst";
 const COINBASE: &str = "coinbase-20210417.jsonl.zst";
@@ -43,7 +53,7 @@ fn assert_refused(response: &Response, status: u16, code: &str, named: &str) {
 #[test]
 fn every_state_is_the_one_of_the_stream() {
     for recording in [KRAKEN, COINBASE] {
-        let server = Server::ended(recording);
+        let server = Service::ended(recording);
         let mut client = server.client();
         let symbols = names(&server.json("/v1/instruments")["instruments"]);
         let quotes = server.json("/v1/quotes");
@@ -115,7 +125,7 @@ fn assert_holds(snapshot: &Value, newest: Option<&Value>) {
 
 #[test]
 fn numbers_are_exact_texts_with_the_instruments_decimals() {
-    let server = Server::ended(COINBASE);
+    let server = Service::ended(COINBASE);
     let instruments = server.json("/v1/instruments");
     assert_eq!(
         instruments["instruments"][1],
@@ -134,7 +144,7 @@ fn numbers_are_exact_texts_with_the_instruments_decimals() {
 
 #[test]
 fn symbols_are_chosen_in_their_order_and_in_any_case() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     for (path, list) in
         [("/v1/instruments", "instruments"), ("/v1/quotes", "quotes"), ("/v1/tickers", "tickers")]
     {
@@ -153,7 +163,7 @@ fn symbols_are_chosen_in_their_order_and_in_any_case() {
 
 #[test]
 fn limits_are_kept() {
-    let server = Server::ended(COINBASE);
+    let server = Service::ended(COINBASE);
     let all = server.json("/v1/trades/SKL-USD");
     let rows = all["trades"].as_array().expect("an array");
     assert_eq!(rows.len(), 15);
@@ -169,7 +179,7 @@ fn limits_are_kept() {
 
 #[test]
 fn wrong_parameters_are_refused_by_name() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     let book = "/v1/books/XBT%2FCHF";
     for (query, named) in [
         ("depth=11", "depth 11"),
@@ -205,7 +215,7 @@ fn wrong_parameters_are_refused_by_name() {
 
 #[test]
 fn unknown_symbols_and_paths_are_not_found() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     for path in [
         "/v1/books/NOPE",
         "/v1/trades/NOPE",
@@ -233,7 +243,7 @@ fn unknown_symbols_and_paths_are_not_found() {
 
 #[test]
 fn wrong_methods_are_told_the_right_ones() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     for path in ["/", "/app.js", "/v1/instruments", "/v1/books/XBT%2FCHF", "/health/live", "/metrics"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let response = http::request(server.address, method, path);
@@ -247,11 +257,11 @@ fn wrong_methods_are_told_the_right_ones() {
 
 #[test]
 fn health_says_how_far_the_feed_has_come() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     assert_eq!(server.get("/health/live").body, "live\n");
     assert_eq!(server.json("/health/ready"), json!({"ready": true, "feed": "ended"}));
 
-    let server = Server::start(&["--wait-clients", "1"]);
+    let server = Service::start(["--wait-clients", "1"]);
     assert_eq!(server.json("/health/ready"), json!({"ready": true, "feed": "waiting"}));
     let symbol = names(&server.json("/v1/instruments")["instruments"]).swap_remove(0);
     let quotes = server.json(&format!("/v1/quotes?symbols={symbol}"));
@@ -262,12 +272,12 @@ fn health_says_how_far_the_feed_has_come() {
     );
     assert_eq!(server.json(&format!("/v1/trades/{symbol}"))["trades"], json!([]));
     server.client().subscribe("quote", &["*"]);
-    server::eventually("it runs", || server.json("/health/ready")["feed"] == "running");
+    eventually("it runs", || server.json("/health/ready")["feed"] == "running");
 }
 
 #[test]
 fn metrics_are_as_prometheus_reads_them() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     let response = server.get("/metrics");
     assert_eq!((response.status, response.header("content-type")), (200, "text/plain; version=0.0.4"));
     let lines: Vec<_> = response.body.lines().collect();
@@ -294,7 +304,7 @@ fn metrics_are_as_prometheus_reads_them() {
 
 #[test]
 fn the_page_comes_whole_and_may_load_nothing_else() {
-    let server = Server::ended(KRAKEN);
+    let server = Service::ended(KRAKEN);
     let index = server.get("/");
     assert_eq!((index.status, index.header("content-type")), (200, "text/html; charset=utf-8"));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");

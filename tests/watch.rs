@@ -1,25 +1,39 @@
 //! `tickwire watch`, against the real server.
 
-mod program;
+mod service {
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod run;
+    pub(crate) mod signal;
+    pub(crate) mod simulated;
+}
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use program::{Server, run, tickwire};
 use serde_json::Value;
 
+use service::process::Service;
+use service::program::tickwire;
+use service::run::run;
+use service::signal::signal;
+
 /// What a watch prints that ends well.
-fn watch(arguments: &[&str]) -> String {
-    let output = run(&[&["watch"], arguments].concat());
+fn watch(server: &Service, arguments: &[&str]) -> String {
+    let output = run(tickwire().args(["watch", &url(server)]).args(arguments));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
+fn url(server: &Service) -> String {
+    format!("http://{}", server.address)
+}
+
 #[test]
 fn quotes_are_lines_with_the_decimals_of_their_instrument() {
-    let server = Server::quotes(3, 50);
-    let text = watch(&[&server.url, "quote", "sym00001", "SYM00002", "--count", "20"]);
+    let server = Service::simulated("quotes", 3, 50);
+    let text = watch(&server, &["quote", "sym00001", "SYM00002", "--count", "20"]);
     assert_eq!(text.lines().count(), 20, "{text}");
     let mut symbols: Vec<&str> = Vec::new();
     for line in text.lines() {
@@ -43,8 +57,8 @@ fn quotes_are_lines_with_the_decimals_of_their_instrument() {
 
 #[test]
 fn json_lines_are_the_servers_objects() {
-    let server = Server::quotes(3, 50);
-    let text = watch(&[&server.url, "quote", "*", "--json", "--count", "30"]);
+    let server = Service::simulated("quotes", 3, 50);
+    let text = watch(&server, &["quote", "*", "--json", "--count", "30"]);
     let objects: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
@@ -67,7 +81,7 @@ fn json_lines_are_the_servers_objects() {
 
 #[test]
 fn every_channel_has_its_line() {
-    let server = Server::market(8, 200);
+    let server = Service::simulated("market", 8, 200);
     for (channel, part) in [
         ("book", "bids "),
         ("book.100", "| asks "),
@@ -76,7 +90,7 @@ fn every_channel_has_its_line() {
         ("bar.1s", "open "),
         ("status", "state trading"),
     ] {
-        let text = watch(&[&server.url, channel, "*", "--count", "8"]);
+        let text = watch(&server, &[channel, "*", "--count", "8"]);
         assert_eq!(text.lines().count(), 8, "{channel}: {text}");
         assert!(text.lines().all(|line| line.contains(part)), "{channel}: no {part:?} in\n{text}");
     }
@@ -84,30 +98,33 @@ fn every_channel_has_its_line() {
 
 #[test]
 fn a_symbol_that_is_not_there_is_named() {
-    let server = Server::quotes(2, 1);
+    let server = Service::simulated("quotes", 2, 1);
     for (words, parts) in [
         (&["quote", "SYM00001", "NOPE"][..], &["NOPE", "UNKNOWN_SYMBOL"][..]),
         (&["quotes", "SYM00001"], &["`quotes`", "ticker"]),
         (&["quote"], &["which symbols"]),
     ] {
-        let output = run(&[&["watch", &server.url], words].concat());
+        let output = run(tickwire().args(["watch", &url(&server)]).args(words));
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         let error = String::from_utf8_lossy(&output.stderr);
         for part in parts {
             assert!(error.contains(part), "{words:?}: no {part:?} in {error}");
         }
     }
-    let output = run(&["watch", "ws://127.0.0.1:1", "quote", "A"]);
+    let output = run(tickwire().args(["watch", "ws://127.0.0.1:1", "quote", "A"]));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no connection to ws://127.0.0.1:1/v1/ws"));
 }
 
 #[test]
 fn a_reader_that_leaves_is_a_quiet_end() {
-    let server = Server::quotes(1, 50);
-    let mut command = tickwire(&["watch", &server.url, "quote", "SYM00000"]);
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program is built");
+    let server = Service::simulated("quotes", 1, 50);
+    let mut child = tickwire()
+        .args(["watch", &url(&server), "quote", "SYM00000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program is built");
     let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     reader.read_line(&mut line).expect("UTF-8");
@@ -121,14 +138,16 @@ fn a_reader_that_leaves_is_a_quiet_end() {
 
 #[test]
 fn an_interrupt_is_a_good_end() {
-    let server = Server::quotes(1, 50);
-    let mut command = tickwire(&["watch", &server.url, "quote", "SYM00000"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program is built");
+    let server = Service::simulated("quotes", 1, 50);
+    let mut child = tickwire()
+        .args(["watch", &url(&server), "quote", "SYM00000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program is built");
     let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     reader.read_line(&mut line).expect("UTF-8");
-    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupted.expect("kill is there").success());
+    signal(&child, "INT");
     // Whatever it still prints must not fill the pipe.
     let mut rest = String::new();
     reader.read_to_string(&mut rest).expect("UTF-8");

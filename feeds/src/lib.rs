@@ -16,6 +16,8 @@ mod instrument;
 pub mod limits;
 mod price;
 pub mod replay;
+#[cfg(test)]
+mod shared;
 pub mod sim;
 mod symbol;
 pub mod venue;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::follower::{Body, Follower, Granted, Levels, State, Topic, checksum_of, levels};
 use super::{Book, Level};
-use crate::service::Service;
+use crate::service::process::Service;
 
 const DEPTHS: [usize; 3] = [10, 25, 100];
 
@@ -39,16 +39,14 @@ pub(crate) fn check_states(
 
 /// That REST shows the same, with the numbers of the client's states.
 pub(crate) fn check_rest(service: &Service, follower: &Follower, books: &BTreeMap<String, Book>) {
-    let quotes = service.get("/v1/quotes").json();
+    let quotes = service.json("/v1/quotes");
     let quotes = quotes["quotes"].as_array().expect("a list");
     assert_eq!(quotes.len(), books.len());
     for (symbol, book) in books {
         let state = |channel: &str| &follower.states[&(channel.to_owned(), symbol.clone())];
         let scale = follower.granted[&("quote".to_owned(), symbol.clone())];
         for depth in DEPTHS {
-            let answer = service.get(&book_path(symbol, depth));
-            assert_eq!(answer.status, 200, "{}", answer.body);
-            let rest = answer.json();
+            let rest = service.json(&book_path(symbol, depth));
             let rows = |rows| levels(rows).into_iter().map(|(_, row)| row).collect::<Vec<_>>();
             assert_eq!(rows(&rest["bids"]), texts(&book.best_bids(depth), scale), "REST bids of {symbol}");
             assert_eq!(rows(&rest["asks"]), texts(&book.best_asks(depth), scale), "REST asks of {symbol}");

@@ -13,7 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::book_checksum;
-use crate::service::{LIMIT, Service};
+use crate::service::process::Service;
+use crate::service::program::PATIENCE;
 
 /// Channel (with its depth: `book.10`) and symbol.
 pub(crate) type Topic = (String, String);
@@ -76,7 +77,8 @@ const INCOMING_MAX: usize = 1 << 16;
 
 impl Follower {
     pub(crate) async fn connect(service: &Service) -> Self {
-        let (socket, _) = connect_async(service.socket_url()).await.expect("the service takes connections");
+        let url = format!("ws://{}/v1/ws", service.address);
+        let (socket, _) = connect_async(url).await.expect("the service takes connections");
         let (requests, outgoing) = mpsc::channel(16);
         let (sender, incoming) = mpsc::channel(INCOMING_MAX);
         tokio::spawn(pump(socket, outgoing, sender));
@@ -163,11 +165,11 @@ impl Follower {
 
     /// Takes one message of the server.
     async fn read(&mut self) {
-        let text = match timeout(LIMIT, self.incoming.recv()).await {
+        let text = match timeout(PATIENCE, self.incoming.recv()).await {
             Ok(Some(Ok(text))) => text,
             Ok(Some(Err(reason))) => panic!("the connection has ended: {reason}"),
             Ok(None) => panic!("the connection has ended"),
-            Err(_) => panic!("no heartbeat, no message for {LIMIT:?}"),
+            Err(_) => panic!("no heartbeat, no message for {PATIENCE:?}"),
         };
         let message: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"));
         let objects = message.as_array().unwrap_or_else(|| panic!("no array: {text}"));

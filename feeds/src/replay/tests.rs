@@ -3,7 +3,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::format::itch::writer::{Writer, shared};
+use crate::format::itch::writer::Writer;
+use crate::shared::shared;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

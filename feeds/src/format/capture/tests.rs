@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::CaptureReader;
+use crate::shared::shared;
 use crate::{
     BookSnapshot, EventBody, Exponent, FeedError, Instrument, Level, MarketEvent, Price, Side, Size,
     SymbolId, Timestamp,
@@ -21,18 +22,6 @@ use crate::{
 /// A recording that ships with the product.
 fn recording(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name)
-}
-
-/// A file of the shared data set, which is not part of the product.
-fn shared(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("TICKWIRE_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = root.join("data/crypto-ws").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} not found", path.display());
-    None
 }
 
 struct Played {

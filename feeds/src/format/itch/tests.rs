@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::writer::{Writer, message, padded};
 use super::*;
+use crate::shared::shared;
 use crate::{
     Aggressor, EventBody, Level, OrderId, Price, Side, Size, Symbol, SymbolId, Trade as Print, TradingStatus,
 };
@@ -14,10 +15,6 @@ const NOON: u64 = 43_200_000_000_000;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
-}
-
-fn shared(name: &str) -> Option<PathBuf> {
-    writer::shared(&format!("itch/{name}"))
 }
 
 /// All events of a file, by message, and how it ended.
@@ -674,7 +671,7 @@ impl Book {
 
 #[test]
 fn apple_of_2020_01_30_is_a_whole_book_that_never_crosses() {
-    let Some(path) = shared("nasdaq-20200130-AAPL-first4000.itch") else { return };
+    let Some(path) = shared("itch/nasdaq-20200130-AAPL-first4000.itch") else { return };
     assert_eq!(symbols(&path), ["AAPL"]);
     let (messages, end) = read(&path);
     assert!(end.is_none(), "{end:?}");
@@ -691,7 +688,7 @@ fn apple_of_2020_01_30_is_a_whole_book_that_never_crosses() {
 
 #[test]
 fn a_file_cut_from_mid_day_refers_to_orders_it_does_not_add() {
-    let Some(path) = shared("nasdaq-20191230-0930-1000msgs.itch") else { return };
+    let Some(path) = shared("itch/nasdaq-20191230-0930-1000msgs.itch") else { return };
     let (messages, end) = read(&path);
     assert!(end.is_none(), "{end:?}");
     assert_eq!(messages.len(), 1_000);
@@ -705,7 +702,7 @@ fn a_file_cut_from_mid_day_refers_to_orders_it_does_not_add() {
 
 #[test]
 fn a_directory_defines_every_stock() {
-    let Some(path) = shared("nasdaq-20191230-directory-1000msgs.itch") else { return };
+    let Some(path) = shared("itch/nasdaq-20191230-directory-1000msgs.itch") else { return };
     let names = symbols(&path);
     assert_eq!((names.len(), names[0].as_str()), (993, "A"));
     let (messages, end) = read(&path);
@@ -728,7 +725,7 @@ fn a_directory_defines_every_stock() {
 
 #[test]
 fn the_reframed_bx_file_is_read_and_the_one_without_lengths_is_not() {
-    let Some(path) = shared("ritch-bx-20191230-obfuscated.reframed.itch.zst") else { return };
+    let Some(path) = shared("itch/ritch-bx-20191230-obfuscated.reframed.itch.zst") else { return };
     assert_eq!(symbols(&path), ["ALC", "BOB", "CHAR"]);
     let (messages, end) = read(&path);
     assert!(end.is_none(), "{end:?}");
@@ -739,7 +736,7 @@ fn the_reframed_bx_file_is_read_and_the_one_without_lengths_is_not() {
         |event: &&MarketEvent| matches!(event.body, EventBody::Status { status: TradingStatus::Closed, .. });
     assert_eq!(messages.iter().flatten().filter(closed).count(), 3);
 
-    let Some(path) = shared("ritch-bx-20191230-obfuscated.TEST_ITCH_50.zst") else { return };
+    let Some(path) = shared("itch/ritch-bx-20191230-obfuscated.TEST_ITCH_50.zst") else { return };
     match ItchReader::open(&path).err() {
         Some(FeedError::Damaged { offset: 0, reason, .. }) => assert!(reason.contains("a frame of 0 bytes")),
         other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! Builds ITCH files for tests, field by field, and finds recorded ones.
+//! Builds ITCH files for tests, field by field.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -68,16 +68,4 @@ pub(crate) fn padded(stock: &str) -> [u8; 8] {
     let mut bytes = [b' '; 8];
     bytes[..stock.len()].copy_from_slice(stock.as_bytes());
     bytes
-}
-
-/// A file of the data that is shared between checkouts; `None`, loudly, where it is not at hand.
-pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TICKWIRE_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = folder.join("data").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} not found", path.display());
-    None
 }

@@ -48,7 +48,7 @@ fn verify_capture(
 
 #[test]
 fn spot_books_agree_with_the_venues_best_prices() {
-    let name = "binance-spot/BINANCE_20211012.jsonl.zst";
+    let name = "crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst";
     let Some(played) = verify_capture(name, "BINANCE", 265, 26, 4) else { return };
     assert_eq!(played.symbols(), ["NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR"]);
     assert_eq!(played.count(|body| matches!(body, EventBody::Trade(_))), 2);
@@ -59,7 +59,7 @@ fn spot_books_agree_with_the_venues_best_prices() {
 
 #[test]
 fn usdm_books_agree_with_the_venues_best_prices() {
-    let name = "binance-usdm/BINANCE_FUTURES_20210722.jsonl.zst";
+    let name = "crypto-ws/binance-usdm/BINANCE_FUTURES_20210722.jsonl.zst";
     let Some(played) = verify_capture(name, "BINANCE_FUTURES", 1535, 50, 4) else { return };
     assert_eq!(played.count(|body| matches!(body, EventBody::Trade(_))), 91);
     assert_eq!(played.count(|body| matches!(body, EventBody::Quote { .. })), 613);
@@ -67,7 +67,7 @@ fn usdm_books_agree_with_the_venues_best_prices() {
 
 #[test]
 fn coinm_books_agree_with_the_venues_best_prices() {
-    let name = "binance-coinm/BINANCE_DELIVERY_20210722.jsonl.zst";
+    let name = "crypto-ws/binance-coinm/BINANCE_DELIVERY_20210722.jsonl.zst";
     // All that the file has; one of them is of the very number of its snapshot.
     let Some(played) = verify_capture(name, "BINANCE_DELIVERY", 4371, 212, 10) else { return };
     assert_eq!(played.count(|body| matches!(body, EventBody::Trade(_))), 51);

@@ -3,7 +3,9 @@ use crate::{Aggressor, Trade, TradingStatus};
 
 #[test]
 fn the_capture_is_read_whole() {
-    let Some(path) = shared("coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst") else { return };
+    let Some(path) = shared("crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst") else {
+        return;
+    };
     let played = play(&path).expect("undamaged");
     assert_eq!(played.messages, 6450);
     assert_eq!(played.symbols(), ["BAND-GBP", "SKL-BTC", "BAND-BTC", "NMR-EUR", "SKL-USD"]);

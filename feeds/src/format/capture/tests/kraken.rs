@@ -47,7 +47,7 @@ fn verify(played: &Played) -> usize {
 
 #[test]
 fn all_checksums_of_the_capture_agree() {
-    let Some(path) = shared("kraken-spot-v1/KRAKEN_20210417.jsonl.zst") else { return };
+    let Some(path) = shared("crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst") else { return };
     let played = play(&path).expect("undamaged");
     assert_eq!(played.messages, 4430);
     assert_eq!(verify(&played), 4269);

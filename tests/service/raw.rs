@@ -1,21 +1,13 @@
-//! WebSocket frames by hand, for what no library would send.
+//! WebSocket frames by hand: what no library would send, or show.
 
 use std::io::{BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
-use super::http::{self, Response};
+use super::upgrade::{HANDSHAKE, upgrade};
 
-pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
-pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
-pub(crate) const PING: u8 = 0x9;
-pub(crate) const PONG: u8 = 0xa;
 pub(crate) const FIN: u8 = 0x80;
-
-/// The handshake of RFC 6455 section 1.3.
-pub(crate) const HANDSHAKE: &str = "GET /v1/ws HTTP/1.1\r\nHost: tickwire\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A frame of a client: its first byte (FIN and opcode) and its payload, masked.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -65,35 +57,18 @@ impl Frame {
 
 /// A connection behind its handshake.
 pub(crate) struct RawClient {
-    reader: BufReader<TcpStream>,
+    pub(crate) reader: BufReader<TcpStream>,
 }
 
 impl RawClient {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let (client, response) = Self::handshake(address, HANDSHAKE.as_bytes());
+        let (reader, response) = upgrade(address, HANDSHAKE.as_bytes());
         assert_eq!(response.status, 101, "{response:?}");
-        client
-    }
-
-    /// Sends what is to be a handshake, and whatever is behind it.
-    pub(crate) fn handshake(address: SocketAddr, bytes: &[u8]) -> (Self, Response) {
-        let mut client = Self { reader: BufReader::new(http::connect(address)) };
-        client.send(bytes);
-        let response = http::read_response(&mut client.reader, "GET");
-        (client, response)
-    }
-
-    pub(crate) fn stream(&self) -> &TcpStream {
-        self.reader.get_ref()
+        Self { reader }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).expect("the service reads");
-    }
-
-    /// Sends what the service may refuse to read to its end.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.reader.get_mut().write_all(bytes)
     }
 
     /// The server's next frame; `None` at the connection's end. Checks that the frame is not masked and not cut.
@@ -119,28 +94,8 @@ impl RawClient {
         Some(Frame { first: head[0], payload })
     }
 
-    /// The next frame that is no heartbeat.
-    pub(crate) fn read_answer(&mut self) -> Option<Frame> {
-        loop {
-            let frame = self.read()?;
-            if frame.first != FIN | TEXT || !frame.text().starts_with("[{\"channel\":\"heartbeat\"") {
-                return Some(frame);
-            }
-        }
-    }
-
     /// Everything up to the connection's end.
     pub(crate) fn read_to_end(&mut self) -> Vec<Frame> {
         std::iter::from_fn(|| self.read()).collect()
-    }
-
-    /// Says that nothing more comes, and stays to read.
-    pub(crate) fn finish(&self) {
-        self.stream().shutdown(Shutdown::Write).expect("a socket");
-    }
-
-    /// Goes without a word: with a reset, not an end.
-    pub(crate) fn vanish(self) {
-        socket2::SockRef::from(self.stream()).set_linger(Some(std::time::Duration::ZERO)).expect("a socket");
     }
 }

@@ -3,13 +3,21 @@
 //! Where Node, Python or their packages are missing, these tests say so and skip; with `TICKWIRE_REQUIRE_CLIENTS` set,
 //! as `make test` does, they fail instead.
 
-mod server;
+mod service {
+    pub(crate) mod eventually;
+    pub(crate) mod http;
+    pub(crate) mod metrics;
+    pub(crate) mod process;
+    pub(crate) mod program;
+    pub(crate) mod simulated;
+}
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use server::Server;
+use service::eventually::eventually;
+use service::process::Service;
 
 const UPDATES: usize = 200;
 
@@ -79,7 +87,7 @@ fn assert_prints_live_quotes(output: &Output, symbols: &[&str]) {
 
 /// Runs a client against a market, and against what it must refuse.
 fn check(client: impl Fn() -> Command) {
-    let server = Server::quotes(3, 50);
+    let server = Service::simulated("quotes", 3, 50);
     let url = format!("ws://{}/v1/ws", server.address);
     let updates = UPDATES.to_string();
 
@@ -95,7 +103,7 @@ fn check(client: impl Fn() -> Command) {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && stderr.contains("BAD_REQUEST"), "{stderr}");
 
-    server::eventually("none is left", || server.metric("connections") == 0);
+    eventually("none is left", || server.metric("connections") == 0);
 }
 
 #[test]

@@ -7,6 +7,17 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 
 use super::http;
+use super::process::Service;
+
+impl Service {
+    /// Another client.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+}
+
+/// How a connection has ended: the code and reason of the close frame, if one came.
+pub(crate) type Ended = Option<(u16, String)>;
 
 /// A connection, and the number of the state that it has of each topic.
 pub(crate) struct Client {
@@ -58,31 +69,22 @@ impl Client {
         result
     }
 
-    /// Reads so many updates.
-    pub(crate) fn read_updates(&mut self, count: u64) {
-        let end = self.updates + count;
-        while self.updates < end {
-            self.next();
-        }
-    }
-
     /// Reads to the first object for which `is` says yes.
     pub(crate) fn until(&mut self, is: impl Fn(&Value) -> bool) -> Value {
+        self.try_until(is).unwrap_or_else(|ended| panic!("closed with {ended:?}"))
+    }
+
+    /// Reads to the first object for which `is` says yes, or to the connection's end.
+    pub(crate) fn try_until(&mut self, is: impl Fn(&Value) -> bool) -> Result<Value, Ended> {
         loop {
-            let object = self.next();
+            let object = self.try_next()?;
             if is(&object) {
-                return object;
+                return Ok(object);
             }
         }
     }
 
-    /// The next object.
-    pub(crate) fn next(&mut self) -> Value {
-        self.try_next().unwrap_or_else(|ended| panic!("closed with {ended:?}"))
-    }
-
-    /// The next object, or the code and reason with which the connection has ended.
-    pub(crate) fn try_next(&mut self) -> Result<Value, Option<(u16, String)>> {
+    fn try_next(&mut self) -> Result<Value, Ended> {
         while self.waiting.is_empty() {
             match self.read()? {
                 Message::Text(text) => {
@@ -102,23 +104,13 @@ impl Client {
         Ok(object)
     }
 
-    /// The next message as it is.
-    pub(crate) fn read(&mut self) -> Result<Message, Option<(u16, String)>> {
+    fn read(&mut self) -> Result<Message, Ended> {
         match self.socket.read() {
             Ok(message) => Ok(message),
             Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 panic!("the service is silent")
             }
             Err(_) => Err(None),
-        }
-    }
-
-    /// Reads to the connection's end: the code and reason of the close frame, if one came.
-    pub(crate) fn end(&mut self) -> Option<(u16, String)> {
-        loop {
-            if let Err(ended) = self.try_next() {
-                return ended;
-            }
         }
     }
 
