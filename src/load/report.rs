@@ -204,28 +204,23 @@ impl Report {
     /// that it lost is no fault of that kind, and neither is a connection that was lost and made again.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        let Faults {
-            clients_unconnected,
-            clients_unready,
-            clients_lost,
-            clients_closed,
-            gaps,
-            checksums_failed,
-            books_overfull,
-            refusals,
-            lost: _,
-            disconnects: _,
-            reconnects: _,
-            reconnects_failed: _,
-        } = self.faults;
-        clients_unconnected == 0
-            && clients_unready == 0
-            && clients_lost == 0
-            && clients_closed == 0
-            && gaps == 0
-            && checksums_failed == 0
-            && books_overfull == 0
-            && refusals == 0
+        matches!(
+            self.faults,
+            Faults {
+                clients_unconnected: 0,
+                clients_unready: 0,
+                clients_lost: 0,
+                clients_closed: 0,
+                gaps: 0,
+                checksums_failed: 0,
+                books_overfull: 0,
+                refusals: 0,
+                lost: _,
+                disconnects: _,
+                reconnects: _,
+                reconnects_failed: _,
+            }
+        )
     }
 }
 

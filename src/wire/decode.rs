@@ -321,13 +321,9 @@ struct Object<'a> {
     ts_event: Option<i64>,
     epoch: Option<&'a str>,
 
-    #[serde(borrow)]
     bid: Field<&'a str>,
-    #[serde(borrow)]
     bid_size: Field<&'a str>,
-    #[serde(borrow)]
     ask: Field<&'a str>,
-    #[serde(borrow)]
     ask_size: Field<&'a str>,
 
     price: Option<&'a str>,
@@ -335,38 +331,25 @@ struct Object<'a> {
     side: Option<&'a str>,
     id: Option<&'a str>,
 
-    #[serde(borrow)]
     bids: Vec<(&'a str, &'a str)>,
-    #[serde(borrow)]
     asks: Vec<(&'a str, &'a str)>,
     checksum: Option<u32>,
 
-    #[serde(borrow)]
     last: Field<&'a str>,
-    #[serde(borrow)]
     last_size: Field<&'a str>,
-    #[serde(borrow)]
     open: Field<&'a str>,
-    #[serde(borrow)]
     high: Field<&'a str>,
-    #[serde(borrow)]
     low: Field<&'a str>,
-    #[serde(borrow)]
     close: Field<&'a str>,
-    #[serde(borrow)]
     volume: Field<&'a str>,
-    #[serde(borrow)]
     vwap: Field<&'a str>,
     trades: Field<u64>,
-    #[serde(borrow)]
     change: Field<&'a str>,
-    #[serde(borrow)]
     change_percent: Field<&'a str>,
     start: Field<i64>,
     r#final: Field<bool>,
 
     state: Option<&'a str>,
-    #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
 
     from: Option<u64>,
@@ -376,13 +359,10 @@ struct Object<'a> {
     laggard: Option<bool>,
     reconnect_after_ms: Option<u64>,
 
-    #[serde(borrow)]
     method: Option<Cow<'a, str>>,
     success: Option<bool>,
     req_id: Option<ReqId>,
-    #[serde(borrow)]
     result: Option<Box<ResultObject<'a>>>,
-    #[serde(borrow)]
     error: Option<Box<ErrorObject<'a>>>,
 }
 
@@ -393,11 +373,8 @@ struct ResultObject<'a> {
     depth: Option<u64>,
     interval: Option<&'a str>,
     epoch: Option<&'a str>,
-    #[serde(borrow)]
     granted: Vec<GrantedTopic<'a>>,
-    #[serde(borrow)]
     removed: Vec<&'a str>,
-    #[serde(borrow)]
     rejected: Vec<Rejected<'a>>,
     ts: Option<i64>,
 }
@@ -415,18 +392,16 @@ impl<'a> ServerMessage<'a> {
         let Some(name) = object.channel else {
             return Self::from_reply(object);
         };
-        let missing = |field| DecodeError::Missing { channel: name.to_owned(), field };
         match name {
             "heartbeat" => {
                 return Ok(Self::Heartbeat(Heartbeat {
-                    ts: timestamp("ts", object.ts.ok_or_else(|| missing("ts"))?)?,
-                    lag_us: object.lag_us.ok_or_else(|| missing("lag_us"))?,
-                    laggard: object.laggard.ok_or_else(|| missing("laggard"))?,
+                    ts: timestamp("ts", required(object.ts, name, "ts")?)?,
+                    lag_us: required(object.lag_us, name, "lag_us")?,
+                    laggard: required(object.laggard, name, "laggard")?,
                 }));
             }
             "system" if object.r#type == Some("shutdown") => {
-                let reconnect_after_ms =
-                    object.reconnect_after_ms.ok_or_else(|| missing("reconnect_after_ms"))?;
+                let reconnect_after_ms = required(object.reconnect_after_ms, name, "reconnect_after_ms")?;
                 return Ok(Self::Shutdown { reconnect_after_ms });
             }
             _ => {}
@@ -434,36 +409,34 @@ impl<'a> ServerMessage<'a> {
         let Some(channel) = channel(name, object.depth, object.interval)? else {
             return Ok(Self::Unknown);
         };
-        let symbol = object.symbol.ok_or_else(|| missing("symbol"))?;
-        let prev_seq = || object.prev_seq.ok_or_else(|| missing("prev_seq"));
-        let base = match object.r#type {
-            Some("snapshot") => Base::Snapshot { epoch: object.epoch.ok_or_else(|| missing("epoch"))? },
-            Some("update") => Base::Update { prev_seq: prev_seq()? },
-            Some("gap") => {
+        let symbol = required(object.symbol, name, "symbol")?;
+        let prev_seq = || required(object.prev_seq, name, "prev_seq");
+        let base = match required(object.r#type, name, "type")? {
+            "snapshot" => Base::Snapshot { epoch: required(object.epoch, name, "epoch")? },
+            "update" => Base::Update { prev_seq: prev_seq()? },
+            "gap" => {
                 return Ok(Self::Gap(Gap {
                     channel,
                     symbol,
-                    from: object.from.ok_or_else(|| missing("from"))?,
-                    to: object.to.ok_or_else(|| missing("to"))?,
+                    from: required(object.from, name, "from")?,
+                    to: required(object.to, name, "to")?,
                     prev_seq: prev_seq()?,
                 }));
             }
-            Some(_) => return Ok(Self::Unknown),
-            None => return Err(missing("type")),
+            _ => return Ok(Self::Unknown),
         };
-        let seq = object.seq.ok_or_else(|| missing("seq"))?;
-        let ts_event = timestamp("ts_event", object.ts_event.ok_or_else(|| missing("ts_event"))?)?;
+        let seq = required(object.seq, name, "seq")?;
+        let ts_event = timestamp("ts_event", required(object.ts_event, name, "ts_event")?)?;
         let head = Head { channel, symbol, seq, base, ts_event };
         Ok(match channel {
             Channel::Quote => Self::Quote(head, object.quote()),
             Channel::Trade => {
                 let trade = match object.price {
                     None if matches!(base, Base::Snapshot { .. }) => None,
-                    None => return Err(missing("price")),
-                    Some(price) => Some(TradeFields {
-                        price,
-                        size: object.size.ok_or_else(|| missing("size"))?,
-                        side: object.side.ok_or_else(|| missing("side"))?,
+                    price => Some(TradeFields {
+                        price: required(price, name, "price")?,
+                        size: required(object.size, name, "size")?,
+                        side: required(object.side, name, "side")?,
                         id: object.id,
                     }),
                 };
@@ -476,20 +449,19 @@ impl<'a> ServerMessage<'a> {
             Channel::Ticker => Self::Ticker(head, Box::new(object.ticker())),
             Channel::Bar(_) => Self::Bar(head, Box::new(object.bar())),
             Channel::Status => {
-                let state = object.state.ok_or_else(|| missing("state"))?;
-                let reason = object.reason.ok_or_else(|| missing("reason"))?;
+                let state = required(object.state, name, "state")?;
+                let reason = required(object.reason, name, "reason")?;
                 Self::Status(head, StatusFields { state, reason })
             }
         })
     }
 
     fn from_reply(object: Object<'a>) -> Result<Self, DecodeError> {
-        let name = object.method.as_deref().unwrap_or("reply").to_owned();
-        let missing = |field| DecodeError::Missing { channel: name.clone(), field };
+        let name = object.method.as_deref().unwrap_or("reply");
         match object.success {
             None => Ok(Self::Unknown),
             Some(false) => {
-                let error = object.error.ok_or_else(|| missing("error"))?;
+                let error = required(object.error, name, "error")?;
                 Ok(Self::Error(Box::new(Failure {
                     method: object.method,
                     req_id: object.req_id,
@@ -499,9 +471,9 @@ impl<'a> ServerMessage<'a> {
                 })))
             }
             Some(true) => {
-                let result = object.result.ok_or_else(|| missing("result"))?;
+                let result = required(object.result, name, "result")?;
                 Ok(Self::Ack(Box::new(Ack {
-                    method: object.method.ok_or_else(|| missing("method"))?,
+                    method: required(object.method, "reply", "method")?,
                     req_id: object.req_id,
                     channel: match result.channel {
                         Some(name) => channel(name, result.depth, result.interval)?,
@@ -558,24 +530,27 @@ impl<'a> Object<'a> {
 
 /// `None`: a channel that this version does not know.
 fn channel(name: &str, depth: Option<u64>, interval: Option<&str>) -> Result<Option<Channel>, DecodeError> {
-    let missing = |field| DecodeError::Missing { channel: name.to_owned(), field };
     Ok(Some(match name {
         "quote" => Channel::Quote,
         "trade" => Channel::Trade,
         "ticker" => Channel::Ticker,
         "status" => Channel::Status,
         "book" => {
-            let levels = depth.ok_or_else(|| missing("depth"))?;
+            let levels = required(depth, name, "depth")?;
             let wrong = || DecodeError::Value { field: "depth", value: levels.to_string() };
             Channel::Book(Depth::from_levels(levels).ok_or_else(wrong)?)
         }
         "bar" => {
-            let text = interval.ok_or_else(|| missing("interval"))?;
+            let text = required(interval, name, "interval")?;
             let wrong = || DecodeError::Value { field: "interval", value: text.to_owned() };
             Channel::Bar(Interval::from_text(text).ok_or_else(wrong)?)
         }
         _ => return Ok(None),
     }))
+}
+
+fn required<T>(value: Option<T>, channel: &str, field: &'static str) -> Result<T, DecodeError> {
+    value.ok_or_else(|| DecodeError::Missing { channel: channel.to_owned(), field })
 }
 
 fn timestamp(field: &'static str, micros: i64) -> Result<Timestamp, DecodeError> {
