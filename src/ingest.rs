@@ -164,7 +164,7 @@ pub fn run(
                 control.enter(Phase::Running);
             }
         } else if control.phase() == Phase::Running && last_message.elapsed() > settings.stale_after {
-            warn!(seconds = settings.stale_after.as_secs(), "the feed is silent");
+            warn!(after_ms = settings.stale_after.as_millis(), "the feed is silent");
             publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
             control.enter(Phase::Stale);
         }
