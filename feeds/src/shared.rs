@@ -9,7 +9,8 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    // `eprintln!` would not be seen: what tests print by it is shown when they fail.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {} not found", path.display());
+    // In one piece, and not by `eprintln!`: what tests print by that is shown only when they fail.
+    let skipped = format!("SKIPPED: {} not found\n", path.display());
+    std::io::stderr().write_all(skipped.as_bytes()).expect("standard error");
     None
 }
