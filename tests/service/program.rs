@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// How long anything may take before a test fails. Only failures wait so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `tickwire` with no settings but those of the command line: what tests or a developer have set in the environment,
 /// or in a file of the checkout, would be unknown keys, or change what runs.
