@@ -18,7 +18,7 @@ use feeds::{
 };
 use tickwire::bus::{Batch, Bus};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Shard, Subscribed};
+use tickwire::fanout::{Connection, Shard, Subscribe, Subscribed};
 use tickwire::market::quotes::{QuoteReader, quote_cache};
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
@@ -61,7 +61,7 @@ impl Rig {
     fn follow(&mut self, channel: Channel, symbols: impl Iterator<Item = usize>) -> Connection {
         let topics = symbols.map(|symbol| TopicId::new(channel, SymbolId::from_index(symbol))).collect();
         let connection = self.shard.join();
-        let subscribed = self.shard.subscribe(connection, None, channel, true, topics, Vec::new());
+        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, topics));
         assert_eq!(subscribed, Subscribed::Awaiting);
         let mut messages = 0;
         self.turn(&[], |_, _| messages += 1);

@@ -185,7 +185,12 @@ impl BusHandle {
         self.wake();
     }
 
-    /// How many connections have ever subscribed to something.
+    /// Counts it no more: it has gone.
+    pub fn subscriber_left(&self) {
+        self.subscribers.fetch_sub(1, Ordering::Release);
+    }
+
+    /// How many connections there are that have subscribed to something.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::Acquire)

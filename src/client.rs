@@ -126,6 +126,8 @@ pub enum Event {
         channel: Channel,
         /// How many symbols are followed from now on.
         granted: usize,
+        /// Whether more of the answer follows: one to very many symbols comes in parts.
+        more: bool,
         /// The symbols that are not, and the error code of each.
         rejected: Vec<(String, String)>,
     },
@@ -601,6 +603,7 @@ impl Client {
             request: request_number(ack.req_id.as_ref()).unwrap_or_default(),
             channel,
             granted: ack.granted.len(),
+            more: ack.more,
             rejected: ack
                 .rejected
                 .iter()

@@ -3,4 +3,4 @@
 
 mod shard;
 
-pub use shard::{Connection, Shard, Subscribed};
+pub use shard::{Connection, Shard, Subscribe, Subscribed};

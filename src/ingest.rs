@@ -168,9 +168,9 @@ pub fn run(
             publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
             control.enter(Phase::Stale);
         }
-        let requests = publisher.requests();
+        let subscriptions = publisher.subscriptions();
         let has_more = publisher.end_turn();
-        if publisher.requests() != requests {
+        if publisher.subscriptions() != subscriptions {
             last_request = monotonic();
         }
         if publisher.is_behind() {

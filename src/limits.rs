@@ -24,8 +24,16 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const BATCHES_WAITING_MAX: usize = 1_024;
 /// Requests for states that wait for the publisher. One more is answered with `BUSY`.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
-/// States that the publisher encodes on request in one turn; the others follow in the next.
-pub const STATES_PER_TURN_MAX: usize = 256;
+/// Requests that the publisher takes in one turn; the others wait for the next.
+pub const REQUESTS_PER_TURN_MAX: usize = 64;
+/// States that the publisher encodes on request in one turn, for subscribers and again for REST, and bytes after which
+/// it stops earlier; the others follow in the next. So the feed never waits for more than a fraction of a millisecond
+/// on those who ask.
+pub const STATES_PER_TURN_MAX: usize = 64;
+/// See [`STATES_PER_TURN_MAX`].
+pub const STATES_BYTES_PER_TURN_MAX: usize = 64 * 1024;
+/// REST requests that the publisher works on, one after the other. One more is answered with `BUSY`.
+pub const READS_WAITING_MAX: usize = 256;
 /// Milliseconds of feed time after which a book update carries a checksum again.
 pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
 /// Book updates after which one carries a checksum, however little time has passed.
@@ -35,8 +43,10 @@ pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Upgraded sockets that wait for their shard to take them. One more is refused with 503.
 pub const UPGRADES_WAITING_MAX: usize = 16_384;
+/// Topics of one part of a subscription: the next part's states are asked for when the client has taken these.
+pub const SUBSCRIBE_PART_TOPICS: usize = 256;
 /// Topics that one connection follows. One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
-pub const TOPICS_PER_CONNECTION_MAX: usize = 16_384;
+pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
 /// Memory that a connection keeps for its next messages once it has been flushed: some 40 updates' worth. What it

@@ -15,14 +15,14 @@ mod touched;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
 
 use crate::bus::{Bus, Kind};
 use crate::directory::Directory;
-use crate::limits::{BATCH_BYTES_MAX, STATES_PER_TURN_MAX};
+use crate::limits::BATCH_BYTES_MAX;
 use crate::market::quotes::{CachedQuote, QuoteWriter};
 use crate::market::{Change, Market};
 use crate::metrics::Metrics;
@@ -31,8 +31,8 @@ use crate::topic::{Channel, Depth, Interval, TopicId};
 use crate::wire::json::{self, Envelope};
 
 use baseline::{Baseline, Published};
-use batch::BatchBuilder;
-use requests::Backlog;
+use batch::{BatchBuilder, Missed};
+use requests::{Backlog, Read};
 use touched::Touched;
 
 /// What happens when a shard cannot take a batch.
@@ -64,11 +64,14 @@ pub struct Publisher {
     touched: Touched,
     batch: BatchBuilder,
     backlog: Backlog,
-    requests: u64,
+    /// States that are to be read beside the stream: the first is being encoded.
+    reads: VecDeque<Read>,
+    /// Requests for states of the stream that have been taken.
+    subscriptions: u64,
     /// By shard: its newest request that has been taken.
     answered: Vec<u64>,
-    /// By shard: topics whose messages it could not take, with the number of the state it has of each.
-    missed: Vec<BTreeMap<TopicId, u64>>,
+    /// By shard: topics whose messages it could not take.
+    missed: Vec<BTreeMap<TopicId, Missed>>,
 }
 
 impl Publisher {
@@ -99,7 +102,8 @@ impl Publisher {
             touched: Touched::new(directory.len()),
             batch: BatchBuilder::default(),
             backlog: Backlog::new(topics),
-            requests: 0,
+            reads: VecDeque::new(),
+            subscriptions: 0,
             answered: vec![0; bus.shards()],
             missed: vec![BTreeMap::new(); bus.shards()],
             directory,
@@ -113,10 +117,10 @@ impl Publisher {
         &self.market
     }
 
-    /// How many requests have been taken so far.
+    /// How many requests to subscribe have been taken so far.
     #[must_use]
-    pub const fn requests(&self) -> u64 {
-        self.requests
+    pub const fn subscriptions(&self) -> u64 {
+        self.subscriptions
     }
 
     /// Whether some shard is yet to be told what it missed, as soon as it has room.
@@ -198,17 +202,7 @@ impl Publisher {
     /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
     /// Says whether it could do more at once.
     pub fn end_turn(&mut self) -> bool {
-        while let Some(request) = self.bus.next_request() {
-            self.requests += 1;
-            self.answer(request);
-        }
-        for _ in 0..STATES_PER_TURN_MAX {
-            let Some((topic, shards)) = self.backlog.next() else { break };
-            self.encode_state(topic, Kind::Requested, shards);
-            if self.batch.json.len() >= BATCH_BYTES_MAX {
-                self.flush();
-            }
-        }
+        let could_do_more = self.answer_requests();
         self.flush();
         self.make_good();
         let faults = self.market.faults();
@@ -216,7 +210,7 @@ impl Publisher {
         self.metrics.book_checksums_ok_total().set(faults.checksums_ok);
         self.metrics.book_checksums_failed_total().set(faults.checksums_failed);
         self.metrics.sequence_gaps_total().set(faults.sequence_gaps);
-        !self.backlog.is_empty()
+        could_do_more
     }
 
     fn publish(&mut self, changes: &mut Vec<Change>) {

@@ -9,7 +9,7 @@ use feeds::{
 };
 use tickwire::bus::{Batch, Bus};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Shard, Subscribed};
+use tickwire::fanout::{Shard, Subscribe, Subscribed};
 use tickwire::limits::CHECKSUM_EVERY_UPDATES;
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
@@ -55,7 +55,7 @@ impl Rig {
             let connection = shard.join();
             for &channel in channels {
                 let topic = TopicId::new(channel, SymbolId(0));
-                let subscribed = shard.subscribe(connection, None, channel, true, vec![topic], Vec::new());
+                let subscribed = shard.subscribe(connection, Subscribe::new(channel, vec![topic]));
                 assert_eq!(subscribed, Subscribed::Awaiting);
                 while publisher.end_turn() {}
                 while let Ok(batch) = batches.try_recv() {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tickwire::bus::{Batch, Bus, BusHandle, Request};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Shard, Subscribed};
+use tickwire::fanout::{Connection, Shard, Subscribe, Subscribed};
 use tickwire::limits::BATCHES_WAITING_MAX;
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
@@ -111,6 +111,21 @@ impl Pipeline {
         }]);
     }
 
+    fn trade(&mut self, symbol: u32, price: i64) {
+        let (price, size) = (Price(price), Size(1));
+        self.event(symbol, EventBody::Trade(Trade { price, size, aggressor: Aggressor::Sell, id: None }));
+    }
+
+    /// Publishes of one instrument until the shard takes no more, and once again.
+    fn fill(&mut self, symbol: u32) {
+        for price in 1..=i64::try_from(BATCHES_WAITING_MAX).expect("small") + 1 {
+            let level = Level { price: Price(price), size: Size(price) };
+            self.event(symbol, EventBody::LevelSet { side: Side::Bid, level });
+            self.publisher.end_turn();
+        }
+        assert!(self.publisher.is_behind());
+    }
+
     /// Lets the shard take what was published, and the clients what the shard has for them.
     fn settle(&mut self) {
         while self.publisher.end_turn() || self.publisher.is_behind() {
@@ -144,7 +159,7 @@ impl Pipeline {
     fn subscribe(&mut self, connection: Connection, channel: Channel, symbols: &[u32]) {
         let topics: Vec<_> = symbols.iter().map(|&symbol| TopicId::new(channel, SymbolId(symbol))).collect();
         self.clients.get_mut(&connection).expect("there").followed.extend(&topics);
-        let subscribed = self.shard.subscribe(connection, None, channel, true, topics, Vec::new());
+        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, topics));
         assert_eq!(subscribed, Subscribed::Awaiting);
     }
 
@@ -408,6 +423,49 @@ fn a_shard_that_was_full_is_made_good() {
     pipeline.settle();
     pipeline.check();
     assert_eq!(pipeline.clients[&client].gaps, 1);
+}
+
+/// A state that only one client asked for is not news to the others: missing it is no loss to announce.
+#[test]
+fn a_requested_state_that_was_missed_is_no_gap() {
+    let mut pipeline = Pipeline::new(WhenFull::Conflate);
+    let (first, second) = (pipeline.join(), pipeline.join());
+    pipeline.subscribe(first, Channel::Trade, &[0]);
+    pipeline.settle();
+    pipeline.subscribe(first, Channel::Quote, &[1]);
+    pipeline.settle();
+    pipeline.trade(0, 5);
+    pipeline.settle();
+    pipeline.fill(1);
+    pipeline.subscribe(second, Channel::Trade, &[0]);
+    pipeline.publisher.end_turn();
+    pipeline.settle();
+    pipeline.check();
+    assert_eq!(pipeline.clients[&first].gaps, 0);
+    pipeline.trade(0, 6);
+    pipeline.settle();
+    pipeline.check();
+}
+
+/// A new run of the stream reaches also the clients of a shard that was full when it began.
+#[test]
+fn a_restart_that_was_missed_is_made_good() {
+    let mut pipeline = Pipeline::new(WhenFull::Conflate);
+    let client = pipeline.join();
+    for channel in CHANNELS {
+        pipeline.subscribe(client, channel, &[0, 1]);
+        pipeline.settle();
+    }
+    pipeline.trade(0, 5);
+    pipeline.settle();
+    pipeline.fill(1);
+    pipeline.publisher.restart("e1".into());
+    pipeline.trade(0, 6);
+    pipeline.settle();
+    pipeline.check();
+    pipeline.trade(0, 7);
+    pipeline.settle();
+    pipeline.check();
 }
 
 /// A client that joins while its topic's updates are on their way sees none of them before its snapshot.

@@ -87,7 +87,33 @@ struct Awaiting {
     granted: Vec<(TopicId, Option<u64>)>,
     index: FxHashMap<TopicId, usize>,
     rejected: Vec<(String, ErrorCode)>,
+    has_more: bool,
     missing: usize,
+}
+
+/// A request to subscribe.
+#[derive(Debug)]
+pub struct Subscribe {
+    /// The client's number of it.
+    pub req_id: Option<ReqId>,
+    /// What all the topics are of.
+    pub channel: Channel,
+    /// Whether the topics' states are to be sent.
+    pub snapshot: bool,
+    /// What to follow.
+    pub topics: Vec<TopicId>,
+    /// Symbols that are no topics, for the acknowledgement.
+    pub rejected: Vec<(String, ErrorCode)>,
+    /// Whether this is a part of the client's request, and another follows.
+    pub has_more: bool,
+}
+
+impl Subscribe {
+    /// To follow topics of a channel from their states on.
+    #[must_use]
+    pub const fn new(channel: Channel, topics: Vec<TopicId>) -> Self {
+        Self { req_id: None, channel, snapshot: true, topics, rejected: Vec::new(), has_more: false }
+    }
 }
 
 /// What became of a request to subscribe.
@@ -129,6 +155,9 @@ impl Shard {
     /// Forgets a connection and all that it follows.
     pub fn leave(&mut self, connection: Connection) {
         let member = &mut self.connections[connection];
+        if member.has_subscribed {
+            self.bus.subscriber_left();
+        }
         let subscriptions = std::mem::take(&mut member.subscriptions);
         // A topic that is followed and asked for again has the connection in both of its lists.
         let asked = member.awaiting.take().map(|awaiting| awaiting.granted).unwrap_or_default();
@@ -158,17 +187,9 @@ impl Shard {
         &self.epoch
     }
 
-    /// Follows `topics` of one channel for a connection; those it follows already are granted again, with their
-    /// state. `rejected` goes into the acknowledgement as it is.
-    pub fn subscribe(
-        &mut self,
-        connection: Connection,
-        req_id: Option<ReqId>,
-        channel: Channel,
-        snapshot: bool,
-        topics: Vec<TopicId>,
-        mut rejected: Vec<(String, ErrorCode)>,
-    ) -> Subscribed {
+    /// Follows topics of one channel for a connection; those it follows already are granted again, with their state.
+    pub fn subscribe(&mut self, connection: Connection, subscribe: Subscribe) -> Subscribed {
+        let Subscribe { req_id, channel, snapshot, topics, mut rejected, has_more } = subscribe;
         let member = &self.connections[connection];
         debug_assert!(member.awaiting.is_none(), "one subscription at a time");
         let mut room = TOPICS_PER_CONNECTION_MAX.saturating_sub(member.subscriptions.len());
@@ -179,6 +200,7 @@ impl Shard {
             granted: Vec::with_capacity(topics.len()),
             index: FxHashMap::default(),
             rejected: Vec::new(),
+            has_more,
             missing: 0,
         };
         for topic in topics {
@@ -465,6 +487,7 @@ fn acknowledgement(directory: &Directory, epoch: &str, awaiting: &Awaiting) -> V
     });
     let rejected = awaiting.rejected.iter().map(|(symbol, code)| (symbol.as_str(), *code));
     let mut ack = Vec::new();
-    message::ack_subscribe(&mut ack, awaiting.req_id.as_ref(), awaiting.channel, epoch, granted, rejected);
+    let Awaiting { req_id, channel, has_more, .. } = awaiting;
+    message::ack_subscribe(&mut ack, req_id.as_ref(), *channel, epoch, granted, rejected, *has_more);
     ack
 }

@@ -24,10 +24,14 @@ async fn scout(url: &str, failed: &impl Fn(String) -> LoadError) -> Result<Vec<S
     let mut client = Client::connect(url, settings).await?;
     client.subscribe(Channel::Status, Symbols::All);
     let mut names = BTreeSet::new();
-    let mut wanted = None;
-    while wanted.is_none_or(|wanted| names.len() < wanted) {
+    let mut wanted = 0;
+    let mut is_answered = false;
+    while !is_answered || names.len() < wanted {
         match client.next().await {
-            Ok(Event::Subscribed { granted, .. }) => wanted = Some(granted),
+            Ok(Event::Subscribed { granted, more, .. }) => {
+                wanted += granted;
+                is_answered = !more;
+            }
             Ok(Event::State(update)) => {
                 names.insert(update.symbol.as_str().to_owned());
             }

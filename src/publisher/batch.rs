@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Publisher, WhenFull, envelope};
 use crate::bus::{Batch, Kind, TopicMessage};
+use crate::limits::BATCH_BYTES_MAX;
 use crate::topic::{Channel, TopicId};
 use crate::wire::json;
 
@@ -15,6 +16,15 @@ pub(super) struct BatchBuilder {
     /// Shards that have interest in any of it.
     shards: u64,
     has_states: bool,
+}
+
+/// What a full shard has missed of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Missed {
+    /// All that came after the state of this number, which its clients hold.
+    After(u64),
+    /// A state for everybody: what its clients hold is void.
+    Everything,
 }
 
 impl Publisher {
@@ -47,23 +57,36 @@ impl Publisher {
             if self.missed[shard].is_empty() || !self.bus.has_room(shard) {
                 continue;
             }
-            for (topic, prev_seq) in std::mem::take(&mut self.missed[shard]) {
-                if topic.channel() == Channel::Trade {
-                    let symbol = topic.symbol();
-                    let seq = self.numbers[topic.index()];
-                    let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
-                    let start = self.batch.json.len();
-                    json::gap(&mut self.batch.json, &envelope, Channel::Trade, prev_seq);
-                    self.batch.close(topic, Kind::Gap, seq, start, 1 << shard);
-                }
-                // A gap tells the live; the state is for those who waited for it in a batch that was missed too.
-                let kind = if topic.channel() == Channel::Trade { Kind::Requested } else { Kind::Snapshot };
+            while let Some((topic, missed)) = self.missed[shard].pop_first() {
+                let kind = match missed {
+                    // A gap tells the live; the state is for those who waited for it in a batch that was missed too.
+                    Missed::After(held) if topic.channel() == Channel::Trade => {
+                        if held < self.numbers[topic.index()] {
+                            self.encode_gap(topic, held, 1 << shard);
+                        }
+                        Kind::Requested
+                    }
+                    Missed::After(_) | Missed::Everything => Kind::Snapshot,
+                };
                 self.encode_state(topic, kind, 1 << shard);
+                if self.batch.json.len() >= BATCH_BYTES_MAX {
+                    break;
+                }
             }
             let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
             let is_taken = self.bus.offer(shard, &batch);
             debug_assert!(is_taken, "a shard with room takes a batch");
         }
+    }
+
+    /// Encodes that the events after number `held` are lost.
+    fn encode_gap(&mut self, topic: TopicId, held: u64, shards: u64) {
+        let symbol = topic.symbol();
+        let seq = self.numbers[topic.index()];
+        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
+        let start = self.batch.json.len();
+        json::gap(&mut self.batch.json, &envelope, topic.channel(), held);
+        self.batch.close(topic, Kind::Gap, seq, start, shards);
     }
 }
 
@@ -87,9 +110,20 @@ impl BatchBuilder {
     }
 }
 
-/// Remembers each topic once, with the state that the shard has of it. Bounded by the number of topics.
-fn note_missed(missed: &mut BTreeMap<TopicId, u64>, messages: &[TopicMessage]) {
+/// Remembers each topic once. Bounded by the number of topics.
+fn note_missed(missed: &mut BTreeMap<TopicId, Missed>, messages: &[TopicMessage]) {
     for message in messages {
-        missed.entry(message.topic).or_insert_with(|| message.seq.saturating_sub(1));
+        match message.kind {
+            Kind::Update | Kind::Gap => {
+                missed.entry(message.topic).or_insert(Missed::After(message.seq.saturating_sub(1)));
+            }
+            // Those who did not ask for it hold it already.
+            Kind::Requested => {
+                missed.entry(message.topic).or_insert(Missed::After(message.seq));
+            }
+            Kind::Snapshot => {
+                missed.insert(message.topic, Missed::Everything);
+            }
+        }
     }
 }

@@ -1,13 +1,18 @@
-//! States and history for those who ask: between two messages of the feed, each topic once a turn.
+//! States and history for those who ask: at the end of a turn, and so much in one turn that the feed does not notice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use feeds::Timestamp;
 
 use super::baseline::{Baseline, BookBaseline, Published};
 use super::{Publisher, envelope};
 use crate::bus::{Kind, Request, States};
+use crate::limits::{
+    READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, STATES_BYTES_PER_TURN_MAX, STATES_PER_TURN_MAX,
+};
 use crate::topic::{Channel, Depth, TopicId};
 use crate::wire::json;
 
@@ -43,34 +48,100 @@ impl Backlog {
     }
 }
 
+/// A request for states that are to be read beside the stream, as far as it has been answered.
+pub(super) struct Read {
+    topics: std::vec::IntoIter<TopicId>,
+    json: Vec<u8>,
+    seq: Option<u64>,
+    reply: oneshot::Sender<States>,
+}
+
 impl Publisher {
-    pub(super) fn answer(&mut self, request: Request) {
+    /// Takes requests, and encodes states of those taken. Says whether it could do more at once.
+    pub(super) fn answer_requests(&mut self) -> bool {
+        let mut spent = 0;
+        for _ in 0..REQUESTS_PER_TURN_MAX {
+            if spent >= STATES_BYTES_PER_TURN_MAX {
+                return true;
+            }
+            let Some(request) = self.bus.next_request() else { break };
+            spent += self.take(request);
+        }
+        self.answer_subscribers();
+        self.answer_readers();
+        !self.backlog.is_empty() || !self.reads.is_empty()
+    }
+
+    fn answer_subscribers(&mut self) {
+        let mut spent = 0;
+        for _ in 0..STATES_PER_TURN_MAX {
+            if spent >= STATES_BYTES_PER_TURN_MAX {
+                return;
+            }
+            let Some((topic, shards)) = self.backlog.next() else { return };
+            let start = self.batch.json.len();
+            self.encode_state(topic, Kind::Requested, shards);
+            spent += self.batch.json.len() - start;
+        }
+    }
+
+    fn answer_readers(&mut self) {
+        let mut spent = 0;
+        let mut states = 0;
+        while let Some(mut read) = self.reads.pop_front() {
+            // Nobody waits any more: the client has gone.
+            if read.reply.is_closed() {
+                continue;
+            }
+            for topic in read.topics.by_ref() {
+                let start = read.json.len();
+                separate(&mut read.json);
+                let seq = self.write_state(topic, &mut read.json);
+                read.seq.get_or_insert(seq);
+                spent += read.json.len() - start;
+                states += 1;
+                if spent >= STATES_BYTES_PER_TURN_MAX || states >= STATES_PER_TURN_MAX {
+                    break;
+                }
+            }
+            if read.topics.len() > 0 {
+                self.reads.push_front(read);
+                return;
+            }
+            let seq = read.seq.unwrap_or_default();
+            let _ = read.reply.send(States { epoch: Arc::clone(&self.epoch), seq, json: read.json });
+        }
+    }
+
+    /// Takes a request; says how many bytes were encoded for it at once.
+    fn take(&mut self, request: Request) -> usize {
         match request {
             Request::States { shard, ticket, topics } => {
+                self.subscriptions += 1;
                 self.answered[shard] = ticket;
                 for topic in topics {
                     self.backlog.add(topic, shard);
                 }
+                0
             }
             Request::Read { topics, reply } => {
-                let mut json = Vec::new();
-                let mut seq = 0;
-                for (index, topic) in topics.into_iter().enumerate() {
-                    if index > 0 {
-                        json.push(b',');
-                    }
-                    let topic_seq = self.write_state(topic, &mut json);
-                    if index == 0 {
-                        seq = topic_seq;
-                    }
+                // Dropping the reply tells the reader that too many wait.
+                if self.reads.len() < READS_WAITING_MAX {
+                    self.reads.push_back(Read {
+                        topics: topics.into_iter(),
+                        json: Vec::new(),
+                        seq: None,
+                        reply,
+                    });
                 }
-                // Nobody waits any more: the client has gone.
-                let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
+                0
             }
             Request::History { topic, limit, reply } => {
                 let json = self.history(topic, limit);
                 let seq = self.numbers[topic.index()];
+                let bytes = json.len();
                 let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
+                bytes
             }
         }
     }

@@ -10,11 +10,11 @@ use feeds::clock::monotonic;
 use super::socket::{Sent, Socket};
 use crate::bus::Batch;
 use crate::directory::Directory;
-use crate::fanout::{Connection, Shard, Subscribed};
+use crate::fanout::{Connection, Shard, Subscribe, Subscribed};
 use crate::limits::{HEARTBEAT_EVERY, RECONNECT_AFTER_MS};
 use crate::metrics::Metrics;
-use crate::topic::{Channel, TopicId};
-use crate::wire::code::{CloseCode, ErrorCode};
+use crate::topic::TopicId;
+use crate::wire::code::CloseCode;
 use crate::wire::json;
 use crate::wire::message::{self, ReqId};
 use crate::ws::frame;
@@ -64,17 +64,9 @@ impl Hub {
         self.metrics.connections().add(-1);
     }
 
-    pub(super) fn subscribe(
-        &self,
-        connection: Connection,
-        req_id: Option<ReqId>,
-        channel: Channel,
-        snapshot: bool,
-        topics: Vec<TopicId>,
-        rejected: Vec<(String, ErrorCode)>,
-    ) -> Subscribed {
+    pub(super) fn subscribe(&self, connection: Connection, subscribe: Subscribe) -> Subscribed {
         let mut inner = self.inner.borrow_mut();
-        let subscribed = inner.shard.subscribe(connection, req_id, channel, snapshot, topics, rejected);
+        let subscribed = inner.shard.subscribe(connection, subscribe);
         inner.flush(&self.metrics);
         subscribed
     }

@@ -11,10 +11,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::hub::Hub;
 use super::socket::{ReadSide, Socket};
-use crate::fanout::{Connection, Subscribed};
+use crate::fanout::{Connection, Subscribe, Subscribed};
 use crate::limits::{
     BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX,
-    REQUEST_BYTES_MAX, STATES_WAIT,
+    REQUEST_BYTES_MAX, STATES_WAIT, SUBSCRIBE_PART_TOPICS,
 };
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
@@ -171,15 +171,49 @@ impl Session {
     }
 
     async fn subscribe(&mut self, channel: Channel, symbols: Symbols, snapshot: bool, req_id: Option<ReqId>) {
-        let (topics, unknown) = self.find(channel, symbols);
-        let rejected = unknown.into_iter().map(|symbol| (symbol, ErrorCode::UnknownSymbol)).collect();
-        match self.hub.subscribe(self.connection, req_id.clone(), channel, snapshot, topics, rejected) {
-            Subscribed::Acknowledged => {}
-            Subscribed::Awaiting => self.wait_for_states().await,
-            Subscribed::Refused(code) => {
-                let method = Some("subscribe".to_owned());
-                let message = "the server is busy: try again in a moment".to_owned();
-                self.refuse(&RequestError { code, message, req_id, method });
+        let (mut topics, unknown) = self.find(channel, symbols);
+        let mut rejected: Vec<_> =
+            unknown.into_iter().map(|symbol| (symbol, ErrorCode::UnknownSymbol)).collect();
+        loop {
+            // In parts, each when the client has taken the states of the one before: all of them at once may be more
+            // than may wait for a client.
+            let rest = topics.split_off(topics.len().min(SUBSCRIBE_PART_TOPICS));
+            let has_more = !rest.is_empty();
+            let part = Subscribe {
+                req_id: req_id.clone(),
+                channel,
+                snapshot,
+                topics: std::mem::replace(&mut topics, rest),
+                rejected: std::mem::take(&mut rejected),
+                has_more,
+            };
+            match self.hub.subscribe(self.connection, part) {
+                Subscribed::Acknowledged => {}
+                Subscribed::Awaiting => self.wait_for_states().await,
+                Subscribed::Refused(code) => {
+                    let method = Some("subscribe".to_owned());
+                    let message = "the server is busy: try again in a moment".to_owned();
+                    return self.refuse(&RequestError { code, message, req_id, method });
+                }
+            }
+            if !has_more || !self.wait_until_taken().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until nothing waits for the client's socket; `false`: the connection is at its end.
+    async fn wait_until_taken(&self) -> bool {
+        loop {
+            if self.socket.write_waiting().is_err() || self.socket.is_closing() {
+                return false;
+            }
+            if !self.socket.has_waiting() {
+                return true;
+            }
+            tokio::select! {
+                ready = self.socket.stream.writable() => if ready.is_err() { return false },
+                () = self.socket.wake.notified() => {}
             }
         }
     }

@@ -229,6 +229,8 @@ pub struct Ack<'a> {
     pub removed: Vec<&'a str>,
     /// `subscribe`, `unsubscribe`: what failed.
     pub rejected: Vec<Rejected<'a>>,
+    /// `subscribe`: another answer to the same request follows.
+    pub more: bool,
     /// `ping`: the server's clock.
     pub ts: Option<Timestamp>,
 }
@@ -373,6 +375,8 @@ struct ResultObject<'a> {
     depth: Option<u64>,
     interval: Option<&'a str>,
     epoch: Option<&'a str>,
+    more: bool,
+    #[serde(default)]
     granted: Vec<GrantedTopic<'a>>,
     removed: Vec<&'a str>,
     rejected: Vec<Rejected<'a>>,
@@ -480,6 +484,7 @@ impl<'a> ServerMessage<'a> {
                         None => None,
                     },
                     epoch: result.epoch,
+                    more: result.more,
                     granted: result.granted,
                     removed: result.removed,
                     rejected: result.rejected,

@@ -79,6 +79,7 @@ fn every_other_message_is_read() {
             granted: vec![granted],
             removed: vec![],
             rejected: vec![Rejected { symbol: "A\"B".into(), code: "UNKNOWN_SYMBOL" }],
+            more: false,
             ts: None,
         }))
     );

@@ -22,7 +22,7 @@ pub struct Granted<'a> {
     pub seq: u64,
 }
 
-/// What of a `subscribe` was done.
+/// What of a `subscribe` was done; with `has_more`, of its first part: the next answers the rest.
 pub fn ack_subscribe<'a>(
     out: &mut Vec<u8>,
     req_id: Option<&ReqId>,
@@ -30,6 +30,7 @@ pub fn ack_subscribe<'a>(
     epoch: &str,
     granted: impl Iterator<Item = Granted<'a>>,
     rejected: impl Iterator<Item = (&'a str, ErrorCode)>,
+    has_more: bool,
 ) {
     success(out, "subscribe", req_id);
     channel_fields(out, channel);
@@ -50,7 +51,7 @@ pub fn ack_subscribe<'a>(
         out.push(b'}');
     });
     write_rejected(out, rejected);
-    out.extend_from_slice(b"}}");
+    out.extend_from_slice(if has_more { b",\"more\":true}}".as_slice() } else { b"}}" });
 }
 
 /// What of an `unsubscribe` was done.
@@ -202,9 +203,18 @@ mod tests {
                     "k3f9",
                     both.into_iter(),
                     rejected.into_iter(),
+                    false,
                 );
             }),
             r#"{"method":"subscribe","success":true,"req_id":-2,"result":{"channel":"quote","epoch":"k3f9","granted":[{"symbol":"AAPL","topic":12,"price_exponent":-2,"size_exponent":0,"seq":918240},{"symbol":"MSFT","topic":24,"price_exponent":-2,"size_exponent":0,"seq":918240}],"rejected":[{"symbol":"NO\"PE","code":"UNKNOWN_SYMBOL"}]}}"#
+        );
+        let part = written(|out| {
+            let nothing = std::iter::empty();
+            ack_subscribe(out, None, Channel::Trade, "k3f9", nothing, std::iter::empty(), true);
+        });
+        assert_eq!(
+            part,
+            r#"{"method":"subscribe","success":true,"result":{"channel":"trade","epoch":"k3f9","granted":[],"rejected":[],"more":true}}"#
         );
         assert_eq!(
             written(|out| {
