@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use feeds::clock::monotonic;
-use feeds::{Clock, Feed, Progress, Speed, VirtualClock};
+use feeds::{Clock, Feed, Progress, Speed, Timestamp, VirtualClock};
 use tracing::{error, info, warn};
 
-use crate::limits::{TURN_MESSAGES_MAX, WAIT_CLIENTS_QUIET};
+use crate::limits::{
+    FEED_LATE_LOG_EVERY, FEED_LATE_MAX, INGEST_RETRY_AFTER, INGEST_SLEEP_MAX, TURN_MESSAGES_MAX,
+    WAIT_CLIENTS_QUIET,
+};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::state::StatusState;
@@ -82,12 +85,6 @@ impl Phase {
     }
 }
 
-/// The longest sleep without looking whether to stop.
-const SLEEP_MAX: Duration = Duration::from_millis(100);
-
-/// How soon to look again whether a full shard has room.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
-
 /// Plays a feed until it is told to stop. Takes the calling thread.
 pub fn run(
     mut feed: Box<dyn Feed>,
@@ -105,16 +102,20 @@ pub fn run(
     let mut due = None;
     let mut last_message = monotonic();
     let mut last_request = monotonic();
+    let mut last_due = Timestamp::default();
+    // When the log last said that the feed is late.
+    let mut last_late = None;
 
     while !control.stop.load(Ordering::Acquire) {
-        let mut sleep = SLEEP_MAX;
+        let mut sleep = INGEST_SLEEP_MAX;
         if control.phase() == Phase::Waiting {
-            let is_quiet = settings.wait_clients == 0 || last_request.elapsed() >= WAIT_CLIENTS_QUIET;
+            let is_quiet =
+                settings.wait_clients == 0 || monotonic().duration_since(last_request) >= WAIT_CLIENTS_QUIET;
             if is_quiet && bus.subscribers() >= settings.wait_clients {
                 control.enter(Phase::Running);
                 last_message = monotonic();
             } else {
-                sleep = RETRY_AFTER;
+                sleep = INGEST_RETRY_AFTER;
             }
         }
         if matches!(control.phase(), Phase::Running | Phase::Stale) {
@@ -154,7 +155,19 @@ pub fn run(
                 due = None;
                 publisher.advance(message_due);
                 publisher.apply(&events);
+                last_due = message_due;
                 sleep = Duration::ZERO;
+            }
+            if sleep.is_zero() {
+                let late = pace.late(last_due);
+                metrics.feed_late_microseconds().set(i64::try_from(late.as_micros()).unwrap_or(i64::MAX));
+                let now = monotonic();
+                if late > FEED_LATE_MAX
+                    && last_late.is_none_or(|last| now.duration_since(last) >= FEED_LATE_LOG_EVERY)
+                {
+                    warn!(late_ms = late.as_millis(), "the feed cannot keep its pace");
+                    last_late = Some(now);
+                }
             }
         }
         if sleep.is_zero() {
@@ -163,7 +176,9 @@ pub fn run(
                 publisher.set_feed_state(None);
                 control.enter(Phase::Running);
             }
-        } else if control.phase() == Phase::Running && last_message.elapsed() > settings.stale_after {
+        } else if control.phase() == Phase::Running
+            && monotonic().duration_since(last_message) > settings.stale_after
+        {
             warn!(after_ms = settings.stale_after.as_millis(), "the feed is silent");
             publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
             control.enter(Phase::Stale);
@@ -174,7 +189,7 @@ pub fn run(
             last_request = monotonic();
         }
         if publisher.is_behind() {
-            sleep = sleep.min(RETRY_AFTER);
+            sleep = sleep.min(INGEST_RETRY_AFTER);
         }
         if !has_more && !sleep.is_zero() {
             std::thread::park_timeout(sleep);

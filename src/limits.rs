@@ -44,7 +44,7 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 /// Upgraded sockets that wait for their shard to take them. One more is refused with 503.
 pub const UPGRADES_WAITING_MAX: usize = 16_384;
 /// Topics of one part of a subscription: the next part's states are asked for when the client has taken these.
-pub const SUBSCRIBE_PART_TOPICS: usize = 256;
+pub const SUBSCRIBE_PART_TOPICS: usize = 1_024;
 /// Topics that one connection follows. One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
 pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
@@ -62,6 +62,13 @@ pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that wait for all clients' sockets together. Over it, a client whose outbox grows past
+/// [`OUTBOX_FAIR_BYTES`] is closed with 4007.
+pub const OUTBOX_TOTAL_BYTES_MAX: i64 = 1024 * 1024 * 1024;
+/// See [`OUTBOX_TOTAL_BYTES_MAX`].
+pub const OUTBOX_FAIR_BYTES: usize = 1024 * 1024;
+/// How long a client that was too slow may take to read what stands before its close frame.
+pub const SLOW_CLOSE_WAIT: Duration = Duration::from_secs(15);
 /// How long a closing connection may take to read what is left and answer the close frame.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Milliseconds after which clients are to come back when the server goes away: from the first to below the second,
@@ -74,6 +81,20 @@ pub const BAD_REQUESTS_MAX: u32 = 100;
 
 /// Trades or bars that one REST answer holds at most, and when no `limit` is given. A larger limit is refused.
 pub const HISTORY_LIMIT_MAX: usize = 1_000;
+/// How often silent connections are looked for.
+pub const HEARTBEAT_CHECK: Duration = Duration::from_millis(250);
+/// Batches that a shard delivers before it writes to its connections.
+pub const BATCHES_PER_TURN_MAX: usize = 16;
+/// Connections that the kernel holds for a shard before it takes them.
+pub const BACKLOG_MAX: i32 = 4_096;
+/// The ingest's longest sleep without looking whether to stop.
+pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
+pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
+/// How late a feed may be before the log says so, and how often it says so.
+pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
+/// See [`FEED_LATE_MAX`].
+pub const FEED_LATE_LOG_EVERY: Duration = Duration::from_secs(10);
 /// Silence on a connection after which it gets a heartbeat.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// Levels a side of one book. A level that would be one more is refused, with the order that makes it, and counted

@@ -98,6 +98,8 @@ metrics! {
     topic_messages_total: Counter = "Updates and states encoded",
     encoded_bytes_total: Counter = "Bytes of JSON encoded",
     batches_conflated_total: Counter = "Batches that a full shard could not take: their topics were sent as states",
+    feed_late_microseconds: Gauge = "How late the feed's last message was applied",
+    outbox_bytes: Gauge = "Bytes that wait for clients' sockets",
     connections: Gauge = "WebSocket connections open",
     connections_total: Counter = "WebSocket connections accepted",
     connections_refused_total: Counter = "WebSocket handshakes refused",

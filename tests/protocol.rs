@@ -807,3 +807,30 @@ fn resident_kib(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
+
+#[test]
+fn a_very_large_subscription_is_answered_in_parts_each_before_its_states() {
+    let server = Service::simulated("quotes", 2_500, 1);
+    let mut client = server.client();
+    client
+        .send(&json!({"method": "subscribe", "params": {"channel": "quote", "symbols": ["*"]}, "req_id": 3}));
+    let mut granted = std::collections::BTreeMap::new();
+    let mut parts = 0;
+    let mut snapshots = 0;
+    while snapshots < 2_500 {
+        let object = client.until(|object| object["method"] == "subscribe" || object["type"] == "snapshot");
+        if object["type"] == "snapshot" {
+            assert_eq!(granted.get(&object["symbol"].to_string()), Some(&object["seq"]), "{object}");
+            snapshots += 1;
+            continue;
+        }
+        assert_eq!((&object["success"], &object["req_id"]), (&json!(true), &json!(3)));
+        parts += 1;
+        let is_last = parts == 3;
+        assert_eq!(object["result"].get("more"), (!is_last).then_some(&json!(true)), "part {parts}");
+        for topic in object["result"]["granted"].as_array().expect("an array") {
+            assert!(granted.insert(topic["symbol"].to_string(), topic["seq"].clone()).is_none());
+        }
+    }
+    assert_eq!((parts, granted.len()), (3, 2_500));
+}

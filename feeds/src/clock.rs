@@ -121,15 +121,26 @@ impl VirtualClock {
 
     /// How long from now until `recorded` is due; zero if it is due or overdue. The first call starts the clock.
     pub fn wait(&mut self, recorded: Timestamp) -> Duration {
-        let Speed::Times { thousandths } = self.speed else {
-            return Duration::ZERO;
-        };
         let now = self.clock.now();
-        let (our_start, recorded_start) = *self.anchor.get_or_insert((now, recorded));
+        self.anchor.get_or_insert((now, recorded));
+        let Some(due) = self.due(recorded) else { return Duration::ZERO };
+        Duration::from_nanos(u64::try_from(due - i128::from(now.0)).unwrap_or(0))
+    }
+
+    /// How long ago `recorded` was due; zero if it is not yet, or no time is kept at all.
+    #[must_use]
+    pub fn late(&self, recorded: Timestamp) -> Duration {
+        let Some(due) = self.due(recorded) else { return Duration::ZERO };
+        Duration::from_nanos(u64::try_from(i128::from(self.clock.now().0) - due).unwrap_or(0))
+    }
+
+    /// When `recorded` is due by our clock; `None` before the first call of [`VirtualClock::wait`], and without a pace.
+    fn due(&self, recorded: Timestamp) -> Option<i128> {
+        let Speed::Times { thousandths } = self.speed else { return None };
+        let (our_start, recorded_start) = self.anchor?;
         let elapsed =
             i128::from(recorded.0.saturating_sub(recorded_start.0)) * 1_000 / i128::from(thousandths.max(1));
-        let due = i128::from(our_start.0) + elapsed;
-        Duration::from_nanos(u64::try_from(due - i128::from(now.0)).unwrap_or(0))
+        Some(i128::from(our_start.0) + elapsed)
     }
 
     /// Starts over at the next time stamp it is asked about: a recording begins again.
@@ -152,6 +163,8 @@ mod tests {
         assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::from_millis(40));
         clock.set(Timestamp(9_000_000_000));
         assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::ZERO);
+        assert_eq!(tenfold.late(Timestamp(1_000_000_100)), Duration::from_millis(3_900));
+        assert_eq!(tenfold.late(Timestamp(i64::MAX)), Duration::ZERO);
         tenfold.restart();
         assert_eq!(tenfold.wait(Timestamp(77_000_000_000)), Duration::ZERO);
 

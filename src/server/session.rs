@@ -13,8 +13,8 @@ use super::hub::Hub;
 use super::socket::{ReadSide, Socket};
 use crate::fanout::{Connection, Subscribe, Subscribed};
 use crate::limits::{
-    BAD_REQUESTS_MAX, CLOSE_WAIT, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX,
-    REQUEST_BYTES_MAX, STATES_WAIT, SUBSCRIBE_PART_TOPICS,
+    BAD_REQUESTS_MAX, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX, REQUEST_BYTES_MAX,
+    STATES_WAIT, SUBSCRIBE_PART_TOPICS,
 };
 use crate::topic::{Channel, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
@@ -42,7 +42,7 @@ pub(super) async fn serve(hub: Rc<Hub>, socket: Rc<Socket>, already_read: Vec<u8
     if ended == Ended::Close {
         // What the client still sends is read away: closing a socket with unread input would send a reset, which can
         // overtake the close frame.
-        let _ = timeout(CLOSE_WAIT, drain(&socket)).await;
+        let _ = timeout(socket.close_patience(), drain(&socket)).await;
     }
 }
 

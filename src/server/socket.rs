@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::limits::OUTBOX_BYTES_MAX;
+use crate::limits::{
+    CLOSE_WAIT, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES, OUTBOX_TOTAL_BYTES_MAX, SLOW_CLOSE_WAIT,
+};
+use crate::metrics::Metrics;
 use crate::wire::code::CloseCode;
 use crate::ws::frame::{self, Header, Opcode};
 
@@ -17,6 +20,7 @@ use crate::ws::frame::{self, Header, Opcode};
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
     outbox: RefCell<Outbox>,
+    metrics: Metrics,
     /// Wakes the session: the outbox has something in it, or states have come.
     pub(super) wake: Notify,
     last_data: Cell<Instant>,
@@ -33,6 +37,8 @@ struct Outbox {
     pong: Option<Vec<u8>>,
     /// A close frame is the last that waits: nothing may follow.
     is_closing: bool,
+    /// It is being closed because it was too slow.
+    is_slow: bool,
 }
 
 struct Waiting {
@@ -52,8 +58,9 @@ pub(super) enum Sent {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, outbox: RefCell::default(), wake: Notify::new(), last_data: Cell::new(monotonic()) }
+    pub(super) fn new(stream: TcpStream, metrics: Metrics) -> Self {
+        let last_data = Cell::new(monotonic());
+        Self { stream, outbox: RefCell::default(), metrics, wake: Notify::new(), last_data }
     }
 
     /// Sends a text message that is the JSON array of `objects`, comma-separated. Never waits: what the socket does
@@ -81,13 +88,25 @@ impl Socket {
             }
             outbox.written_of_first = written;
         }
+        let before = outbox.bytes;
         outbox.push(parts.concat());
         self.wake.notify_one();
-        if outbox.bytes - written > OUTBOX_BYTES_MAX {
+        let waiting = outbox.bytes - written;
+        let is_crowded = self.metrics.outbox_bytes().get() > OUTBOX_TOTAL_BYTES_MAX;
+        let is_overrun = waiting > OUTBOX_BYTES_MAX || (is_crowded && waiting > OUTBOX_FAIR_BYTES);
+        if is_overrun {
+            outbox.is_slow = true;
             outbox.close(frame::close(CloseCode::TooSlow.code(), CloseCode::TooSlow.reason()));
-            return Sent::Overrun;
         }
-        Sent::Taken
+        self.count(before, outbox.bytes);
+        if is_overrun { Sent::Overrun } else { Sent::Taken }
+    }
+
+    fn count(&self, before: usize, after: usize) {
+        if before != after {
+            let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.metrics.outbox_bytes().add(signed(after) - signed(before));
+        }
     }
 
     /// Sends a frame that answers a ping. It does not wait behind data.
@@ -105,7 +124,9 @@ impl Socket {
         // While one waits for a socket that takes nothing, another would say nothing new.
         if !outbox.is_closing && outbox.frames.len() < 2 {
             let position = usize::from(outbox.written_of_first > 0);
+            let before = outbox.bytes;
             outbox.bytes += frame.len();
+            self.count(before, outbox.bytes);
             outbox.frames.insert(position, Waiting { bytes: frame, since: monotonic() });
             self.wake.notify_one();
         }
@@ -115,7 +136,13 @@ impl Socket {
     /// Begins to close, unless that has begun: data that waits is dropped, and the close frame goes out at the next
     /// frame boundary. Says whether it has begun now.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> bool {
+        self.outbox.borrow_mut().is_slow |= code == CloseCode::TooSlow;
         self.close_with(frame::close(code.code(), reason))
+    }
+
+    /// How long to wait for the client to take the close frame: what the kernel holds already goes before it.
+    pub(super) fn close_patience(&self) -> Duration {
+        if self.outbox.borrow().is_slow { SLOW_CLOSE_WAIT } else { CLOSE_WAIT }
     }
 
     /// Like [`Socket::close`], with frames of the caller's making, of which the last is a close frame.
@@ -123,7 +150,9 @@ impl Socket {
         let mut outbox = self.outbox.borrow_mut();
         let begins = !outbox.is_closing;
         if begins {
+            let before = outbox.bytes;
             outbox.close(last_frames);
+            self.count(before, outbox.bytes);
             self.wake.notify_one();
         }
         begins
@@ -140,8 +169,9 @@ impl Socket {
     }
 
     /// How long the oldest waiting frame has waited.
-    pub(super) fn lag(&self) -> std::time::Duration {
-        self.outbox.borrow().frames.front().map(|waiting| waiting.since.elapsed()).unwrap_or_default()
+    pub(super) fn lag(&self) -> Duration {
+        let outbox = self.outbox.borrow();
+        outbox.frames.front().map(|first| monotonic().duration_since(first.since)).unwrap_or_default()
     }
 
     /// Whether something waits to be written.
@@ -156,6 +186,13 @@ impl Socket {
     /// The socket's, when it is broken.
     pub(super) fn write_waiting(&self) -> io::Result<()> {
         let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.bytes;
+        let result = self.write_frames(&mut outbox);
+        self.count(before, outbox.bytes);
+        result
+    }
+
+    fn write_frames(&self, outbox: &mut Outbox) -> io::Result<()> {
         loop {
             if outbox.written_of_first == 0
                 && let Some(pong) = outbox.pong.take()
@@ -188,6 +225,13 @@ impl Socket {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let waiting = self.outbox.get_mut().bytes;
+        self.count(waiting, 0);
     }
 }
 

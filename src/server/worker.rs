@@ -83,7 +83,7 @@ impl Worker {
                     tokio::task::yield_now().await;
                 }
                 Some(Upgraded { stream, already_read }) = upgraded.recv() => {
-                    let socket = Rc::new(Socket::new(stream));
+                    let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
                     tokio::task::spawn_local(session::serve(Rc::clone(&hub), socket, already_read, self.clock.clone()));
                 }
                 _ = heartbeat.tick() => hub.heartbeat(&self.clock),
