@@ -10,7 +10,7 @@ CLIENTS := tests/clients
 VENV := .venv
 
 # The clients' tests skip, loudly, when Node, Python or their packages are absent; here that is a failure instead.
-CLIENTS_ENV := TICKWIRE_REQUIRE_CLIENTS=1 TICKWIRE_PYTHON=$(CURDIR)/$(VENV)/bin/python
+CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 
 # $(call need,command,what it is for and where it comes from)
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }

@@ -1,6 +1,6 @@
 //! The clients of the README, in Node and in Python, against the real program.
 //!
-//! Where Node, Python or their packages are missing, these tests say so and skip; with `TICKWIRE_REQUIRE_CLIENTS` set,
+//! Where Node, Python or their packages are missing, these tests say so and skip; with `CLIENTS_REQUIRED` set,
 //! as `make test` does, they fail instead.
 
 mod service {
@@ -27,7 +27,7 @@ fn folder() -> PathBuf {
 }
 
 fn python() -> OsString {
-    std::env::var_os("TICKWIRE_PYTHON").unwrap_or_else(|| "python3".into())
+    std::env::var_os("CLIENTS_PYTHON").unwrap_or_else(|| "python3".into())
 }
 
 /// Whether a command ends well; else this test is skipped, which is not allowed everywhere.
@@ -36,7 +36,7 @@ fn is_there(what: &str, command: &mut Command) -> bool {
         command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let there = command.status().is_ok_and(|status| status.success());
     if !there {
-        let required = std::env::var_os("TICKWIRE_REQUIRE_CLIENTS").is_some();
+        let required = std::env::var_os("CLIENTS_REQUIRED").is_some();
         assert!(!required, "{what} is missing: `make clients` installs what the clients need");
         // Not by `eprintln!`: what tests print by that is shown only when they fail.
         let skipped = format!("SKIPPED: {what} is missing: `make clients` installs what the clients need\n");

@@ -37,6 +37,10 @@ pub trait Feed: Send {
     /// All instruments it carries; [`SymbolId`] is the index. Does not change while the feed runs.
     fn instruments(&self) -> &[Instrument];
 
+    /// Called once, before the first message is asked for, at the time at which playing begins: a feed that makes its
+    /// events up starts its time there.
+    fn begin(&mut self, _now: Timestamp) {}
+
     /// Appends the events of the next message to `events`: they belong together, and the state between two of
     /// them is nobody's business. A message may hold no event at all.
     ///

@@ -8,8 +8,8 @@ mod recording;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::{EventBody, Feed, FeedError, Instrument, MarketEvent, Progress, Symbol, SymbolId, Timestamp};
 use catalog::Catalog;
@@ -20,7 +20,7 @@ use recording::Recording;
 pub struct ReplaySettings {
     /// The recordings. Messages received at the same time come in the order of the files.
     pub files: Vec<PathBuf>,
-    /// Begins again at the end, for ever.
+    /// Begins again at the end, for ever; but for recordings without any event, which end.
     pub repeat: bool,
     /// Only these instruments, by their plain or their qualified name; `None`: all of them.
     pub symbols: Option<BTreeSet<Symbol>>,
@@ -50,6 +50,8 @@ pub struct Replay {
     instruments: Vec<Instrument>,
     /// The latest time that was due: what a capture received out of order is due at once.
     due_max: Option<Timestamp>,
+    /// Whether any event was handed out since it last began.
+    has_events: bool,
     is_over: bool,
 }
 
@@ -76,9 +78,10 @@ impl Replay {
     ///
     /// # Errors
     /// [`FeedError::Io`] and [`FeedError::Damaged`] from a file's beginning; [`FeedError::UnknownFormat`];
-    /// [`FeedError::Settings`] for no file at all, a symbol that no file carries, files that disagree about the
+    /// [`FeedError::Settings`] for no file at all, a file given twice, a symbol that no file carries, files that disagree about the
     /// scale of an instrument, and more instruments than [`crate::limits::INSTRUMENTS_MAX`].
     pub fn open(settings: &ReplaySettings) -> Result<Self, FeedError> {
+        check_distinct(&settings.files)?;
         let recordings =
             settings.files.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
         let carried: Vec<_> = settings
@@ -104,7 +107,15 @@ impl Replay {
             .zip(ids)
             .map(|(recording, ids)| Source { recording, ids, next: Next::Unread, events: Vec::new() })
             .collect();
-        Ok(Self { settings: settings.clone(), sources, files, instruments, due_max: None, is_over: false })
+        Ok(Self {
+            settings: settings.clone(),
+            sources,
+            files,
+            instruments,
+            due_max: None,
+            has_events: false,
+            is_over: false,
+        })
     }
 
     /// The files, in the order of the settings.
@@ -126,6 +137,7 @@ impl Replay {
                 instrument.symbol = self.instruments[symbol.index()].symbol.clone();
             }
             events.push(event);
+            self.has_events = true;
         }
         self.files[index].messages = source.recording.messages();
         let due = self.due_max.map_or(received, |due_max| due_max.max(received));
@@ -150,9 +162,10 @@ impl Replay {
         Ok(earliest)
     }
 
-    /// All files have ended: begins again if that was asked for. Files without a message would do so for ever.
+    /// All files have ended: begins again if that was asked for. A pass without any event is the end all the same:
+    /// those that follow would be as empty, and may take no time at all.
     fn end(&mut self) -> Result<Progress, FeedError> {
-        if !self.settings.repeat || self.due_max.is_none() {
+        if !self.settings.repeat || !self.has_events {
             self.is_over = true;
             return Ok(Progress::Ended);
         }
@@ -163,6 +176,24 @@ impl Replay {
         *self = again;
         Ok(Progress::Restarted)
     }
+}
+
+/// Refuses a file that is given twice, by whatever spelling: each of its events would happen twice, unnoticed.
+fn check_distinct(files: &[PathBuf]) -> Result<(), FeedError> {
+    let mut seen: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    for path in files {
+        let canonical = path.canonicalize();
+        let canonical =
+            canonical.map_err(|source| FeedError::Io { path: path.clone(), offset: 0, source })?;
+        if let Some(first) = seen.insert(canonical, path) {
+            return Err(FeedError::Settings(format!(
+                "{} is given twice, first as {}: its events would be doubled",
+                path.display(),
+                first.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Feed for Replay {

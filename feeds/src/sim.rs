@@ -38,7 +38,7 @@ pub struct SimSettings {
     pub rate: u64,
     /// The kind of market.
     pub mode: SimMode,
-    /// When virtual time begins.
+    /// When virtual time begins, unless [`Feed::begin`] tells another time.
     pub start: Timestamp,
 }
 
@@ -84,6 +84,8 @@ pub enum SimMode {
 
 /// A synthetic market. It ends only when [`Timestamp`] does, in the year 2262.
 pub struct Sim {
+    settings: SimSettings,
+    per_second: u64,
     instruments: Vec<Instrument>,
     engine: Engine,
 }
@@ -100,22 +102,31 @@ impl Sim {
     /// Those of [`SimSettings::check`].
     pub fn new(settings: SimSettings) -> Result<Self, FeedError> {
         let per_second = settings.check()?;
-        Ok(match settings.mode {
+        Ok(Self::of(settings, per_second))
+    }
+
+    fn of(settings: SimSettings, per_second: u64) -> Self {
+        let (instruments, engine) = match settings.mode {
             SimMode::Market => {
                 let (instruments, market) = Market::new(&settings, per_second);
-                Self { instruments, engine: Engine::Market(Box::new(market)) }
+                (instruments, Engine::Market(Box::new(market)))
             }
             SimMode::Quotes => {
                 let (instruments, quotes) = Quotes::new(&settings, per_second);
-                Self { instruments, engine: Engine::Quotes(quotes) }
+                (instruments, Engine::Quotes(quotes))
             }
-        })
+        };
+        Self { settings, per_second, instruments, engine }
     }
 }
 
 impl Feed for Sim {
     fn instruments(&self) -> &[Instrument] {
         &self.instruments
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        *self = Self::of(SimSettings { start: now, ..self.settings }, self.per_second);
     }
 
     fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {

@@ -112,6 +112,34 @@ fn a_loop_ends_when_its_file_is_gone_or_another() {
 }
 
 #[test]
+fn a_loop_without_any_event_ends() {
+    let folder = folder();
+    let mut file = Writer::default();
+    file.message(b'S', 0, 10, &[b"O"]).message(b'S', 0, 20, &[b"C"]);
+    let path = file.save(folder.path(), "silent.itch");
+    let mut replay = Replay::open(&ReplaySettings { repeat: true, ..settings(&[path]) }).expect("a file");
+    assert_eq!(steps(&mut replay, 4), ["10", "20", "Ended", "Ended"]);
+}
+
+#[test]
+fn a_file_given_twice_is_refused_by_name() {
+    let folder = folder();
+    let [one, other] = two_files(folder.path());
+    let respelt = folder.path().join("..").join(folder.path().file_name().expect("a name")).join("one.itch");
+    let link = folder.path().join("link.itch");
+    std::os::unix::fs::symlink(&one, &link).expect("a link");
+    for twice in [&one, &respelt, &link] {
+        let files = [one.clone(), other.clone(), twice.clone()];
+        match Replay::open(&settings(&files)).err() {
+            Some(FeedError::Settings(reason)) => {
+                assert!(reason.contains(&*twice.to_string_lossy()) && reason.contains("twice"), "{reason}");
+            }
+            found => panic!("{}: {found:?}", twice.display()),
+        }
+    }
+}
+
+#[test]
 fn time_does_not_run_backwards() {
     let folder = folder();
     let mut file = Writer::default();

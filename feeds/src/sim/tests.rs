@@ -33,6 +33,24 @@ fn first_events(settings: SimSettings, count: usize) -> Vec<MarketEvent> {
     all
 }
 
+#[test]
+fn time_begins_when_it_is_played_and_nothing_else_changes() {
+    for mode in [SimMode::Market, SimMode::Quotes] {
+        let opened = SimSettings { mode, instruments: 5, start: Timestamp(7), ..SimSettings::default() };
+        let begun = Timestamp(1_700_000_000 * SECOND);
+        let (mut held, mut there) = (sim(opened), sim(SimSettings { start: begun, ..opened }));
+        held.begin(begun);
+        assert_eq!(held.instruments(), there.instruments());
+        let (mut events, mut expected) = (Vec::new(), Vec::new());
+        for number in 0..2_000 {
+            let due = step(&mut held, &mut events);
+            assert_eq!(due, step(&mut there, &mut expected));
+            assert_eq!(events, expected);
+            assert!(number > 0 || due == begun, "{mode:?}: {due}");
+        }
+    }
+}
+
 /// A book as a textbook has it: price → queue of (order → size), older orders having smaller numbers.
 #[derive(Default)]
 struct Book {

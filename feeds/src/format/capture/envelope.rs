@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::limits::LINE_BYTES_MAX;
 use crate::venue::json::{self, Json};
-use crate::venue::{VenueError, seconds};
+use crate::venue::{Problem, VenueError, seconds};
 use crate::{FeedError, Input, Timestamp};
 
 /// Reads a capture line by line into memory that is kept.
@@ -63,7 +63,10 @@ impl Envelope {
                 let is_header = json::text(&line, "t")? == HEADER;
                 Ok(is_header.then_some(json::text(&line, "exchange")?.to_owned()))
             })
-            .map_err(|error| unknown(format!("the first line is no header of a capture: {error}")))?
+            .map_err(|error| {
+                let reason = envelope.reason(&error);
+                unknown(format!("the first line is no header of a capture: {reason}"))
+            })?
             .ok_or_else(|| unknown("the first line is no header of a capture".to_owned()))?;
         while envelope.input.offset() < start
             && envelope.input.read_line(&mut envelope.line, LINE_BYTES_MAX)?
@@ -93,7 +96,9 @@ impl Envelope {
             if self.line.is_empty() {
                 continue;
             }
-            if let Some(line) = self.parse_line(ts_before).map_err(|error| self.damaged(error.to_string()))? {
+            if let Some(line) =
+                self.parse_line(ts_before).map_err(|error| self.damaged(self.reason(&error)))?
+            {
                 return Ok(Some(line));
             }
         }
@@ -122,6 +127,16 @@ impl Envelope {
     /// The error for this line.
     pub(super) fn damaged(&self, reason: String) -> FeedError {
         FeedError::Damaged { path: self.input.path().to_owned(), offset: self.offset, reason }
+    }
+
+    /// What is wrong with the line. One that is no JSON and has no line end is the beginning of one: only the last line
+    /// of a file has none, and is then as long as what was read of it.
+    fn reason(&self, error: &VenueError) -> String {
+        let is_cut = self.input.offset() - self.offset == self.line.len() as u64;
+        match &error.problem {
+            Problem::Json(_) if is_cut => "the file ends within a line".to_owned(),
+            _ => error.to_string(),
+        }
     }
 
     /// `None` for a header: captures that were put together from several have one for each.

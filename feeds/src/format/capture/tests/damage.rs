@@ -97,6 +97,33 @@ fn damaged_lines_are_told_where_they_are() {
 }
 
 #[test]
+fn a_file_that_ends_within_a_line_says_so() {
+    let whole = r#"{"t":"recv","conn":"ws.1","ts":1,"data":"{\"event\":\"heartbeat\"}"}"#;
+    let mut capture = Capture::new("KRAKEN");
+    capture.recv("0.5", r#"{"event":"heartbeat"}"#);
+    let before = std::fs::read(capture.0.path()).expect("a file");
+    let file_with = |end: &str| file_of(&[&before, end.as_bytes()].concat());
+    for length in 1..whole.len() {
+        match play(file_with(&whole[..length]).path()) {
+            Err(FeedError::Damaged { offset, reason, .. }) => {
+                assert_eq!((offset, reason.as_str()), (before.len() as u64, "the file ends within a line"));
+            }
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("no damage in {}", &whole[..length]),
+        }
+    }
+    assert_eq!(play(file_with(whole).path()).expect("whole, but for its line end").messages, 2);
+    // What is whole is wrong for its own reason, and so is what has a line end.
+    for (end, reason) in [("[1]", "`line`: expected an object"), (&format!("{}\n", &whole[..30]), "not JSON")]
+    {
+        let error = play(file_with(end).path()).err().expect("damage").to_string();
+        assert!(error.contains(reason) && !error.contains("ends within"), "{error}");
+    }
+    let header = play(file_of(&before[..20]).path()).err().expect("no header").to_string();
+    assert!(header.contains("the file ends within a line"), "{header}");
+}
+
+#[test]
 fn unknown_lines_blank_lines_and_further_headers_make_no_events() {
     let mut capture = Capture::new("KRAKEN");
     capture
