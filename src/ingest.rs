@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
-use feeds::{Clock, Feed, Progress, Speed, Timestamp, VirtualClock};
+use feeds::{Clock, Feed, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
 use tracing::{error, info, warn};
 
 use crate::limits::{
@@ -87,112 +87,171 @@ impl Phase {
 
 /// Plays a feed until it is told to stop. Takes the calling thread.
 pub fn run(
-    mut feed: Box<dyn Feed>,
-    mut publisher: Publisher,
+    feed: Box<dyn Feed>,
+    publisher: Publisher,
     settings: Settings,
     clock: &Clock,
     control: &Control,
     metrics: &Metrics,
 ) {
     publisher.bus().owned_by_this_thread();
-    let bus = publisher.bus().handle().clone();
-    let mut pace = VirtualClock::new(clock.clone(), settings.speed);
-    let mut events = Vec::new();
-    // When the message in `events` is due; `None`: it has been applied.
-    let mut due = None;
-    let mut last_message = monotonic();
-    let mut last_request = monotonic();
-    let mut last_due = Timestamp::default();
-    // When the log last said that the feed is late.
-    let mut last_late = None;
-
+    let now = monotonic();
+    let mut player = Player {
+        feed,
+        publisher,
+        settings,
+        clock,
+        control,
+        metrics,
+        pace: VirtualClock::new(clock.clone(), settings.speed),
+        events: Vec::new(),
+        due: None,
+        last_message: now,
+        last_subscription: now,
+        last_late: None,
+    };
     while !control.stop.load(Ordering::Acquire) {
-        let mut sleep = INGEST_SLEEP_MAX;
-        if control.phase() == Phase::Waiting {
-            let is_quiet =
-                settings.wait_clients == 0 || monotonic().duration_since(last_request) >= WAIT_CLIENTS_QUIET;
-            if is_quiet && bus.subscribers() >= settings.wait_clients {
-                control.enter(Phase::Running);
-                last_message = monotonic();
-            } else {
-                sleep = INGEST_RETRY_AFTER;
+        player.turn();
+    }
+}
+
+struct Player<'a> {
+    feed: Box<dyn Feed>,
+    publisher: Publisher,
+    settings: Settings,
+    clock: &'a Clock,
+    control: &'a Control,
+    metrics: &'a Metrics,
+    pace: VirtualClock,
+    /// Of the message that was read last.
+    events: Vec<MarketEvent>,
+    /// When it is due; `None`: it has been applied.
+    due: Option<Timestamp>,
+    last_message: Instant,
+    last_subscription: Instant,
+    /// When the log last said that the feed is late.
+    last_late: Option<Instant>,
+}
+
+/// How long there is nothing to do, as far as the feed is concerned.
+type Rest = Duration;
+
+impl Player<'_> {
+    /// Takes what is due, answers who asks, and sleeps until there is more.
+    fn turn(&mut self) {
+        let mut rest = match self.control.phase() {
+            Phase::Waiting => self.hold(),
+            Phase::Running | Phase::Stale => self.play(),
+            Phase::Ended | Phase::Failed => INGEST_SLEEP_MAX,
+        };
+        self.listen_for_silence(rest);
+        let subscriptions = self.publisher.subscriptions();
+        let has_more = self.publisher.end_turn();
+        if self.publisher.subscriptions() != subscriptions {
+            self.last_subscription = monotonic();
+        }
+        if self.publisher.is_behind() {
+            rest = rest.min(INGEST_RETRY_AFTER);
+        }
+        if !has_more && !rest.is_zero() {
+            std::thread::park_timeout(rest);
+        }
+    }
+
+    /// Begins as soon as enough clients have subscribed, and nobody does any more.
+    fn hold(&mut self) -> Rest {
+        let wanted = self.settings.wait_clients;
+        let now = monotonic();
+        let is_quiet = wanted == 0 || now.duration_since(self.last_subscription) >= WAIT_CLIENTS_QUIET;
+        if !is_quiet || self.publisher.bus().handle().subscribers() < wanted {
+            return INGEST_RETRY_AFTER;
+        }
+        self.feed.begin(self.clock.now());
+        self.control.enter(Phase::Running);
+        self.last_message = now;
+        Duration::ZERO
+    }
+
+    /// Applies messages that are due, a turn's worth at most.
+    fn play(&mut self) -> Rest {
+        let mut applied = None;
+        for _ in 0..TURN_MESSAGES_MAX {
+            let Some(due) = self.due.or_else(|| self.read()) else { break };
+            let wait = self.pace.wait(due);
+            if !wait.is_zero() {
+                self.due = Some(due);
+                if applied.is_none() {
+                    return wait.min(INGEST_SLEEP_MAX);
+                }
+                break;
+            }
+            self.due = None;
+            self.publisher.advance(due);
+            self.publisher.apply(&self.events);
+            applied = Some(due);
+        }
+        if let Some(due) = applied {
+            self.note_lateness(due);
+        }
+        Duration::ZERO
+    }
+
+    /// Reads the next message, and says when it is due; `None`: there is none now, and perhaps there never will be.
+    fn read(&mut self) -> Option<Timestamp> {
+        self.events.clear();
+        match self.feed.next_message(&mut self.events) {
+            Ok(Progress::Message { due }) => return Some(due),
+            Ok(Progress::Restarted) => {
+                self.publisher.restart(new_epoch(self.clock));
+                self.pace.restart();
+            }
+            Ok(Progress::Ended) => {
+                info!("the recording has ended; its last state stays served");
+                self.end(Phase::Ended, "end of recording");
+            }
+            Err(error) => {
+                error!(%error, "the feed has failed; what came before stays served");
+                self.metrics.feed_errors_total().add(1);
+                self.end(Phase::Failed, "recording damaged");
             }
         }
-        if matches!(control.phase(), Phase::Running | Phase::Stale) {
-            for _ in 0..TURN_MESSAGES_MAX {
-                let message_due = if let Some(due) = due {
-                    due
-                } else {
-                    events.clear();
-                    match feed.next_message(&mut events) {
-                        Ok(Progress::Message { due }) => due,
-                        Ok(Progress::Restarted) => {
-                            publisher.restart(new_epoch(clock));
-                            pace.restart();
-                            continue;
-                        }
-                        Ok(Progress::Ended) => {
-                            info!("the recording has ended; its last state stays served");
-                            publisher.set_feed_state(Some((StatusState::Ended, "end of recording")));
-                            control.enter(Phase::Ended);
-                            break;
-                        }
-                        Err(error) => {
-                            error!(%error, "the feed has failed; what came before stays served");
-                            metrics.feed_errors_total().add(1);
-                            publisher.set_feed_state(Some((StatusState::Ended, "recording damaged")));
-                            control.enter(Phase::Failed);
-                            break;
-                        }
-                    }
-                };
-                let wait = pace.wait(message_due);
-                if !wait.is_zero() {
-                    due = Some(message_due);
-                    sleep = sleep.min(wait);
-                    break;
-                }
-                due = None;
-                publisher.advance(message_due);
-                publisher.apply(&events);
-                last_due = message_due;
-                sleep = Duration::ZERO;
-            }
-            if sleep.is_zero() {
-                let late = pace.late(last_due);
-                metrics.feed_late_microseconds().set(i64::try_from(late.as_micros()).unwrap_or(i64::MAX));
-                let now = monotonic();
-                if late > FEED_LATE_MAX
-                    && last_late.is_none_or(|last| now.duration_since(last) >= FEED_LATE_LOG_EVERY)
-                {
-                    warn!(late_ms = late.as_millis(), "the feed cannot keep its pace");
-                    last_late = Some(now);
+        None
+    }
+
+    fn end(&mut self, phase: Phase, reason: &'static str) {
+        self.publisher.set_feed_state(Some((StatusState::Ended, reason)));
+        self.control.enter(phase);
+    }
+
+    /// Tells clients when the feed falls silent, and when it speaks again.
+    fn listen_for_silence(&mut self, rest: Rest) {
+        let now = monotonic();
+        match self.control.phase() {
+            Phase::Running | Phase::Stale if rest.is_zero() => {
+                self.last_message = now;
+                if self.control.phase() == Phase::Stale {
+                    self.publisher.set_feed_state(None);
+                    self.control.enter(Phase::Running);
                 }
             }
+            Phase::Running if now.duration_since(self.last_message) > self.settings.stale_after => {
+                warn!(after_ms = self.settings.stale_after.as_millis(), "the feed is silent");
+                self.publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
+                self.control.enter(Phase::Stale);
+            }
+            _ => {}
         }
-        if sleep.is_zero() {
-            last_message = monotonic();
-            if control.phase() == Phase::Stale {
-                publisher.set_feed_state(None);
-                control.enter(Phase::Running);
-            }
-        } else if control.phase() == Phase::Running
-            && monotonic().duration_since(last_message) > settings.stale_after
+    }
+
+    fn note_lateness(&mut self, due: Timestamp) {
+        let late = self.pace.late(due);
+        self.metrics.feed_late_microseconds().set(i64::try_from(late.as_micros()).unwrap_or(i64::MAX));
+        let now = monotonic();
+        if late > FEED_LATE_MAX
+            && self.last_late.is_none_or(|last| now.duration_since(last) >= FEED_LATE_LOG_EVERY)
         {
-            warn!(after_ms = settings.stale_after.as_millis(), "the feed is silent");
-            publisher.set_feed_state(Some((StatusState::Stale, "feed silent")));
-            control.enter(Phase::Stale);
-        }
-        let subscriptions = publisher.subscriptions();
-        let has_more = publisher.end_turn();
-        if publisher.subscriptions() != subscriptions {
-            last_request = monotonic();
-        }
-        if publisher.is_behind() {
-            sleep = sleep.min(INGEST_RETRY_AFTER);
-        }
-        if !has_more && !sleep.is_zero() {
-            std::thread::park_timeout(sleep);
+            warn!(late_ms = late.as_millis(), "the feed cannot keep its pace");
+            self.last_late = Some(now);
         }
     }
 }

@@ -814,7 +814,7 @@ fn a_very_large_subscription_is_answered_in_parts_each_before_its_states() {
     let mut client = server.client();
     client
         .send(&json!({"method": "subscribe", "params": {"channel": "quote", "symbols": ["*"]}, "req_id": 3}));
-    let mut granted = std::collections::BTreeMap::new();
+    let mut granted = BTreeMap::new();
     let mut parts = 0;
     let mut snapshots = 0;
     while snapshots < 2_500 {
