@@ -134,32 +134,32 @@ struct Player<'a> {
 }
 
 /// How long there is nothing to do, as far as the feed is concerned.
-type Rest = Duration;
+type Idle = Duration;
 
 impl Player<'_> {
     /// Takes what is due, answers who asks, and sleeps until there is more.
     fn turn(&mut self) {
-        let mut rest = match self.control.phase() {
+        let mut idle = match self.control.phase() {
             Phase::Waiting => self.hold(),
             Phase::Running | Phase::Stale => self.play(),
             Phase::Ended | Phase::Failed => INGEST_SLEEP_MAX,
         };
-        self.listen_for_silence(rest);
+        self.listen_for_silence(idle);
         let subscriptions = self.publisher.subscriptions();
         let has_more = self.publisher.end_turn();
         if self.publisher.subscriptions() != subscriptions {
             self.last_subscription = monotonic();
         }
         if self.publisher.is_behind() {
-            rest = rest.min(INGEST_RETRY_AFTER);
+            idle = idle.min(INGEST_RETRY_AFTER);
         }
-        if !has_more && !rest.is_zero() {
-            std::thread::park_timeout(rest);
+        if !has_more && !idle.is_zero() {
+            std::thread::park_timeout(idle);
         }
     }
 
     /// Begins as soon as enough clients have subscribed, and nobody does any more.
-    fn hold(&mut self) -> Rest {
+    fn hold(&mut self) -> Idle {
         let wanted = self.settings.wait_clients;
         let now = monotonic();
         let is_quiet = wanted == 0 || now.duration_since(self.last_subscription) >= WAIT_CLIENTS_QUIET;
@@ -173,7 +173,7 @@ impl Player<'_> {
     }
 
     /// Applies messages that are due, a turn's worth at most.
-    fn play(&mut self) -> Rest {
+    fn play(&mut self) -> Idle {
         let mut applied = None;
         for _ in 0..TURN_MESSAGES_MAX {
             let Some(due) = self.due.or_else(|| self.read()) else { break };
@@ -224,10 +224,10 @@ impl Player<'_> {
     }
 
     /// Tells clients when the feed falls silent, and when it speaks again.
-    fn listen_for_silence(&mut self, rest: Rest) {
+    fn listen_for_silence(&mut self, idle: Idle) {
         let now = monotonic();
         match self.control.phase() {
-            Phase::Running | Phase::Stale if rest.is_zero() => {
+            Phase::Running | Phase::Stale if idle.is_zero() => {
                 self.last_message = now;
                 if self.control.phase() == Phase::Stale {
                     self.publisher.set_feed_state(None);
@@ -260,11 +260,11 @@ impl Player<'_> {
 #[must_use]
 pub fn new_epoch(clock: &Clock) -> Arc<str> {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut rest = clock.now().micros().unsigned_abs();
+    let mut idle = clock.now().micros().unsigned_abs();
     let mut text = Vec::new();
-    while rest > 0 {
-        text.push(char::from(DIGITS[(rest % 36) as usize]));
-        rest /= 36;
+    while idle > 0 {
+        text.push(char::from(DIGITS[(idle % 36) as usize]));
+        idle /= 36;
     }
     text.iter().rev().collect::<String>().into()
 }

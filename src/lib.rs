@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Data flows one way. What a client asks goes back only as far as its shard's registry and, for the state of a topic,
-//! to the publisher's bounded queue of requests: it is answered between two messages of the feed, each topic once a
-//! turn however many ask. Nothing that a client sends reaches [`market`] or [`feeds`]. Each arrow is a bounded channel
+//! to the publisher's bounded queue of requests: it is answered at the end of a turn, between two messages of the feed,
+//! and no more than a small share of a turn is spent on it. Nothing that a client sends reaches [`market`] or [`feeds`]. Each arrow is a bounded channel
 //! or a plain call, joined in one place, [`service`].
 //!
 //! # Layers
@@ -31,8 +31,9 @@
 //!   runtime.
 //! - Types with serde derives for the public protocol live in [`wire`] alone.
 //! - No guard of a lock or a map lives across an `.await`; no queue is unbounded; the ingest never waits for a client.
-//! - Only [`feeds::clock`] reads the time. Only [`service`] joins stages. Every bound is in [`limits`], every metric in
-//!   [`metrics`], every error and close code in [`wire::code`].
+//! - Only [`feeds::clock`] reads the time. Only [`service`] joins stages. Every bound on what others can make us hold or
+//!   wait for is in [`limits`] or [`feeds::limits`], every metric in [`metrics`], every error and close code in
+//!   [`wire::code`].
 
 // In the order of the layers, and within them in that of the pipeline.
 pub mod topic;
