@@ -260,11 +260,11 @@ impl Player<'_> {
 #[must_use]
 pub fn new_epoch(clock: &Clock) -> Arc<str> {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut idle = clock.now().micros().unsigned_abs();
+    let mut rest = clock.now().micros().unsigned_abs();
     let mut text = Vec::new();
-    while idle > 0 {
-        text.push(char::from(DIGITS[(idle % 36) as usize]));
-        idle /= 36;
+    while rest > 0 {
+        text.push(char::from(DIGITS[(rest % 36) as usize]));
+        rest /= 36;
     }
     text.iter().rev().collect::<String>().into()
 }
