@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use feeds::Symbol;
 
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
-use crate::limits::LOAD_CLIENTS_MAX;
+use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
 use crate::load::{self, Follow, Settings};
 use crate::topic::Channel;
 
@@ -54,7 +54,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
     warmup: Duration,
     /// Threads that the clients live on [default: half the cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=i64::from(LOAD_THREADS_MAX)))]
     threads: Option<u16>,
     /// Clients that connect in a second
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -124,7 +124,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "m" => number.checked_mul(60_000),
         _ => None,
     };
-    millis.filter(|&millis| millis <= 86_400_000).map(Duration::from_millis).ok_or_else(wrong)
+    millis.map(Duration::from_millis).filter(|&time| time <= LOAD_TIME_MAX).ok_or_else(wrong)
 }
 
 #[cfg(test)]

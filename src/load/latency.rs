@@ -1,14 +1,10 @@
 //! When changes were due, and when they came.
 
-use std::time::Duration;
-
 use feeds::Timestamp;
 use hdrhistogram::Histogram;
 
 use super::Window;
-
-/// A change that is older than that when it comes, or younger than now, was not stamped by our clock.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
+use crate::limits::LOAD_LATENCY_MAX;
 
 /// Latencies of the changes that were due in a window, in microseconds, to three digits.
 #[derive(Debug)]
@@ -38,7 +34,7 @@ impl Latencies {
 
     /// Takes a change that was due at `due`, and was there at `now`.
     pub(super) fn take(&mut self, window: Window, due: Timestamp, now: Timestamp) -> Moment {
-        if due > now || now.since(due) > CLOCK_TOLERANCE {
+        if due > now || now.since(due) > LOAD_LATENCY_MAX {
             self.off_clock += 1;
             return Moment::OffClock;
         }
