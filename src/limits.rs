@@ -125,6 +125,15 @@ pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
 pub const BBO_UNPAIRED_MAX: usize = 128;
 /// Clients of one load. More are refused at the start.
 pub const LOAD_CLIENTS_MAX: usize = 100_000;
+/// Threads of one load. More are refused at the start.
+pub const LOAD_THREADS_MAX: u16 = 256;
+/// The longest warm-up and the longest window of a load. A longer one is refused at the start.
+pub const LOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
+/// How long the first connection of a load may take. Then there is no load.
+pub const LOAD_CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// The longest latency that a load measures, which bounds its histograms. A change that is older when it comes, or younger
+/// than now, was not stamped by our clock, and is only counted.
+pub const LOAD_LATENCY_MAX: Duration = Duration::from_secs(3_600);
 /// How long the clients of a load may take to get their snapshots after the last has connected. Those that take
 /// longer are counted as unready.
 pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);

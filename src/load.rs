@@ -13,6 +13,10 @@
 //! [`Report::latency_absent`] says why. In the mode `quotes` of the simulated market each time stamp belongs to one
 //! change; on other channels it is that of the newest event of the state.
 //!
+//! What never came, or not before the harness stopped waiting, has no latency. It is seen only where it is known how
+//! much should have come ([`Settings::expect_rate`]): then it is counted, and the run fails. A server that merges
+//! updates (conflates) delivers fewer on purpose, so that no rate is to be expected of it.
+//!
 //! # Structure
 //!
 //! Threads share nothing but the word "go": each has its own runtime, its own clients and its own histogram, added up
@@ -69,7 +73,8 @@ pub struct Settings {
     pub duration: Duration,
     /// The server's process, where it is on this machine: its CPU time is measured.
     pub server_pid: Option<u32>,
-    /// Changes per second and symbol that the server's feed has, where that is known: what is missing is counted.
+    /// Changes per second and symbol that the server's feed has, where that is known: what is missing is counted, and makes
+    /// the run unsound. Not for a server that merges updates, and not for times of another clock.
     pub expect_rate: Option<u64>,
 }
 
@@ -182,7 +187,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
         Duration::from_secs(1) * u32::try_from(settings.clients).unwrap_or(u32::MAX) / settings.connect_rate;
     // Who is not ready then is counted in the report as unready; the others are measured.
     let _all_settled = timeout(connecting + LOAD_READY_WAIT, settled.reach(settings.clients)).await;
-    let ready_after = started.elapsed();
+    let ready_after = monotonic().duration_since(started);
     sleep(settings.warmup).await;
 
     let ourselves = Process::ourselves()?;

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use serde_json::json;
+use tickwire::limits::SHARDS_MAX;
 
 use service::client::Client;
 use service::eventually::eventually;
@@ -112,6 +113,7 @@ fn what_is_not_understood_ends_with_2() {
         &["serve", "--nonsense"],
         &["serve", "--shards", "many"],
         &["serve", "--sim-rate", "1.5"],
+        &["serve", "--loop", "false"],
         &["serve", "--listen"],
         &["serve", "extra"],
         &["check-config", "--nonsense"],
@@ -212,6 +214,35 @@ fn flags_go_before_variables_before_the_file_before_defaults() {
 
     std::fs::write(folder.path().join("other.toml"), "sim_rate = 5\n").expect("a file");
     assert_eq!(rate(shown(file, &[], &["--config", "other.toml"])), Some(5), "instead of tickwire.toml");
+}
+
+#[test]
+fn a_loop_can_be_switched_on_and_off_by_a_flag() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (file, flag, shown) in [
+        ("", None, false),
+        ("", Some("--loop"), true),
+        ("", Some("--loop=true"), true),
+        ("loop = true\n", None, true),
+        ("loop = true\n", Some("--loop=false"), false),
+    ] {
+        std::fs::write(folder.path().join("tickwire.toml"), file).expect("a file");
+        let mut command = check_config(folder.path(), &["--feed", "replay:a"]);
+        command.args(flag);
+        assert_eq!(settings(command)["loop"].as_bool(), Some(shown), "{file:?} {flag:?}");
+    }
+    assert_refused(&tickwire_with(&["serve", "--loop=maybe"]), 2, &["'maybe' for '--loop", "true, false"]);
+}
+
+#[test]
+fn check_config_says_what_0_shards_means() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed =
+        |args: &[&str]| String::from_utf8(run(&mut check_config(folder.path(), args)).stdout).expect("UTF-8");
+    let cores = std::thread::available_parallelism().expect("known").get().min(SHARDS_MAX);
+    let line = format!("# shards: 0 means one a core, here {cores}\n");
+    assert!(printed(&[]).contains(&line), "{}", printed(&[]));
+    assert!(!printed(&["--shards", "3"]).contains('#'), "{}", printed(&["--shards", "3"]));
 }
 
 #[test]

@@ -76,11 +76,28 @@ fn every_quote_that_was_due_comes_to_every_client() {
     }
 }
 
+#[test]
+fn a_server_that_has_less_than_expected_fails_the_load() {
+    let server = Service::simulated("quotes", 4, 20);
+    let flags = ["--clients", "4", "--warmup", "0s", "--duration", "1s", "--expect-rate"];
+    let (report, success) = load(&server, &[&flags[..], &["40"]].concat());
+    assert!(!success && number(&report, "/due/missing") >= 70, "{report}");
+    let output = run(tickwire().args(["load", &url(&server)]).args(flags).arg("40"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    for part in ["of 160 expected", "missing; late: "] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    let (report, success) = load(&server, &[&flags[..], &["20"]].concat());
+    assert!(success, "{report}");
+}
+
 /// Waits; there is nothing to be seen from outside that tells how far a load is.
 fn pass(time: Duration) {
     let start = monotonic();
-    while start.elapsed() < time {
-        std::thread::park_timeout(time.saturating_sub(start.elapsed()));
+    let left = || time.saturating_sub(monotonic().duration_since(start));
+    while !left().is_zero() {
+        std::thread::park_timeout(left());
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::FeedError;
+use crate::limits::INPUT_BUFFER_BYTES;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A recording's bytes, decompressed. Memory is one buffer, whatever the size of the file.
+/// A recording's bytes, decompressed. Memory is two buffers and what the decompression needs, whatever the size of the file.
 pub struct Input {
     path: PathBuf,
     reader: BufReader<Box<dyn Read + Send>>,
@@ -26,7 +26,7 @@ impl Input {
     /// [`FeedError::Io`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
         let io_error = |source| FeedError::Io { path: path.to_owned(), offset: 0, source };
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(io_error)?);
+        let mut file = BufReader::with_capacity(INPUT_BUFFER_BYTES, File::open(path).map_err(io_error)?);
         let head = file.fill_buf().map_err(io_error)?;
         let reader: Box<dyn Read + Send> = if head.starts_with(&GZIP_MAGIC) {
             Box::new(MultiGzDecoder::new(file))
@@ -35,7 +35,11 @@ impl Input {
         } else {
             Box::new(file)
         };
-        Ok(Self { path: path.to_owned(), reader: BufReader::with_capacity(BUFFER_BYTES, reader), offset: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            reader: BufReader::with_capacity(INPUT_BUFFER_BYTES, reader),
+            offset: 0,
+        })
     }
 
     /// The file.

@@ -1,9 +1,11 @@
-//! Every bound of this crate, and what happens at it.
+//! Every bound on what a file, a venue or a setting can make this crate hold, and what happens at it.
 
 /// The longest symbol. A longer one is refused.
 pub const SYMBOL_BYTES_MAX: usize = 64;
 /// Instruments of all feeds together. A feed with more is refused.
 pub const INSTRUMENTS_MAX: usize = 65_536;
+/// Each of a recording's two read buffers, of the file and of what is decompressed. What is longer is read in pieces.
+pub const INPUT_BUFFER_BYTES: usize = 256 * 1024;
 /// The longest line of a text recording: Binance's `exchangeInfo` is a few megabytes. A longer one is damage.
 pub const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Events of Binance's depth messages that wait for a snapshot, of all symbols together (about 20 MB). At the bound all

@@ -44,10 +44,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<String>,
-    /// Begin a recording again at its end, as a new epoch
-    #[arg(long = "loop")]
-    #[serde(rename = "loop", skip_serializing_if = "std::ops::Not::not")]
-    repeat: bool,
+    /// Begin a recording again at its end, as a new epoch [default: false]
+    #[arg(long = "loop", value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    repeat: Option<bool>,
     /// Only these symbols of a recording
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]

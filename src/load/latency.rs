@@ -1,19 +1,17 @@
 //! When changes were due, and when they came.
 
-use std::time::Duration;
-
 use feeds::Timestamp;
 use hdrhistogram::Histogram;
 
 use super::Window;
-
-/// A change that is older than that when it comes, or younger than now, was not stamped by our clock.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
+use crate::limits::LOAD_LATENCY_MAX;
 
 /// Latencies of the changes that were due in a window, in microseconds, to three digits.
 #[derive(Debug)]
 pub(super) struct Latencies {
     histogram: Histogram<u64>,
+    came_after: u64,
+    due_before: u64,
     off_clock: u64,
 }
 
@@ -30,18 +28,21 @@ pub(super) enum Moment {
 
 impl Latencies {
     pub(super) fn new() -> Self {
-        Self { histogram: Histogram::new(3).expect("three digits are within 0 to 5"), off_clock: 0 }
+        let histogram = Histogram::new(3).expect("three digits are within 0 to 5");
+        Self { histogram, came_after: 0, due_before: 0, off_clock: 0 }
     }
 
     /// Takes a change that was due at `due`, and was there at `now`.
     pub(super) fn take(&mut self, window: Window, due: Timestamp, now: Timestamp) -> Moment {
-        if due > now || now.since(due) > CLOCK_TOLERANCE {
+        if due > now || now.since(due) > LOAD_LATENCY_MAX {
             self.off_clock += 1;
             return Moment::OffClock;
         }
         if due < window.from || due >= window.until {
+            self.due_before += u64::from(due < window.from && now >= window.from);
             return Moment::Outside;
         }
+        self.came_after += u64::from(now >= window.until);
         let micros = u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX);
         self.histogram.record(micros).expect("a histogram that grows takes every number");
         Moment::Inside
@@ -49,12 +50,24 @@ impl Latencies {
 
     pub(super) fn add(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("a histogram that grows takes every other");
+        self.came_after += other.came_after;
+        self.due_before += other.due_before;
         self.off_clock += other.off_clock;
     }
 
     /// Changes that were due in the window and came.
     pub(super) fn due(&self) -> u64 {
         self.histogram.len()
+    }
+
+    /// Of those, the ones that came after it.
+    pub(super) const fn came_after(&self) -> u64 {
+        self.came_after
+    }
+
+    /// Changes that came when the window was open or over, and were due before it.
+    pub(super) const fn due_before(&self) -> u64 {
+        self.due_before
     }
 
     /// Changes that were not stamped by our clock.
@@ -93,9 +106,13 @@ mod tests {
             let received = if millis < 1_000 { 1_000_000 } else { millis * 1_000 + 50 };
             assert_eq!(latencies.take(window, at(millis * 1_000), at(received)), Moment::Inside);
         }
+        assert_eq!(latencies.take(window, at(-7), at(-5)), Moment::Outside);
+        assert_eq!(latencies.take(window, at(-7), at(2_000_100)), Moment::Outside);
+        assert_eq!(latencies.take(window, at(1_999_999), at(2_000_000)), Moment::Inside);
         let mut sum = Latencies::new();
         sum.add(&latencies);
-        assert_eq!((sum.due(), sum.off_clock()), (2_000, 2));
+        assert_eq!((sum.due_before(), sum.came_after()), (2, 1));
+        assert_eq!((sum.due(), sum.off_clock()), (2_001, 2));
         let near = |value: u64, expected: u64| value.abs_diff(expected) <= expected / 1_000;
         assert_eq!(sum.at(0.5), 50);
         assert!(near(sum.at(0.75), 500_000), "{}", sum.at(0.75));

@@ -78,10 +78,14 @@ pub struct Delivered {
 pub struct Due {
     /// Updates that were due in the window, and came, though it be later.
     pub updates: u64,
+    /// Of those, how many came only after the window.
+    pub came_after: u64,
+    /// Updates that came in the window or after it, and were due before it.
+    pub due_before: u64,
     /// How many the feed has by [`Settings::expect_rate`].
     pub expected: Option<u64>,
     /// Those that did not come: merged with a later one, lost, or still on their way to the clients that are behind.
-    /// Not counted is one a topic, because the borders of the window fall between two changes of a topic or on one.
+    /// Any makes the run unsound. Not counted is one a topic, because the borders of the window fall between two changes of a topic or on one.
     pub missing: Option<u64>,
     /// Clients that were still waiting for something due in the window when the harness stopped waiting.
     pub clients_behind: u64,
@@ -175,7 +179,7 @@ impl Report {
         let (due, latency_us, latency_absent) = if latencies.off_clock() > latencies.due() {
             (None, None, Some(LatencyAbsent::NotALiveClock))
         } else {
-            let due = Due::new(settings, topics, latencies.due(), &clients);
+            let due = Due::new(settings, topics, &latencies, &clients);
             let percentiles = Percentiles::of(&latencies);
             (Some(due), percentiles, percentiles.is_none().then_some(LatencyAbsent::NoUpdates))
         };
@@ -200,11 +204,13 @@ impl Report {
         }
     }
 
-    /// Whether every client has its states, and nothing that it was sent was wrong. What the server merged or said
-    /// that it lost is no fault of that kind, and neither is a connection that was lost and made again.
+    /// Whether every client has its states, nothing that it was sent was wrong, and, where a rate was expected, nothing
+    /// is missing. What the server said that it lost is no fault of its own, and neither is what it merged, where no
+    /// rate was expected, nor a connection that was lost and made again.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        matches!(
+        let is_missing = matches!(self.due, Some(Due { missing: Some(1..), .. }));
+        let has_faults = !matches!(
             self.faults,
             Faults {
                 clients_unconnected: 0,
@@ -220,7 +226,8 @@ impl Report {
                 reconnects: _,
                 reconnects_failed: _,
             }
-        )
+        );
+        !is_missing && !has_faults
     }
 }
 
@@ -249,7 +256,8 @@ const fn updates(client: &ClientTally) -> u64 {
 }
 
 impl Due {
-    fn new(settings: &Settings, topics: u64, updates: u64, clients: &[ClientTally]) -> Self {
+    fn new(settings: &Settings, topics: u64, latencies: &Latencies, clients: &[ClientTally]) -> Self {
+        let updates = latencies.due();
         let expected = settings.expect_rate.map(|rate| {
             let all = u128::from(rate) * u128::from(topics) * settings.duration.as_micros() / 1_000_000;
             u64::try_from(all).unwrap_or(u64::MAX)
@@ -257,6 +265,8 @@ impl Due {
         let is_behind = |client: &&ClientTally| client.state == State::Ready && !client.drained;
         Self {
             updates,
+            came_after: latencies.came_after(),
+            due_before: latencies.due_before(),
             expected,
             missing: expected.map(|expected| expected.saturating_sub(updates).saturating_sub(topics)),
             clients_behind: clients.iter().filter(is_behind).count() as u64,
@@ -353,7 +363,7 @@ impl fmt::Display for Report {
             (None, Some(LatencyAbsent::NotALiveClock)) => {
                 writeln!(f, "latency     unknown: the feed's times are not of this machine's clock")?;
             }
-            (None, _) => writeln!(f, "latency     unknown: nothing came")?,
+            (None, _) => writeln!(f, "latency     unknown: nothing came of what was due in the window")?,
         }
         if let Some(cpu) = &self.server_cpu {
             cpu.write(f, "server CPU  ")?;
@@ -373,7 +383,13 @@ impl Report {
         if let (Some(expected), Some(missing)) = (due.expected, due.missing) {
             write!(f, " of {} expected, {} missing", Grouped(expected), Grouped(missing))?;
         }
-        writeln!(f, ", {} clients behind", due.clients_behind)
+        writeln!(
+            f,
+            "; late: {} after the window, {} from before it; {} clients behind",
+            Grouped(due.came_after),
+            Grouped(due.due_before),
+            due.clients_behind
+        )
     }
 }
 
@@ -447,6 +463,7 @@ mod tests {
     use crate::topic::Channel;
 
     const SECOND: i64 = 1_000_000_000;
+    const WINDOW: Window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
 
     fn client(state: State, updates: u64) -> ClientTally {
         let before = Stats { updates: 7, ..Stats::default() };
@@ -472,12 +489,15 @@ mod tests {
 
     /// Two threads; so many of the updates that were due came, all `late` after they were due.
     fn report(clients: [ClientTally; 3], due: u32, late: Duration) -> Report {
-        let window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
         let mut latencies = Latencies::new();
         for number in 0..due {
-            let at = window.from.plus(Duration::from_millis(1) * number);
-            latencies.take(window, at, at.plus(late));
+            let at = WINDOW.from.plus(Duration::from_millis(1) * number);
+            latencies.take(WINDOW, at, at.plus(late));
         }
+        report_of(clients, latencies)
+    }
+
+    fn report_of(clients: [ClientTally; 3], latencies: Latencies) -> Report {
         let tally = |clients: &[ClientTally], latencies| {
             let mut errors = Errors::default();
             errors.add("late".to_owned(), 2);
@@ -501,14 +521,20 @@ mod tests {
         );
         assert_eq!(report.delivered.bytes, 25_000);
         // 3 topics × 50 a second × 2 seconds, and one a topic for the borders of the window.
-        let due = Due { updates: 250, expected: Some(300), missing: Some(47), clients_behind: 0 };
+        let due = Due {
+            updates: 250,
+            came_after: 0,
+            due_before: 0,
+            expected: Some(300),
+            missing: Some(47),
+            clients_behind: 0,
+        };
         assert_eq!(report.due, Some(due));
         let latency = Percentiles { samples: 250, p50: 700, p90: 700, p99: 700, p99_9: 700, max: 700 };
         assert_eq!((report.latency_us, report.latency_absent), (Some(latency), None));
         assert_eq!(report.server_cpu, Some(Cpu { ms: 250, ms_per_million_updates: Some(1_000_000) }));
         assert_eq!(report.errors["late"], 4);
         assert_eq!(report.checksums_ok, 6);
-        assert!(report.is_sound());
         let shown = report.to_string();
         for part in [
             "250 updates in 2.000 s: 125 a second",
@@ -516,6 +542,38 @@ mod tests {
             "of 300 expected, 47 missing",
             "1000.000 s per million",
         ] {
+            assert!(shown.contains(part), "no {part:?} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_of_what_was_expected_spoils_it() {
+        let ready = |updates| client(State::Ready, updates);
+        let sound = |due| report([ready(100), ready(100), ready(100)], due, Duration::ZERO).is_sound();
+        assert!(sound(300) && sound(297) && !sound(296));
+    }
+
+    /// A server that is so late that nothing of what was due in the window comes, though it sends as much as ever.
+    #[test]
+    fn a_server_that_lags_by_more_than_the_window_shows() {
+        let ready = || client(State::Ready, 100);
+        let lagging = report([ready(), ready(), ready()], 300, Duration::from_secs(2));
+        let late = lagging.due.expect("a clock in common");
+        assert_eq!((late.updates, late.came_after, late.missing), (300, 300, Some(0)));
+
+        let mut latencies = Latencies::new();
+        for number in 0..300 {
+            let at = WINDOW.from.plus(Duration::from_millis(6) * number);
+            latencies.take(WINDOW, Timestamp(at.0 - 30 * SECOND), at);
+        }
+        let lost = report_of([ready(), ready(), ready()], latencies);
+        let late = lost.due.expect("a clock in common");
+        assert_eq!((late.updates, late.due_before, late.missing), (0, 300, Some(297)));
+        assert!(!lost.is_sound());
+        let shown = lost.to_string();
+        for part in
+            ["0 updates of 300 expected, 297 missing", "300 from before it", "nothing came of what was due"]
+        {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
         }
     }
@@ -530,7 +588,7 @@ mod tests {
         let silent = report([ready(0), ready(0), ready(0)], 0, Duration::ZERO);
         assert_eq!(silent.latency_absent, Some(LatencyAbsent::NoUpdates));
         assert_eq!(silent.server_cpu, Some(Cpu { ms: 250, ms_per_million_updates: None }));
-        assert!(silent.is_sound());
+        assert!(!silent.is_sound(), "something was expected");
     }
 
     #[test]
@@ -539,7 +597,7 @@ mod tests {
         let spoilt = |spoil: fn(&mut ClientTally)| {
             let mut wrong = ready;
             spoil(&mut wrong);
-            !report([ready, ready, wrong], 1, Duration::ZERO).is_sound()
+            !report([ready, ready, wrong], 300, Duration::ZERO).is_sound()
         };
         assert!(spoilt(|client| client.state = State::Unready));
         assert!(spoilt(|client| client.state = State::Unconnected));

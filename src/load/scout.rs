@@ -1,13 +1,12 @@
 //! Which instruments a server has.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::LoadError;
 use crate::client::{Client, ClientError, ClientSettings, Event};
-use crate::limits::LOAD_READY_WAIT;
+use crate::limits::{LOAD_CONNECT_WAIT, LOAD_READY_WAIT};
 use crate::topic::Channel;
 use crate::wire::Symbols;
 
@@ -20,7 +19,7 @@ pub(super) async fn instruments(url: &str) -> Result<Vec<String>, LoadError> {
 }
 
 async fn scout(url: &str, failed: &impl Fn(String) -> LoadError) -> Result<Vec<String>, LoadError> {
-    let settings = ClientSettings { connect_timeout: Duration::from_secs(5), ..ClientSettings::default() };
+    let settings = ClientSettings { connect_timeout: LOAD_CONNECT_WAIT, ..ClientSettings::default() };
     let mut client = Client::connect(url, settings).await?;
     client.subscribe(Channel::Status, Symbols::All);
     let mut names = BTreeSet::new();

@@ -105,9 +105,10 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
             each(|record| record.before.set(record.stats.get()));
             sleep(window.until.since(Clock::System.now())).await;
             each(|record| record.after.set(record.stats.get()));
-            length = opened.elapsed();
+            length = monotonic().duration_since(opened);
             let is_drained = |record: &Rc<Record>| record.drained.get() || record.state.get() != State::Ready;
-            while opened.elapsed() < length + LOAD_DRAIN_WAIT && !clients.iter().all(is_drained) {
+            let patience = length + LOAD_DRAIN_WAIT;
+            while monotonic().duration_since(opened) < patience && !clients.iter().all(is_drained) {
                 sleep(Duration::from_millis(10)).await;
             }
         }

@@ -30,8 +30,12 @@ impl Progress {
 
     pub(super) fn at(&mut self, messages: u64) {
         let Some(last) = &mut self.last else { return };
-        if messages.is_multiple_of(MESSAGES_PER_LOOK) && last.elapsed() >= EVERY {
-            *last = monotonic();
+        if !messages.is_multiple_of(MESSAGES_PER_LOOK) {
+            return;
+        }
+        let now = monotonic();
+        if now.duration_since(*last) >= EVERY {
+            *last = now;
             self.show(&format!("{messages} messages"));
         }
     }
