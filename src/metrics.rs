@@ -100,6 +100,7 @@ metrics! {
     batches_conflated_total: Counter = "Batches that a full shard could not take: their topics were sent as states",
     connections: Gauge = "WebSocket connections open",
     connections_total: Counter = "WebSocket connections accepted",
+    http_connections_refused_total: Counter = "HTTP connections closed unread, because their shard had too many",
     connections_refused_total: Counter = "WebSocket handshakes refused",
     connections_overrun_total: Counter = "Connections closed with 4007, because too much waited for them",
     requests_total: Counter = "Client messages answered",
