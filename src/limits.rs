@@ -40,8 +40,8 @@ pub const HTTP_HEADER_WAIT: Duration = Duration::from_secs(10);
 pub const HTTP_AGE_MAX: Duration = Duration::from_secs(60);
 /// How long the answer that is on its way then may take. Then the connection is cut off.
 pub const HTTP_END_WAIT: Duration = Duration::from_secs(5);
-/// Bytes of a request's head, which is answered 431 when it is longer; and of an answer that wait to be written, when
-/// no more of it is asked for.
+/// Bytes of a request's head after which, when it is not whole, it is answered 431 (414 for its path); and bytes of an
+/// answer that wait to be written, when no more of it is asked for.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of all REST answers that their clients have not taken yet, or that the publisher was asked for. A request
 /// that would make them more is answered with `BUSY`.
