@@ -39,6 +39,27 @@ pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
 /// Book updates after which one carries a checksum, however little time has passed.
 pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
 
+/// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
+/// `http_connections_refused_total`.
+pub const HTTP_CONNECTIONS_MAX: usize = 2_048;
+/// How long a client may take for the head of a request, the idle time before it included. Then it is closed.
+pub const HTTP_HEADER_WAIT: Duration = Duration::from_secs(10);
+/// The age of an HTTP connection that is not upgraded: past it, no other request is read.
+pub const HTTP_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long the answer that is on its way then may take. Then the connection is cut off.
+pub const HTTP_END_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of a request's head after which, when it is not whole, it is answered 431 (414 for its path); and bytes of an
+/// answer that wait to be written, when no more of it is asked for.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of all REST answers that their clients have not taken yet, or that the publisher was asked for. A request
+/// that would make them more is answered with `BUSY`.
+pub const REST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a REST answer that are handed to the connection at once.
+pub const REST_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that the kernel takes for a socket beyond those on their way (`TCP_NOTSENT_LOWAT`). Its own bound is some
+/// megabytes: to a slow client these would all be sent, stale, before its close frame.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// WebSocket connections of the process. One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Upgraded sockets that wait for their shard to take them. One more is refused with 503.
@@ -74,7 +95,8 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Milliseconds after which clients are to come back when the server goes away: from the first to below the second,
 /// chosen by lot, so that they do not come at once.
 pub const RECONNECT_AFTER_MS: (u64, u64) = (500, 5_500);
-/// How long a request for states may wait for the publisher before it is answered with `INTERNAL`.
+/// How long a request for states may wait for the publisher. Then a socket's is answered with `INTERNAL`, and one by
+/// REST with `BUSY`.
 pub const STATES_WAIT: Duration = Duration::from_secs(5);
 /// Malformed client messages in a row after which the connection is closed with 1008.
 pub const BAD_REQUESTS_MAX: u32 = 100;

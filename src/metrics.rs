@@ -102,6 +102,7 @@ metrics! {
     outbox_bytes: Gauge = "Bytes that wait for clients' sockets",
     connections: Gauge = "WebSocket connections open",
     connections_total: Counter = "WebSocket connections accepted",
+    http_connections_refused_total: Counter = "HTTP connections closed unread, because their shard had too many",
     connections_refused_total: Counter = "WebSocket handshakes refused",
     connections_overrun_total: Counter = "Connections closed with 4007, because too much waited for them",
     requests_total: Counter = "Client messages answered",

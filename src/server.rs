@@ -2,6 +2,7 @@
 
 mod assets;
 mod health;
+mod http;
 mod hub;
 mod rest;
 mod session;
@@ -111,14 +112,17 @@ impl Server {
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::with_capacity(ends.len());
+        let budget = rest::Budget::new();
         for (listener, end) in listeners.listeners.into_iter().zip(ends) {
             let rest = rest::routes(rest::Sources {
                 directory: sources.directory.clone(),
                 quotes: sources.quotes.clone(),
                 bus: end.bus.clone(),
+                budget: budget.clone(),
             })
             .merge(health::routes(sources.feed.clone(), sources.metrics.clone()))
             .merge(assets::routes())
+            .method_not_allowed_fallback(rest::wrong_method)
             .fallback(rest::not_found);
             let shard = end.shard;
             let worker = Worker {

@@ -11,7 +11,10 @@ mod service {
     pub(crate) mod upgrade;
 }
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
+
+use feeds::clock::monotonic;
+use tickwire::limits::HTTP_HEADER_WAIT;
 
 use service::http::{self, Response, read_response};
 use service::process::Service;
@@ -133,4 +136,32 @@ fn what_is_no_http_harms_nobody() {
     let _ = http::connect(server.address).write_all(&long);
     assert_eq!(server.get("/health/live").status, 200);
     assert_eq!(server.metric("connections"), 0);
+}
+
+/// The time limits themselves are tested beside their code, with shorter ones.
+#[test]
+fn a_connection_without_a_request_is_closed_in_time() {
+    let server = quiet();
+    let start = monotonic();
+    let streams = ["", "GET /v1/ws HTTP/1.1\r\nHost:"].map(|sent| {
+        let mut stream = http::connect(server.address);
+        stream.write_all(sent.as_bytes()).expect("the service reads");
+        stream
+    });
+    for mut stream in streams {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("it is closed");
+        assert_eq!(String::from_utf8_lossy(&rest), "", "no answer");
+        assert!(start.elapsed() >= HTTP_HEADER_WAIT, "not before");
+    }
+}
+
+#[test]
+fn only_http_1_is_spoken() {
+    let server = quiet();
+    let mut stream = http::connect(server.address);
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("the service reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it is closed");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
 }

@@ -11,6 +11,9 @@ mod service {
     pub(crate) mod recorded;
 }
 
+use std::fs;
+use std::io::{BufReader, Write};
+
 use serde_json::{Value, json};
 
 use service::client::Client;
@@ -150,6 +153,8 @@ fn symbols_are_chosen_in_their_order_and_in_any_case() {
     {
         let chosen = server.json(&format!("{path}?symbols=xbt/chf,OMG%2FUSD,%20Waves%2feur"));
         assert_eq!(names(&chosen[list]), ["XBT/CHF", "OMG/USD", "WAVES/EUR"]);
+        let repeated = server.json(&format!("{path}?symbols=OMG/USD,XBT/CHF,omg/usd,XBT/CHF,OMG/USD"));
+        assert_eq!(names(&repeated[list]), ["OMG/USD", "XBT/CHF"], "each once, as first named");
     }
     for path in [
         "/v1/books/XBT%2FCHF",
@@ -178,39 +183,62 @@ fn limits_are_kept() {
 }
 
 #[test]
-fn wrong_parameters_are_refused_by_name() {
+fn wrong_values_are_refused_with_the_right_ones() {
     let server = Service::ended(KRAKEN);
-    let book = "/v1/books/XBT%2FCHF";
-    for (query, named) in [
-        ("depth=11", "depth 11"),
-        ("depth=0", "depth 0"),
-        ("depth=-1", "depth"),
-        ("depth=ten", "depth"),
-        ("depth=", "depth"),
-        ("depth=10&depth=25", "depth"),
-        ("depth=99999999999999999999", "depth"),
-        ("levels=10", "levels"),
-    ] {
-        assert_refused(&server.get(&format!("{book}?{query}")), 400, "BAD_PARAMETER", named);
+    for value in ["11", "0", "-1", "ten", "", "99999999999999999999", "10,25"] {
+        let response = server.get(&format!("/v1/books/XBT%2FCHF?depth={value}"));
+        let told = format!("depth `{value}` is none of 10, 25 and 100");
+        assert_refused(&response, 400, "BAD_PARAMETER", &told);
     }
     for kind in ["trades", "bars"] {
-        for (query, named) in [
-            ("limit=0", "limit 0"),
-            ("limit=1001", "limit 1001"),
-            ("limit=all", "limit"),
-            ("limits=1", "limits"),
-        ] {
-            let response = server.get(&format!("/v1/{kind}/XBT%2FCHF?{query}"));
-            assert_refused(&response, 400, "BAD_PARAMETER", named);
+        for value in ["0", "1001", "-1", "all", "", "99999999999999999999"] {
+            let response = server.get(&format!("/v1/{kind}/XBT%2FCHF?limit={value}"));
+            let told = format!("limit `{value}` is not between 1 and 1000");
+            assert_refused(&response, 400, "BAD_PARAMETER", &told);
         }
     }
-    assert_refused(&server.get("/v1/bars/XBT%2FCHF?interval=2m"), 400, "BAD_PARAMETER", "interval `2m`");
-    assert_refused(&server.get("/v1/trades/XBT%2FCHF?interval=1m"), 400, "BAD_PARAMETER", "interval");
-    for list in ["instruments", "quotes", "tickers"] {
-        let response = server.get(&format!("/v1/{list}?symbol=XBT/CHF"));
-        assert_refused(&response, 400, "BAD_PARAMETER", "`symbol`");
+    for value in ["2m", "", "1M"] {
+        let response = server.get(&format!("/v1/bars/XBT%2FCHF?interval={value}"));
+        let told = format!("interval `{value}` is none of 1s, 1m, 5m, 1h and 1d");
+        assert_refused(&response, 400, "BAD_PARAMETER", &told);
     }
-    assert_refused(&server.get("/v1/books/%FF"), 400, "BAD_PARAMETER", "UTF-8");
+}
+
+#[test]
+fn wrong_parameters_are_refused_with_those_that_there_are() {
+    let server = Service::ended(KRAKEN);
+    for (path, wrong, allowed) in [
+        ("/v1/instruments?symbol=XBT/CHF", "symbol", "`symbols`"),
+        ("/v1/quotes?symbols=XBT/CHF&depth=10", "depth", "`symbols`"),
+        ("/v1/books/XBT%2FCHF?levels=10", "levels", "`depth`"),
+        ("/v1/trades/XBT%2FCHF?interval=1m", "interval", "`limit`"),
+        ("/v1/bars/XBT%2FCHF?limits=1", "limits", "`interval`, `limit`"),
+        ("/v1/bars/XBT%2FCHF?Limit", "Limit", "`interval`, `limit`"),
+    ] {
+        let response = server.get(path);
+        let told = format!("there is no parameter `{wrong}` here: allowed are {allowed}");
+        assert_refused(&response, 400, "BAD_REQUEST", &told);
+    }
+    for (path, twice) in [
+        ("/v1/books/XBT%2FCHF?depth=10&depth=25", "`depth` is given twice"),
+        ("/v1/bars/XBT%2FCHF?limit=1&interval=1m&limit=1", "`limit` is given twice"),
+    ] {
+        assert_refused(&server.get(path), 400, "BAD_REQUEST", twice);
+    }
+    assert_refused(&server.get("/v1/books/%FF"), 400, "BAD_REQUEST", "UTF-8");
+    let long = "x".repeat(10_000);
+    for path in [
+        format!("/v1/books/{long}"),
+        format!("/v1/quotes?{long}=1"),
+        format!("/v1/books/XBT%2FCHF?depth={long}"),
+    ] {
+        let response = server.get(&path);
+        assert!(matches!(response.status, 400 | 404), "{response:?}");
+        assert!(
+            response.body.contains(&"x".repeat(64)) && response.body.len() < 300,
+            "it is cut: {response:?}"
+        );
+    }
 }
 
 #[test]
@@ -237,7 +265,7 @@ fn unknown_symbols_and_paths_are_not_found() {
         "/index.html",
         "/../etc/passwd",
     ] {
-        assert_refused(&server.get(path), 404, "NOT_FOUND", "path");
+        assert_refused(&server.get(path), 404, "NOT_FOUND", "src/wire/protocol.md");
     }
 }
 
@@ -248,10 +276,13 @@ fn wrong_methods_are_told_the_right_ones() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let response = http::request(server.address, method, path);
             assert_eq!((response.status, response.header("allow")), (405, "GET,HEAD"), "{method} {path}");
+            assert_refused(&response, 405, "METHOD_NOT_ALLOWED", "`Allow`");
         }
         let (head, get) = (http::request(server.address, "HEAD", path), server.get(path));
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
-        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        for header in ["content-type", "content-length"] {
+            assert_eq!(head.header(header), get.header(header), "{path}");
+        }
     }
 }
 
@@ -273,6 +304,58 @@ fn health_says_how_far_the_feed_has_come() {
     assert_eq!(server.json(&format!("/v1/trades/{symbol}"))["trades"], json!([]));
     server.client().subscribe("quote", &["*"]);
     eventually("it runs", || server.json("/health/ready")["feed"] == "running");
+}
+
+#[test]
+fn a_service_whose_feed_is_damaged_is_not_ready() {
+    let whole = format!("{}/feeds/recordings/{KRAKEN}", env!("CARGO_MANIFEST_DIR"));
+    let mut recording = zstd::decode_all(fs::File::open(whole).expect("the recording")).expect("zstd");
+    recording.truncate(recording.len() / 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("damaged.jsonl");
+    fs::write(&file, &recording).expect("a file");
+    let server = Service::start(["--feed", &format!("replay:{}", file.display()), "--speed", "max"]);
+    eventually("it is damaged", || server.metric("feed_errors_total") == 1);
+    eventually("it is said", || server.get("/health/ready").status == 503);
+    assert_eq!(server.get("/health/ready").json(), json!({"ready": false, "feed": "failed"}));
+    assert_eq!(server.get("/health/live").status, 200);
+    let quotes = server.json("/v1/quotes");
+    let has_come = |quote: &Value| quote["seq"].as_u64() > Some(0);
+    assert!(
+        quotes["quotes"].as_array().expect("an array").iter().any(has_come),
+        "what came before stays served"
+    );
+}
+
+/// Asks for so much, unread, that the memory for answers is all taken: one more is told so, and those that have read
+/// theirs make room.
+#[test]
+fn clients_that_do_not_read_their_answers_hold_no_more_than_there_is() {
+    let server = Service::start(["--sim-instruments", "20000", "--sim-rate", "1", "--shards", "1"]);
+    let whole = server.get("/v1/instruments").body;
+    assert!(whole.len() > 1_000_000, "{}", whole.len());
+    let many = (80 << 20) / whole.len();
+    let mut unread: Vec<_> = (0..many)
+        .map(|_| {
+            let mut stream = http::connect(server.address);
+            stream.write_all(b"GET /v1/instruments HTTP/1.1\r\nHost: here\r\n\r\n").expect("a socket");
+            stream
+        })
+        .collect();
+    eventually("no memory is left", || server.get("/v1/instruments").status == 503);
+    let busy = server.get("/v1/instruments");
+    assert_eq!((busy.status, busy.header("retry-after")), (503, "1"), "{busy:?}");
+    let error = &busy.json()["error"];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("BUSY"), &json!(true)));
+    assert_eq!(server.get("/health/live").status, 200);
+
+    let stream = unread.swap_remove(0);
+    assert!(
+        http::read_response(&mut BufReader::new(stream), "GET").body == whole,
+        "whoever reads gets it whole"
+    );
+    drop(unread);
+    eventually("there is room again", || server.get("/v1/instruments").status == 200);
 }
 
 #[test]
@@ -308,7 +391,7 @@ fn the_page_comes_whole_and_may_load_nothing_else() {
     let index = server.get("/");
     assert_eq!((index.status, index.header("content-type")), (200, "text/html; charset=utf-8"));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    for entry in std::fs::read_dir(&folder).expect("the page's folder") {
+    for entry in fs::read_dir(&folder).expect("the page's folder") {
         let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
         let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
         let content_type = match name.rsplit_once('.').expect("an extension").1 {
@@ -320,7 +403,7 @@ fn the_page_comes_whole_and_may_load_nothing_else() {
         };
         let response = server.get(&path);
         assert_eq!((response.status, response.header("content-type")), (200, content_type), "{name}");
-        assert_eq!(response.body, std::fs::read_to_string(folder.join(&name)).expect("a text"), "{name}");
+        assert_eq!(response.body, fs::read_to_string(folder.join(&name)).expect("a text"), "{name}");
         let policy = response.header("content-security-policy");
         assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{name}: {policy}");
         assert_eq!(response.header("x-content-type-options"), "nosniff", "{name}");

@@ -1,23 +1,36 @@
 //! REST beside the socket: the same objects, with the same `epoch` and `seq`.
 
+mod body;
+mod query;
+mod refusal;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use feeds::SymbolId;
-use serde::Deserialize;
+use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(super) use self::body::Budget;
+use self::body::Share;
+use self::query::Parameters;
+use self::refusal::{Refusal, shortened};
 use crate::bus::{BusHandle, Request, States};
 use crate::directory::Directory;
 use crate::limits::{HISTORY_LIMIT_MAX, STATES_WAIT};
 use crate::market::quotes::QuoteReader;
 use crate::topic::{Channel, Depth, Interval, TopicId};
-use crate::wire::code::ErrorCode;
 use crate::wire::json::{self, Envelope};
+
+/// What a row of an answer takes, generously: so much is set aside before the publisher is asked for it.
+const ROW_BYTES: usize = 512;
+/// Trades or bars of an answer when no `limit` is given.
+const HISTORY_LIMIT: usize = 100;
 
 /// What the routes read from.
 #[derive(Clone)]
@@ -25,6 +38,7 @@ pub(super) struct Sources {
     pub(super) directory: Directory,
     pub(super) quotes: QuoteReader,
     pub(super) bus: BusHandle,
+    pub(super) budget: Budget,
 }
 
 pub(super) fn routes(sources: Sources) -> Router {
@@ -38,65 +52,24 @@ pub(super) fn routes(sources: Sources) -> Router {
         .with_state(sources)
 }
 
-/// A request that cannot be answered.
-struct Refusal {
-    status: StatusCode,
-    code: ErrorCode,
-    message: String,
-}
-
-impl Refusal {
-    fn unknown_symbol(name: &str) -> Self {
-        let message = format!("there is no instrument `{name}` here: /v1/instruments lists them");
-        Self { status: StatusCode::NOT_FOUND, code: ErrorCode::UnknownSymbol, message }
-    }
-
-    fn bad_parameter(message: String) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: ErrorCode::BadParameter, message }
-    }
-
-    fn busy() -> Self {
-        let message = "the server is busy: try again in a moment".to_owned();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: ErrorCode::Busy, message }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let error = serde_json::json!({
-            "code": self.code.as_str(), "message": self.message, "retryable": self.code.retryable(),
-        });
-        json_response(self.status, serde_json::json!({ "error": error }).to_string().into_bytes())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filter {
-    symbols: Option<String>,
-}
-
-async fn instruments(
-    State(sources): State<Sources>,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, Refusal> {
+async fn instruments(State(sources): State<Sources>, parameters: Parameters) -> Result<Response, Refusal> {
+    let symbols = sources.select(parameters)?;
+    let share = sources.reserve(symbols.len())?;
     let mut out = b"{\"instruments\":[".to_vec();
-    for (index, symbol) in sources.select(filter)?.into_iter().enumerate() {
+    for (index, symbol) in symbols.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         json::instrument(&mut out, sources.directory.get(symbol));
     }
     out.extend_from_slice(b"]}");
-    Ok(json_response(StatusCode::OK, out))
+    answer(share, out)
 }
 
 /// Straight from the cache: the publisher is not asked.
-async fn quotes(
-    State(sources): State<Sources>,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, Refusal> {
-    let symbols = sources.select(filter)?;
+async fn quotes(State(sources): State<Sources>, parameters: Parameters) -> Result<Response, Refusal> {
+    let symbols = sources.select(parameters)?;
+    let share = sources.reserve(symbols.len())?;
     let epoch = sources.bus.epoch().ok_or_else(Refusal::busy)?;
     let mut out = b"{\"quotes\":[".to_vec();
     for (index, symbol) in symbols.into_iter().enumerate() {
@@ -119,76 +92,65 @@ async fn quotes(
     if sources.bus.epoch().is_none_or(|now| now != epoch) {
         return Err(Refusal::busy());
     }
-    Ok(json_response(StatusCode::OK, out))
+    answer(share, out)
 }
 
-async fn tickers(
-    State(sources): State<Sources>,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, Refusal> {
-    let symbols = sources.select(filter)?;
+async fn tickers(State(sources): State<Sources>, parameters: Parameters) -> Result<Response, Refusal> {
+    let symbols = sources.select(parameters)?;
+    let share = sources.reserve(symbols.len())?;
     let topics = symbols.into_iter().map(|symbol| TopicId::new(Channel::Ticker, symbol)).collect();
     let states = sources.ask(|reply| Request::Read { topics, reply }).await?;
-    Ok(list("tickers", states))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BookQuery {
-    depth: Option<u64>,
+    let mut out = b"{\"tickers\":[".to_vec();
+    out.extend_from_slice(&states.json);
+    out.extend_from_slice(b"]}");
+    answer(share, out)
 }
 
 async fn book(
     State(sources): State<Sources>,
     symbol: Result<Path<String>, PathRejection>,
-    query: Result<Query<BookQuery>, axum::extract::rejection::QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Response, Refusal> {
-    let levels = parameters(query)?.depth.unwrap_or(10);
-    let depth = Depth::from_levels(levels)
-        .ok_or_else(|| Refusal::bad_parameter(format!("depth {levels} is none of 10, 25 and 100")))?;
+    let [depth] = parameters.take(["depth"])?;
+    let depth = match depth {
+        None => Depth::D10,
+        Some(text) => text.parse().ok().and_then(Depth::from_levels).ok_or_else(|| {
+            Refusal::bad_parameter(format!("depth `{}` is none of 10, 25 and 100", shortened(&text)))
+        })?,
+    };
     let topics = vec![TopicId::new(Channel::Book(depth), sources.named(symbol)?)];
+    let share = sources.reserve(depth.levels())?;
     let states = sources.ask(|reply| Request::Read { topics, reply }).await?;
-    Ok(json_response(StatusCode::OK, states.json))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TradesQuery {
-    limit: Option<usize>,
+    answer(share, states.json)
 }
 
 async fn trades(
     State(sources): State<Sources>,
     symbol: Result<Path<String>, PathRejection>,
-    query: Result<Query<TradesQuery>, axum::extract::rejection::QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Response, Refusal> {
-    let limit = limit(parameters(query)?.limit)?;
+    let [limit] = parameters.take(["limit"])?;
+    let limit = history_limit(limit)?;
     let topic = TopicId::new(Channel::Trade, sources.named(symbol)?);
-    let states = sources.ask(|reply| Request::History { topic, limit, reply }).await?;
-    Ok(sources.history("trades", topic, states))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BarsQuery {
-    interval: Option<String>,
-    limit: Option<usize>,
+    sources.history("trades", topic, limit).await
 }
 
 async fn bars(
     State(sources): State<Sources>,
     symbol: Result<Path<String>, PathRejection>,
-    query: Result<Query<BarsQuery>, axum::extract::rejection::QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Response, Refusal> {
-    let query = parameters(query)?;
-    let text = query.interval.as_deref().unwrap_or("1m");
-    let interval = Interval::from_text(text).ok_or_else(|| {
-        Refusal::bad_parameter(format!("interval `{text}` is none of 1s, 1m, 5m, 1h and 1d"))
-    })?;
-    let limit = limit(query.limit)?;
+    let [interval, limit] = parameters.take(["interval", "limit"])?;
+    let interval = match interval {
+        None => Interval::M1,
+        Some(text) => Interval::from_text(&text).ok_or_else(|| {
+            let text = shortened(&text);
+            Refusal::bad_parameter(format!("interval `{text}` is none of 1s, 1m, 5m, 1h and 1d"))
+        })?,
+    };
+    let limit = history_limit(limit)?;
     let topic = TopicId::new(Channel::Bar(interval), sources.named(symbol)?);
-    let states = sources.ask(|reply| Request::History { topic, limit, reply }).await?;
-    Ok(sources.history("bars", topic, states))
+    sources.history("bars", topic, limit).await
 }
 
 impl Sources {
@@ -198,19 +160,30 @@ impl Sources {
 
     /// The instrument that a path names.
     fn named(&self, symbol: Result<Path<String>, PathRejection>) -> Result<SymbolId, Refusal> {
-        let Path(name) = symbol.map_err(|rejection| Refusal::bad_parameter(rejection.body_text()))?;
+        let Path(name) = symbol.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
         self.find(&name)
     }
 
-    /// The instruments that `?symbols=A,B` names; all of them without it.
-    fn select(
-        &self,
-        filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-    ) -> Result<Vec<SymbolId>, Refusal> {
-        match parameters(filter)?.symbols {
-            None => Ok(self.directory.iter().map(|(symbol, _)| symbol).collect()),
-            Some(names) => names.split(',').map(|name| self.find(name.trim())).collect(),
+    /// The instruments that `?symbols=A,B` names, each once, in the order of their first mention; all of them
+    /// without it.
+    fn select(&self, parameters: Parameters) -> Result<Vec<SymbolId>, Refusal> {
+        let [symbols] = parameters.take(["symbols"])?;
+        let Some(names) = symbols else {
+            return Ok(self.directory.iter().map(|(symbol, _)| symbol).collect());
+        };
+        let mut seen = FxHashSet::default();
+        let mut selected = Vec::new();
+        for name in names.split(',') {
+            let symbol = self.find(name.trim())?;
+            if seen.insert(symbol) {
+                selected.push(symbol);
+            }
         }
+        Ok(selected)
+    }
+
+    fn reserve(&self, rows: usize) -> Result<Share, Refusal> {
+        self.budget.reserve(rows * ROW_BYTES).ok_or_else(Refusal::busy)
     }
 
     async fn ask(&self, request: impl FnOnce(oneshot::Sender<States>) -> Request) -> Result<States, Refusal> {
@@ -222,7 +195,9 @@ impl Sources {
         }
     }
 
-    fn history(&self, name: &str, topic: TopicId, states: States) -> Response {
+    async fn history(&self, name: &str, topic: TopicId, limit: usize) -> Result<Response, Refusal> {
+        let share = self.reserve(limit)?;
+        let states = self.ask(|reply| Request::History { topic, limit, reply }).await?;
         let mut out = b"{".to_vec();
         json::history_head(
             &mut out,
@@ -234,40 +209,35 @@ impl Sources {
         out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
         out.extend_from_slice(&states.json);
         out.extend_from_slice(b"]}");
-        json_response(StatusCode::OK, out)
+        answer(share, out)
     }
 }
 
-fn parameters<T>(query: Result<Query<T>, axum::extract::rejection::QueryRejection>) -> Result<T, Refusal> {
-    query
-        .map(|Query(parameters)| parameters)
-        .map_err(|rejection| Refusal::bad_parameter(rejection.body_text()))
+fn history_limit(asked: Option<String>) -> Result<usize, Refusal> {
+    let Some(text) = asked else {
+        return Ok(HISTORY_LIMIT);
+    };
+    text.parse().ok().filter(|limit| (1..=HISTORY_LIMIT_MAX).contains(limit)).ok_or_else(|| {
+        let text = shortened(&text);
+        Refusal::bad_parameter(format!("limit `{text}` is not between 1 and {HISTORY_LIMIT_MAX}"))
+    })
 }
 
-fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
-    match asked {
-        None => Ok(100),
-        Some(limit @ 1..=HISTORY_LIMIT_MAX) => Ok(limit),
-        Some(limit) => {
-            Err(Refusal::bad_parameter(format!("limit {limit} is not between 1 and {HISTORY_LIMIT_MAX}")))
-        }
-    }
+fn answer(share: Share, content: Vec<u8>) -> Result<Response, Refusal> {
+    share.body(content).map(|body| json_response(StatusCode::OK, body)).ok_or_else(Refusal::busy)
 }
 
-fn list(name: &str, states: States) -> Response {
-    let mut out = format!("{{\"{name}\":[").into_bytes();
-    out.extend_from_slice(&states.json);
-    out.extend_from_slice(b"]}");
-    json_response(StatusCode::OK, out)
-}
-
-fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+fn json_response(status: StatusCode, body: Body) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
 }
 
 /// Any path that there is not.
 pub(super) async fn not_found() -> Response {
-    let message = "there is nothing at this path: see README.md for the routes".to_owned();
-    Refusal { status: StatusCode::NOT_FOUND, code: ErrorCode::NotFound, message }.into_response()
+    Refusal::not_found().into_response()
+}
+
+/// A path that there is, but not for this method.
+pub(super) async fn wrong_method() -> Response {
+    Refusal::wrong_method().into_response()
 }

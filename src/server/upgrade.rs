@@ -5,7 +5,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -46,7 +45,7 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
         return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many connections\n").into_response();
     };
     tokio::spawn(async move {
-        match on_upgrade.await.map(downcast::<TokioIo<TcpStream>>) {
+        match on_upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>) {
             Ok(Ok(parts)) => {
                 place.send(Upgraded { stream: parts.io.into_inner(), already_read: parts.read_buf.to_vec() });
             }

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
-use axum::serve::ListenerExt;
 use feeds::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-use tracing::{debug, error};
 
+use super::http::{self, Bounds};
 use super::hub::Hub;
 use super::session;
 use super::socket::Socket;
@@ -56,16 +55,9 @@ impl Worker {
         let (sender, mut upgraded) = mpsc::channel::<Upgraded>(UPGRADES_WAITING_MAX);
         let entrance = Entrance { upgraded: sender, metrics: self.metrics.clone() };
         let app = self.rest.merge(Router::new().route("/v1/ws", any(upgrade::upgrade)).with_state(entrance));
-        let listener = TcpListener::from_std(self.listener)?.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                debug!(%error, "a socket that cannot do without delay");
-            }
-        });
-        tokio::task::spawn_local(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                error!(%error, "a shard's listener has failed");
-            }
-        });
+        let listener = TcpListener::from_std(self.listener)?;
+        let accepting =
+            tokio::task::spawn_local(http::serve(listener, app, self.metrics.clone(), Bounds::SERVICE));
 
         let shard = Shard::new(self.end.shard, self.end.bus.clone(), self.directory.clone(), self.epoch);
         let hub = Rc::new(Hub::new(shard, self.directory, self.metrics));
@@ -90,6 +82,7 @@ impl Worker {
                 _ = self.stop.wait_for(|stop| *stop) => break,
             }
         }
+        accepting.abort();
         hub.close_all(CloseCode::GoingAway);
         // Sessions end as their clients answer; whoever does not is cut off. Each holds the hub to its very end, also
         // while its last frames are being written.

@@ -15,7 +15,7 @@ pub enum ErrorCode {
     UnknownChannel,
     /// There is no such instrument here.
     UnknownSymbol,
-    /// The channel has no such depth or interval.
+    /// The channel has no such depth or interval; a REST parameter has no such value.
     BadParameter,
     /// The connection does not follow that topic.
     NotSubscribed,
@@ -27,6 +27,8 @@ pub enum ErrorCode {
     Unsupported,
     /// REST only: there is nothing at that path.
     NotFound,
+    /// REST only: the path does not take that method.
+    MethodNotAllowed,
     /// Too much is asked of the server at once.
     Busy,
     /// A fault of the server.
@@ -35,7 +37,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadJson,
         Self::BadRequest,
         Self::UnknownMethod,
@@ -47,6 +49,7 @@ impl ErrorCode {
         Self::MessageTooLarge,
         Self::Unsupported,
         Self::NotFound,
+        Self::MethodNotAllowed,
         Self::Busy,
         Self::Internal,
     ];
@@ -66,6 +69,7 @@ impl ErrorCode {
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::Unsupported => "UNSUPPORTED",
             Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Busy => "BUSY",
             Self::Internal => "INTERNAL",
         }
