@@ -41,7 +41,7 @@ pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
 
 /// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
 /// `http_connections_refused_total`.
-pub const HTTP_CONNECTIONS_MAX: usize = 2_048;
+pub const HTTP_CONNECTIONS_MAX: usize = 8_192;
 /// How long a client may take for the head of a request, the idle time before it included. Then it is closed.
 pub const HTTP_HEADER_WAIT: Duration = Duration::from_secs(10);
 /// The age of an HTTP connection that is not upgraded: past it, no other request is read.

@@ -24,12 +24,10 @@ use crate::bus::ShardEnd;
 use crate::directory::Directory;
 use crate::ingest::Control;
 use crate::lifeline::Lifeline;
+use crate::limits::BACKLOG_MAX;
 use crate::market::quotes::QuoteReader;
 use crate::metrics::Metrics;
 use worker::Worker;
-
-/// Connections that the kernel holds for a shard before it takes them.
-const BACKLOG: i32 = 4_096;
 
 /// Listeners of all shards, bound but not served yet.
 #[derive(Debug)]
@@ -73,7 +71,7 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG_MAX)?;
     Ok(socket.into())
 }
 

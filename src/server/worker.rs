@@ -21,13 +21,9 @@ use super::upgrade::{self, Entrance, Upgraded};
 use crate::bus::ShardEnd;
 use crate::directory::Directory;
 use crate::fanout::Shard;
-use crate::limits::{CLOSE_WAIT, UPGRADES_WAITING_MAX};
+use crate::limits::{BATCHES_PER_TURN_MAX, CLOSE_WAIT, HEARTBEAT_CHECK, UPGRADES_WAITING_MAX};
 use crate::metrics::Metrics;
 use crate::wire::code::CloseCode;
-
-/// Batches that are delivered before connections are written to.
-const BATCHES_PER_TURN: usize = 16;
-const HEARTBEAT_CHECK: Duration = Duration::from_millis(250);
 
 /// What a shard's thread is made of.
 pub(super) struct Worker {
@@ -62,10 +58,10 @@ impl Worker {
         let shard = Shard::new(self.end.shard, self.end.bus.clone(), self.directory.clone(), self.epoch);
         let hub = Rc::new(Hub::new(shard, self.directory, self.metrics));
         let mut heartbeat = tokio::time::interval(HEARTBEAT_CHECK);
-        let mut batches = Vec::with_capacity(BATCHES_PER_TURN);
+        let mut batches = Vec::with_capacity(BATCHES_PER_TURN_MAX);
         loop {
             tokio::select! {
-                count = self.end.batches.recv_many(&mut batches, BATCHES_PER_TURN) => {
+                count = self.end.batches.recv_many(&mut batches, BATCHES_PER_TURN_MAX) => {
                     if count == 0 {
                         break;
                     }
