@@ -34,7 +34,7 @@ pub const STATES_PER_TURN_MAX: usize = 64;
 pub const STATES_BYTES_PER_TURN_MAX: usize = 64 * 1024;
 /// REST requests that the publisher works on, one after the other. One more is answered with `BUSY`.
 pub const READS_WAITING_MAX: usize = 256;
-/// Milliseconds of feed time after which a book update carries a checksum again.
+/// Feed time after which a book update carries a checksum again.
 pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
 /// Book updates after which one carries a checksum, however little time has passed.
 pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
@@ -101,7 +101,7 @@ pub const STATES_WAIT: Duration = Duration::from_secs(5);
 /// Malformed client messages in a row after which the connection is closed with 1008.
 pub const BAD_REQUESTS_MAX: u32 = 100;
 
-/// Trades or bars that one REST answer holds at most, and when no `limit` is given. A larger limit is refused.
+/// Trades or bars that one REST answer holds at most. A larger `limit` is refused.
 pub const HISTORY_LIMIT_MAX: usize = 1_000;
 /// How often silent connections are looked for.
 pub const HEARTBEAT_CHECK: Duration = Duration::from_millis(250);

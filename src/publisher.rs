@@ -399,12 +399,5 @@ impl Publisher {
 }
 
 fn envelope(directory: &Directory, symbol: SymbolId, seq: u64, ts_event: Timestamp) -> Envelope<'_> {
-    let instrument = directory.get(symbol);
-    Envelope {
-        symbol: instrument.symbol.as_str(),
-        price_exponent: instrument.price_exponent,
-        size_exponent: instrument.size_exponent,
-        seq,
-        ts_event,
-    }
+    Envelope::new(directory.get(symbol), seq, ts_event)
 }

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod binance;
+mod book;
 pub mod coinbase;
 mod directory;
 pub(crate) mod json;

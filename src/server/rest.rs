@@ -77,14 +77,7 @@ async fn quotes(State(sources): State<Sources>, parameters: Parameters) -> Resul
             out.push(b',');
         }
         let cached = sources.quotes.get(symbol);
-        let instrument = sources.directory.get(symbol);
-        let envelope = Envelope {
-            symbol: instrument.symbol.as_str(),
-            price_exponent: instrument.price_exponent,
-            size_exponent: instrument.size_exponent,
-            seq: cached.seq,
-            ts_event: cached.ts_event,
-        };
+        let envelope = Envelope::new(sources.directory.get(symbol), cached.seq, cached.ts_event);
         json::quote_snapshot(&mut out, &envelope, &epoch, &cached.quote);
     }
     out.extend_from_slice(b"]}");

@@ -10,7 +10,7 @@ mod rest;
 mod session;
 mod value;
 
-use feeds::{Aggressor, Exponent, Level, Price, Size, Timestamp, Trade};
+use feeds::{Aggressor, Exponent, Instrument, Level, Price, Size, Timestamp, Trade};
 
 use crate::state::{Quote, Status};
 use crate::topic::Channel;
@@ -35,6 +35,20 @@ pub struct Envelope<'a> {
     pub seq: u64,
     /// The venue's time of that state; shown in whole microseconds.
     pub ts_event: Timestamp,
+}
+
+impl<'a> Envelope<'a> {
+    /// What a message of an instrument says besides its data.
+    #[must_use]
+    pub fn new(instrument: &'a Instrument, seq: u64, ts_event: Timestamp) -> Self {
+        Self {
+            symbol: instrument.symbol.as_str(),
+            price_exponent: instrument.price_exponent,
+            size_exponent: instrument.size_exponent,
+            seq,
+            ts_event,
+        }
+    }
 }
 
 /// A `quote` as a whole: all four fields, `null` for an empty side.

@@ -29,6 +29,7 @@
 
 use simd_json::tape::{Object, Value};
 
+use super::book::Book;
 use super::directory::Listing;
 use super::json::{self, Json};
 use super::{ConnectionId, Directory, VenueError};
@@ -56,17 +57,6 @@ struct Product {
     match_due: Option<(ConnectionId, u64)>,
     /// `None` while no `status` message spoke of it: it trades, as far as is known.
     status: Option<TradingStatus>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Book {
-    /// No snapshot yet.
-    #[default]
-    Empty,
-    /// Complete, fed by this connection.
-    Held(ConnectionId),
-    /// Updates came with no snapshot before them, and a gap was told.
-    Lost,
 }
 
 /// Whence and when a message came.
@@ -107,8 +97,7 @@ impl Coinbase {
             if product.match_due.is_some_and(|(feeder, _)| feeder == connection) {
                 product.match_due = None;
             }
-            if product.book == Book::Held(connection) {
-                product.book = Book::Empty;
+            if product.book.on_connect(connection) {
                 events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
             }
         }
@@ -214,18 +203,8 @@ impl State {
             let level = self.directory.level(symbol, "changes", price, size)?;
             events.push(event(symbol, ts_event, receipt.ts_recv, EventBody::LevelSet { side, level }));
         }
-        match &mut self.products[symbol.index()].book {
-            Book::Held(feeder) => *feeder = receipt.connection,
-            // Half a book must not pass for a whole one.
-            book => {
-                events.truncate(start);
-                if *book == Book::Empty {
-                    *book = Book::Lost;
-                    let body = EventBody::Gap { expected: 0, found: 0 };
-                    events.push(event(symbol, ts_event, receipt.ts_recv, body));
-                }
-            }
-        }
+        let gap = event(symbol, ts_event, receipt.ts_recv, EventBody::Gap { expected: 0, found: 0 });
+        self.products[symbol.index()].book.on_update(receipt.connection, events, start, gap);
         Ok(())
     }
 

@@ -25,6 +25,7 @@
 
 use simd_json::tape::{Array, Object, Value};
 
+use super::book::Book;
 use super::directory::Listing;
 use super::json::{self, Json};
 use super::{ConnectionId, Directory, Problem, VenueError, seconds};
@@ -45,17 +46,6 @@ struct State {
     books: Vec<Book>,
     /// The last `systemStatus`.
     is_online: bool,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Book {
-    /// No snapshot yet.
-    #[default]
-    Empty,
-    /// Complete, fed by this connection.
-    Held(ConnectionId),
-    /// Updates came with no snapshot before them, and a gap was told.
-    Lost,
 }
 
 impl Kraken {
@@ -86,8 +76,7 @@ impl Kraken {
         events: &mut Vec<MarketEvent>,
     ) {
         for (symbol, book) in (0..).map(SymbolId).zip(&mut self.state.books) {
-            if *book == Book::Held(connection) {
-                *book = Book::Empty;
+            if book.on_connect(connection) {
                 events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
             }
         }
@@ -294,22 +283,12 @@ impl State {
             }
         }
         let time = ts_event.unwrap_or(ts_recv);
-        match &mut self.books[symbol.index()] {
-            Book::Held(feeder) => {
-                *feeder = connection;
-                // Step 4.
-                if let Some(checksum) = checksum {
-                    events.push(event(symbol, time, ts_recv, EventBody::BookChecksum(checksum)));
-                }
-            }
-            // Half a book must not pass for a whole one.
-            book => {
-                events.truncate(start);
-                if *book == Book::Empty {
-                    *book = Book::Lost;
-                    events.push(event(symbol, time, ts_recv, EventBody::Gap { expected: 0, found: 0 }));
-                }
-            }
+        let gap = event(symbol, time, ts_recv, EventBody::Gap { expected: 0, found: 0 });
+        // Step 4.
+        if self.books[symbol.index()].on_update(connection, events, start, gap)
+            && let Some(checksum) = checksum
+        {
+            events.push(event(symbol, time, ts_recv, EventBody::BookChecksum(checksum)));
         }
         Ok(())
     }
