@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::sim::{Sim, SimMode, SimSettings};
-use feeds::{Clock, Feed, Speed, Symbol};
+use feeds::{Feed, Speed, Symbol};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -159,7 +159,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the setting, or the file.
-    pub fn open(&self, clock: &Clock) -> Result<Opened, ConfigError> {
+    pub fn open(&self) -> Result<Opened, ConfigError> {
         let settings = self.settings()?;
         let feed: Box<dyn Feed> = match self.replay_files()? {
             Some(files) => Box::new(Replay::open(&ReplaySettings {
@@ -167,7 +167,7 @@ impl Config {
                 repeat: self.repeat,
                 symbols: self.symbols()?,
             })?),
-            None => Box::new(Sim::new(SimSettings { start: clock.now(), ..self.sim()? })?),
+            None => Box::new(Sim::new(self.sim()?)?),
         };
         Ok(Opened { feed, settings })
     }

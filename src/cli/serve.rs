@@ -90,12 +90,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
     start_logging(&config)?;
-    let clock = Clock::System;
-    let opened = config.open(&clock)?;
+    let opened = config.open()?;
     let instruments = opened.feed.instruments().len();
     // Before anybody can know that it runs, and end it.
     let signals = Signals::listen().context("cannot listen for signals")?;
-    let mut service = Service::start(opened.feed, &opened.settings, clock)?;
+    let mut service = Service::start(opened.feed, &opened.settings, Clock::System)?;
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening on http://{}", service.address())
