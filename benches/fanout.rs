@@ -128,6 +128,7 @@ fn expected_update(symbol: usize, step: i64) -> Vec<u8> {
         price_exponent: instrument.price_exponent,
         size_exponent: instrument.size_exponent,
         seq,
+        merged: 1,
         ts_event: Timestamp(step * 1_000),
     };
     let mut out = Vec::new();

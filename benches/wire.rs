@@ -18,6 +18,7 @@ fn envelope() -> Envelope<'static> {
         price_exponent: Exponent::new(-2).expect("within range"),
         size_exponent: Exponent::new(-8).expect("within range"),
         seq: 918_241,
+        merged: 1,
         ts_event: Timestamp(1_763_848_800_124_001_999),
     }
 }

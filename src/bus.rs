@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 
+use feeds::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::{BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
-use crate::topic::TopicId;
+use crate::topic::{Rate, TopicId};
+use crate::wire::Encoding;
 
 /// Updates and states of a turn, encoded once for every shard and every client.
 #[derive(Debug)]
@@ -21,8 +23,10 @@ pub struct Batch {
     pub epoch: Arc<str>,
     /// In the order of their making.
     pub messages: Vec<TopicMessage>,
-    /// The JSON objects of all messages, back to back.
+    /// The JSON objects of all messages that have one, back to back.
     pub json: Vec<u8>,
+    /// The binary records of all messages that have one, back to back.
+    pub binary: Vec<u8>,
     /// By shard: the newest of its requests that had been taken when the batch's states were encoded. Whoever has
     /// asked later must not take them for an answer: between the two, nobody may have listened. Empty without states.
     pub answered: Vec<u64>,
@@ -37,8 +41,14 @@ pub struct TopicMessage {
     pub kind: Kind,
     /// The number of the state that a client has after it.
     pub seq: u64,
-    /// Where its JSON object stands in [`Batch::json`].
+    /// How many changes it stands for: 1, or more where they are merged.
+    pub merged: u32,
+    /// The venue's time of that state.
+    pub ts_event: Timestamp,
+    /// Where its JSON object stands in [`Batch::json`]; empty: nobody wanted one.
     pub json: Range<usize>,
+    /// Where its binary record stands in [`Batch::binary`]; empty: nobody wanted one.
+    pub binary: Range<usize>,
 }
 
 /// What a [`TopicMessage`] is.
@@ -52,41 +62,79 @@ pub enum Kind {
     Update,
     /// Events that were lost.
     Gap,
+    /// The updates after the state that one subscriber holds, comma-separated; nothing where it holds the newest. For
+    /// the waiter with this ticket in this shard alone.
+    Resumed {
+        /// Whose.
+        shard: usize,
+        /// The number of its request.
+        ticket: u64,
+    },
 }
 
 impl Batch {
-    /// The JSON object of one of its messages.
+    /// One of its messages as a client of that encoding gets it.
     #[must_use]
-    pub fn json_of(&self, message: &TopicMessage) -> &[u8] {
-        &self.json[message.json.clone()]
+    pub fn encoded(&self, message: &TopicMessage, encoding: Encoding) -> &[u8] {
+        match encoding {
+            Encoding::Json => &self.json[message.json.clone()],
+            Encoding::Binary => &self.binary[message.binary.clone()],
+        }
     }
 }
 
-/// Which shards listen to a topic: a bit a shard, a word a topic.
+/// Which shards listen to a topic, and in which encoding: a bit a shard, a word a topic and encoding.
 #[derive(Debug)]
-pub struct Interest(Box<[AtomicU64]>);
+pub struct Interest {
+    topics: usize,
+    /// By rate and encoding; made when first somebody listens at that rate.
+    words: [[OnceLock<Box<[AtomicU64]>>; Encoding::ALL.len()]; Rate::ALL.len()],
+}
+
+/// The shards that listen to a topic, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// For JSON objects.
+    pub json: u64,
+    /// For binary records.
+    pub binary: u64,
+}
+
+impl Listening {
+    /// In whichever encoding.
+    #[must_use]
+    pub const fn shards(self) -> u64 {
+        self.json | self.binary
+    }
+}
 
 impl Interest {
     fn new(topics: usize) -> Self {
-        Self((0..topics).map(|_| AtomicU64::new(0)).collect())
+        Self { topics, words: Default::default() }
     }
 
-    /// The shards that listen to `topic`, as bits.
+    /// The shards that listen to `topic`.
     ///
     /// Relaxed: interest only says whether encoding is worth it. A shard that has just set its bit takes updates
     /// from the state it requested on, and the request synchronises.
     #[must_use]
-    pub fn of(&self, topic: TopicId) -> u64 {
-        self.0[topic.index()].load(Ordering::Relaxed)
+    pub fn of(&self, topic: TopicId) -> Listening {
+        let words = &self.words[topic.rate() as usize];
+        let load = |encoding: Encoding| {
+            words[encoding as usize].get().map_or(0, |words| words[topic.index()].load(Ordering::Relaxed))
+        };
+        Listening { json: load(Encoding::Json), binary: load(Encoding::Binary) }
     }
 
-    /// Says that shard number `shard` listens to `topic`, or does no longer.
-    pub fn set(&self, topic: TopicId, shard: usize, listens: bool) {
+    /// Says that shard number `shard` listens to `topic` in an encoding, or does no longer.
+    pub fn set(&self, topic: TopicId, encoding: Encoding, shard: usize, listens: bool) {
+        let words = self.words[topic.rate() as usize][encoding as usize]
+            .get_or_init(|| (0..self.topics).map(|_| AtomicU64::new(0)).collect());
         let bit = 1_u64 << shard;
         if listens {
-            self.0[topic.index()].fetch_or(bit, Ordering::Relaxed);
+            words[topic.index()].fetch_or(bit, Ordering::Relaxed);
         } else {
-            self.0[topic.index()].fetch_and(!bit, Ordering::Relaxed);
+            words[topic.index()].fetch_and(!bit, Ordering::Relaxed);
         }
     }
 }
@@ -100,8 +148,10 @@ pub enum Request {
         shard: usize,
         /// The number of the request, counted by the shard from 1.
         ticket: u64,
+        /// The run of the stream that the numbers held are of.
+        epoch: Arc<str>,
         /// What for.
-        topics: Vec<TopicId>,
+        topics: Vec<Wanted>,
     },
     /// The states of these topics, to whoever asked.
     Read {
@@ -119,6 +169,16 @@ pub enum Request {
         /// Where to.
         reply: oneshot::Sender<States>,
     },
+}
+
+/// A topic whose state is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The topic.
+    pub topic: TopicId,
+    /// The number of the state that the client holds. Where all that came after it is still known, the answer is
+    /// [`Kind::Resumed`]; else, as without a number, [`Kind::Requested`].
+    pub held: Option<u64>,
 }
 
 /// JSON objects, comma-separated, as the publisher answers with.

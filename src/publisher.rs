@@ -188,7 +188,7 @@ impl Publisher {
         self.bus.set_epoch(Some(Arc::clone(&self.epoch)));
         for index in 0..TopicId::count(self.directory.len()) {
             let topic = TopicId(u32::try_from(index).expect("topics are fewer than 2^32"));
-            let shards = self.bus.handle().interest().of(topic);
+            let shards = self.bus.handle().interest().of(topic).shards();
             if shards != 0 {
                 self.encode_state(topic, Kind::Snapshot, shards);
                 if self.batch.json.len() >= BATCH_BYTES_MAX {
@@ -220,7 +220,7 @@ impl Publisher {
                 Change::Trade { symbol, trade, ts_event, number } => {
                     let topic = TopicId::new(Channel::Trade, symbol);
                     self.numbers[topic.index()] = number;
-                    let shards = self.bus.handle().interest().of(topic);
+                    let shards = self.bus.handle().interest().of(topic).shards();
                     if shards != 0 {
                         let envelope = envelope(&self.directory, symbol, number, ts_event);
                         let start = self.batch.json.len();
@@ -281,7 +281,7 @@ impl Publisher {
         let cached = CachedQuote { quote, seq, ts_event };
         self.last_quotes[symbol.index()] = cached;
         self.quotes.set(symbol, &cached);
-        let shards = self.bus.handle().interest().of(topic);
+        let shards = self.bus.handle().interest().of(topic).shards();
         if shards != 0 {
             let envelope = envelope(&self.directory, symbol, seq, ts_event);
             let start = self.batch.json.len();
@@ -295,7 +295,7 @@ impl Publisher {
         let ts_event = self.market.ts_event(symbol);
         for depth in Depth::ALL {
             let topic = TopicId::new(Channel::Book(depth), symbol);
-            let shards = self.bus.handle().interest().of(topic);
+            let shards = self.bus.handle().interest().of(topic).shards();
             if shards == 0 {
                 self.baselines[topic.index()] = None;
                 continue;
@@ -372,7 +372,7 @@ impl Publisher {
         let seq = self.bump(topic);
         let ts_event = self.market.ts_event(symbol);
         self.status_at[symbol.index()] = ts_event;
-        let shards = self.bus.handle().interest().of(topic);
+        let shards = self.bus.handle().interest().of(topic).shards();
         if shards != 0 {
             let envelope = envelope(&self.directory, symbol, seq, ts_event);
             let start = self.batch.json.len();
@@ -389,7 +389,7 @@ impl Publisher {
 
     /// The shards that listen to a topic; without any, what was last published of it is of no more use.
     fn interest_or_forget(&mut self, topic: TopicId) -> Option<u64> {
-        let shards = self.bus.handle().interest().of(topic);
+        let shards = self.bus.handle().interest().of(topic).shards();
         if shards == 0 {
             self.baselines[topic.index()] = None;
             return None;

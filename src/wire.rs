@@ -9,7 +9,22 @@ pub mod decode;
 pub mod json;
 pub mod message;
 
+/// How data is written for a client. Control is always JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// `tickwire.v1.json`.
+    #[default]
+    Json,
+    /// `tickwire.v1.bin`.
+    Binary,
+}
+
+impl Encoding {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Binary];
+}
+
 pub use code::{CloseCode, ErrorCode, Return};
 pub use decode::ServerMessage;
 pub use json::Envelope;
-pub use message::{Granted, Method, ReqId, Request, RequestError, Symbols, Token};
+pub use message::{Granted, Method, OnOverflow, ReqId, Request, RequestError, Resume, Symbols, Token};

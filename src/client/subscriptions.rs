@@ -121,8 +121,9 @@ mod tests {
             asked.clear();
             requests("subscribe", channel, &Symbols::Named(names.clone()), 7, |text| {
                 let request = Request::parse(text.as_bytes()).expect("a request");
-                let Method::Subscribe { channel: read, symbols: Symbols::Named(symbols), snapshot: true } =
-                    request.method
+                let Method::Subscribe {
+                    channel: read, symbols: Symbols::Named(symbols), snapshot: true, ..
+                } = request.method
                 else {
                     panic!("not what was asked: {text}");
                 };

@@ -194,6 +194,7 @@ fn envelope(number: u64) -> Envelope<'static> {
         price_exponent: exponent(-2),
         size_exponent: exponent(0),
         seq: number,
+        merged: 1,
         ts_event: Timestamp(1_000 * i64::try_from(number).expect("small")),
     }
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage};
+use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage, Wanted};
 use crate::directory::Directory;
 use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, PENDING_BYTES_KEPT, TOPICS_PER_CONNECTION_MAX};
 use crate::topic::{Channel, TopicId};
+use crate::wire::Encoding;
 use crate::wire::code::ErrorCode;
 use crate::wire::message::{self, Granted, ReqId};
 
@@ -235,10 +236,12 @@ impl Shard {
         let missing = awaiting.granted.iter().filter(|(_, seq)| seq.is_none());
         let wanted: Vec<TopicId> = missing.map(|&(topic, _)| topic).collect();
         for &topic in &wanted {
-            self.bus.interest().set(topic, self.number, true);
+            self.bus.interest().set(topic, Encoding::Json, self.number, true);
         }
         let ticket = self.requests + 1;
-        let request = Request::States { shard: self.number, ticket, topics: wanted.clone() };
+        let topics = wanted.iter().map(|&topic| Wanted { topic, held: None }).collect();
+        let epoch = Arc::clone(&self.epoch);
+        let request = Request::States { shard: self.number, ticket, epoch, topics };
         if let Err(error) = self.bus.request(request) {
             for topic in wanted {
                 self.update_interest(topic);
@@ -306,7 +309,7 @@ impl Shard {
             self.epoch = Arc::clone(&batch.epoch);
         }
         for message in &batch.messages {
-            let object = batch.json_of(message);
+            let object = batch.encoded(message, Encoding::Json);
             let listeners = &mut self.topics[message.topic.index()];
             listeners.seq = message.seq;
             if message.kind != Kind::Requested {
@@ -419,7 +422,7 @@ impl Shard {
     fn update_interest(&self, topic: TopicId) {
         let listeners = &self.topics[topic.index()];
         if listeners.live.is_empty() && listeners.waiting.is_empty() {
-            self.bus.interest().set(topic, self.number, false);
+            self.bus.interest().set(topic, Encoding::Json, self.number, false);
         }
     }
 }

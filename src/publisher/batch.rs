@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use feeds::Timestamp;
+
 use super::{Publisher, WhenFull, envelope};
 use crate::bus::{Batch, Kind, TopicMessage};
 use crate::limits::BATCH_BYTES_MAX;
@@ -94,7 +96,15 @@ impl BatchBuilder {
     /// Ends the message whose JSON began at `start`.
     pub(super) fn close(&mut self, topic: TopicId, kind: Kind, seq: u64, start: usize, shards: u64) {
         self.has_states |= matches!(kind, Kind::Requested | Kind::Snapshot);
-        self.messages.push(TopicMessage { topic, kind, seq, json: start..self.json.len() });
+        self.messages.push(TopicMessage {
+            topic,
+            kind,
+            seq,
+            merged: 1,
+            ts_event: Timestamp::default(),
+            json: start..self.json.len(),
+            binary: 0..0,
+        });
         self.shards |= shards;
     }
 
@@ -106,7 +116,7 @@ impl BatchBuilder {
         let messages = self.messages.drain(..).collect();
         let json = self.json.as_slice().into();
         self.json.clear();
-        Batch { epoch, messages, json, answered }
+        Batch { epoch, messages, json, binary: Vec::new(), answered }
     }
 }
 
@@ -121,6 +131,7 @@ fn note_missed(missed: &mut BTreeMap<TopicId, Missed>, messages: &[TopicMessage]
             Kind::Requested => {
                 missed.entry(message.topic).or_insert(Missed::After(message.seq));
             }
+            Kind::Resumed { .. } => unreachable!("nothing is resumed yet"),
             Kind::Snapshot => {
                 missed.insert(message.topic, Missed::Everything);
             }

@@ -9,7 +9,7 @@ use feeds::Timestamp;
 
 use super::baseline::{Baseline, BookBaseline, Published};
 use super::{Publisher, envelope};
-use crate::bus::{Kind, Request, States};
+use crate::bus::{Kind, Request, States, Wanted};
 use crate::limits::{
     READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, STATES_BYTES_PER_TURN_MAX, STATES_PER_TURN_MAX,
 };
@@ -116,10 +116,10 @@ impl Publisher {
     /// Takes a request; says how many bytes were encoded for it at once.
     fn take(&mut self, request: Request) -> usize {
         match request {
-            Request::States { shard, ticket, topics } => {
+            Request::States { shard, ticket, topics, .. } => {
                 self.subscriptions += 1;
                 self.answered[shard] = ticket;
-                for topic in topics {
+                for Wanted { topic, .. } in topics {
                     self.backlog.add(topic, shard);
                 }
                 0

@@ -8,8 +8,9 @@ use feeds::{Exponent, Feed, Level, Price, Size, SymbolId};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::bus::{Batch, Request};
+use crate::bus::{Batch, Request, Wanted};
 use crate::market::quotes::quote_cache;
+use crate::wire::Encoding;
 use crate::wire::ServerMessage;
 use crate::wire::decode::{Base, BookFields, decode};
 
@@ -51,7 +52,7 @@ fn take_all(
 ) {
     while let Ok(batch) = batches.try_recv() {
         for message in &batch.messages {
-            let text = format!("[{}]", String::from_utf8_lossy(batch.json_of(message)));
+            let text = format!("[{}]", String::from_utf8_lossy(batch.encoded(message, Encoding::Json)));
             let decoded = decode(&text).expect("a message of the protocol");
             let [ServerMessage::Book(head, fields)] = decoded.as_slice() else { panic!("{text}") };
             let instrument = directory.get(message.topic.symbol());
@@ -88,10 +89,13 @@ fn updates_keep_a_copy_of_every_book_equal_to_the_market() {
                 .flat_map(|index| Depth::ALL.map(|depth| (Channel::Book(depth), SymbolId::from_index(index))))
                 .map(|(channel, symbol)| TopicId::new(channel, symbol))
                 .collect();
+            let wanted = topics.iter().map(|&topic| Wanted { topic, held: None }).collect();
             for &topic in &topics {
-                end.bus.interest().set(topic, end.shard, true);
+                end.bus.interest().set(topic, Encoding::Json, end.shard, true);
             }
-            end.bus.request(Request::States { shard: end.shard, ticket: 1, topics }).expect("room");
+            end.bus
+                .request(Request::States { shard: end.shard, ticket: 1, epoch: "e".into(), topics: wanted })
+                .expect("room");
         }
         events.clear();
         sim.next_message(&mut events).expect("a simulation does not fail");

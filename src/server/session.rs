@@ -163,7 +163,8 @@ impl Session {
             Method::Unsubscribe { channel, symbols } => {
                 self.unsubscribe(channel, symbols, req_id.as_ref(), &mut out);
             }
-            Method::Subscribe { channel, symbols, snapshot } => {
+            Method::Resync { .. } => unreachable!("refused when it is parsed"),
+            Method::Subscribe { channel, symbols, snapshot, .. } => {
                 return self.subscribe(channel, symbols, snapshot, req_id).await;
             }
         }

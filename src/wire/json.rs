@@ -33,6 +33,8 @@ pub struct Envelope<'a> {
     pub size_exponent: Exponent,
     /// The number of the state that the message leads to.
     pub seq: u64,
+    /// How many changes the message stands for; `n` says it where it is more than 1.
+    pub merged: u32,
     /// The venue's time of that state; shown in whole microseconds.
     pub ts_event: Timestamp,
 }
@@ -46,6 +48,7 @@ impl<'a> Envelope<'a> {
             price_exponent: instrument.price_exponent,
             size_exponent: instrument.size_exponent,
             seq,
+            merged: 1,
             ts_event,
         }
     }
@@ -222,6 +225,10 @@ fn numbers(out: &mut Vec<u8>, envelope: &Envelope<'_>, prev_seq: Option<u64>) {
     if let Some(prev_seq) = prev_seq {
         out.extend_from_slice(b",\"prev_seq\":");
         integer(out, prev_seq);
+    }
+    if envelope.merged > 1 {
+        out.extend_from_slice(b",\"n\":");
+        integer(out, envelope.merged);
     }
     out.extend_from_slice(b",\"ts_event\":");
     integer(out, envelope.ts_event.micros());

@@ -4,4 +4,4 @@ mod reply;
 mod request;
 
 pub use reply::{Granted, ack_auth, ack_list, ack_subscribe, ack_unsubscribe, error, pong, system_shutdown};
-pub use request::{Method, ReqId, Request, RequestError, Symbols, Token};
+pub use request::{Method, OnOverflow, ReqId, Request, RequestError, Resume, Symbols, Token};

@@ -18,6 +18,7 @@ fn apple() -> Envelope<'static> {
         price_exponent: exponent(-2),
         size_exponent: exponent(0),
         seq: 918_241,
+        merged: 1,
         ts_event: Timestamp(1_763_848_800_124_001_999),
     }
 }
@@ -254,6 +255,7 @@ fn envelopes() -> impl Strategy<Value = Envelope<'static>> {
         price_exponent: exponent(prices),
         size_exponent: exponent(sizes),
         seq,
+        merged: 1,
         ts_event: Timestamp(ts),
     })
 }

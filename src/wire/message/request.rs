@@ -3,12 +3,12 @@
 //! Off the hot path: a message becomes a tree of JSON values first (bounded by [`REQUEST_BYTES_MAX`]), so that the
 //! request's number is known for the answer whatever else is wrong with it.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value};
 
 use super::super::code::ErrorCode;
 use crate::limits::{ECHO_BYTES_MAX, REQ_ID_BYTES_MAX, REQUEST_BYTES_MAX, SYMBOLS_PER_REQUEST_MAX};
-use crate::topic::{Channel, Depth, Interval};
+use crate::topic::{Channel, Depth, Interval, Rate};
 
 /// A request that is well-formed. Whether its symbols exist is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,21 @@ pub enum Method {
         symbols: Symbols,
         /// Whether each topic begins with its state as a whole.
         snapshot: bool,
+        /// How often each topic is sent at most. Event channels are never merged: theirs is raw.
+        rate: Rate,
+        /// What the client holds of an earlier connection.
+        resume: Option<Resume>,
+        /// What is to happen to this connection when it does not keep up; `None`: as it was.
+        on_overflow: Option<OnOverflow>,
+    },
+    /// To get a topic that is followed anew, or what is missing of it.
+    Resync {
+        /// The channel, with its parameter.
+        channel: Channel,
+        /// The instrument.
+        symbol: String,
+        /// The number of the state that the client holds, in the present epoch; `None`: a whole state is wanted.
+        held: Option<u64>,
     },
     /// To follow them no more.
     Unsubscribe {
@@ -57,6 +72,25 @@ pub enum Method {
     Ping,
     /// Which topics are followed.
     List,
+}
+
+/// The states that a client holds of an earlier connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The run of the stream that they are of.
+    pub epoch: String,
+    /// Their numbers by symbol, in upper case. A symbol without one begins with its state.
+    pub seq: FxHashMap<String, u64>,
+}
+
+/// What happens to a connection that does not keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOverflow {
+    /// It gets the newest states, and is told of events that it lost.
+    #[default]
+    Conflate,
+    /// It gets every message, or is closed.
+    Disconnect,
 }
 
 /// A token, which does not show itself.
@@ -168,7 +202,14 @@ impl Method {
                 if params.remove("resume").is_some() {
                     return Err(unsupported("`params.resume` is not there yet: subscribe without it"));
                 }
-                Self::Subscribe { channel, symbols, snapshot }
+                Self::Subscribe {
+                    channel,
+                    symbols,
+                    snapshot,
+                    rate: Rate::Raw,
+                    resume: None,
+                    on_overflow: None,
+                }
             }
             "unsubscribe" => {
                 let channel = take_channel(&mut params)?;
@@ -381,7 +422,10 @@ mod tests {
                 method: Method::Subscribe {
                     channel: Channel::Quote,
                     symbols: Symbols::Named(symbols),
-                    snapshot: false
+                    snapshot: false,
+                    rate: Rate::Raw,
+                    resume: None,
+                    on_overflow: None
                 },
             })
         );
@@ -399,7 +443,14 @@ mod tests {
         ];
         for (mut params, expected) in channels {
             params["symbols"] = json!(["*"]);
-            let method = Method::Subscribe { channel: expected, symbols: Symbols::All, snapshot: true };
+            let method = Method::Subscribe {
+                channel: expected,
+                symbols: Symbols::All,
+                snapshot: true,
+                rate: Rate::Raw,
+                resume: None,
+                on_overflow: None,
+            };
             assert_eq!(parse(&subscribe(&params)).map(|request| request.method), Ok(method));
             let request = parse(&json!({"method": "unsubscribe", "params": params}));
             let method = Method::Unsubscribe { channel: expected, symbols: Symbols::All };
