@@ -17,6 +17,8 @@ use tickwire::wire::binary::{
 };
 use tickwire::wire::{Envelope, json};
 
+const CHANNELS: [&str; 6] = ["quote", "trade", "book", "ticker", "bar", "status"];
+
 #[derive(Deserialize)]
 struct File {
     sequences: Vec<Sequence>,
@@ -88,6 +90,24 @@ fn what_is_no_record_is_refused_where_it_is_wrong() {
     }
 }
 
+#[test]
+fn the_examples_of_the_protocol_are_vectors() {
+    let protocol = include_str!("../src/wire/protocol.md");
+    let section = protocol.split("### By example").nth(1).expect("the section");
+    let block = section.split("```").nth(1).and_then(|block| block.strip_prefix("text\n")).expect("a block");
+    let mut vectors = Vec::new();
+    for name in CHANNELS {
+        let file: File = parse(&folder().join(format!("{name}.json")));
+        let records = file.sequences.into_iter().flat_map(|sequence| sequence.records);
+        vectors.extend(records.map(|vector| vector.hex));
+    }
+    let examples = block.split("\n\n").map(|example| -> String {
+        example.lines().filter_map(|line| line.split("  ").next()).flat_map(str::split_whitespace).collect()
+    });
+    let unknown: Vec<String> = examples.filter(|example| !vectors.contains(example)).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
@@ -98,7 +118,7 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 }
 
 fn for_each_sequence(check: impl Fn(&Sequence, &str)) {
-    for name in ["quote", "trade", "book", "ticker", "bar", "status"] {
+    for name in CHANNELS {
         let file: File = parse(&folder().join(format!("{name}.json")));
         for sequence in &file.sequences {
             check(sequence, &format!("{name}, {}", sequence.name));
