@@ -70,9 +70,32 @@ pub const SUBSCRIBE_PART_TOPICS: usize = 1_024;
 pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
-/// Memory that a connection keeps for its next messages once it has been flushed: some 40 updates' worth. What it
-/// took beyond, for states or a burst, is given back.
-pub const PENDING_BYTES_KEPT: usize = 8 * 1024;
+/// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
+/// the publisher conflates for it.
+pub const SHARD_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Assemblies that a shard keeps for the next messages of whichever cohort has some. More are given back.
+pub const ASSEMBLIES_KEPT: usize = 1_024;
+/// Bytes of one of them: some 40 updates' worth. What it took beyond, for states or a burst, is given back.
+pub const ASSEMBLY_BYTES_KEPT: usize = 8 * 1024;
+/// How long a connection's topics stay the same before it moves into the cohort of those with the same.
+pub const SETTLE_AFTER: Duration = Duration::from_millis(500);
+/// Connections of a shard that settle in one turn; the others follow in the next.
+pub const SETTLES_PER_TURN_MAX: usize = 4_096;
+/// How often a compressed stream begins anew for those who wait to enter it. Until then they are sent plain messages.
+pub const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
+/// Compressed streams of a shard, about 0.3 MB each. The messages of a further cohort are compressed each by itself.
+pub const STREAMS_PER_SHARD_MAX: usize = 256;
+/// Bytes of a message from which on it is compressed by itself; a shorter one is sent plain.
+pub const COMPRESS_BYTES_MIN: usize = 512;
+/// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
+/// them (unless it asked to be closed rather than to miss anything).
+pub const LAG_BYTES: usize = 256 * 1024;
+/// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
+pub const LAG_FAIR_BYTES: usize = 16 * 1024;
+/// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.
+pub const CATCH_UP_TOPICS: usize = 1_024;
+/// How long the socket of a laggard may take no part, or not all, of what waits for it. Then it is closed with 4007.
+pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
@@ -81,7 +104,8 @@ pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes that a connection reads before the others of its shard take their turn.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
-/// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
+/// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with
+/// 4007.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that wait for all clients' sockets together. Over it, a client whose outbox grows past
 /// [`OUTBOX_FAIR_BYTES`] is closed with 4007.
@@ -103,10 +127,14 @@ pub const BAD_REQUESTS_MAX: u32 = 100;
 
 /// Trades or bars that one REST answer holds at most. A larger `limit` is refused.
 pub const HISTORY_LIMIT_MAX: usize = 1_000;
-/// How often silent connections are looked for.
-pub const HEARTBEAT_CHECK: Duration = Duration::from_millis(250);
+/// How often a shard looks for silent connections, for cohorts that settle, and for laggards.
+pub const SHARD_TICK: Duration = Duration::from_millis(250);
+/// Sends after which a shard that flushes looks at what else there is to do.
+pub const FLUSH_SENDS_MAX: u64 = 256;
+/// The longest that a busy shard lets updates come together before it sends them.
+pub const FLUSH_PAUSE_MAX: Duration = Duration::from_millis(10);
 /// Batches that a shard delivers before it writes to its connections.
-pub const BATCHES_PER_TURN_MAX: usize = 16;
+pub const BATCHES_PER_TURN_MAX: usize = 64;
 /// Connections that the kernel holds for a shard before it takes them.
 pub const BACKLOG_MAX: i32 = 4_096;
 /// The ingest's longest sleep without looking whether to stop.

@@ -2,5 +2,6 @@
 //!
 //! Reading frames is tungstenite's; writing is ours, because one encoded message goes to many sockets.
 
+pub mod deflate;
 pub mod frame;
 pub mod handshake;

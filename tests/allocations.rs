@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use feeds::clock::monotonic;
 use feeds::{
     EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId, Timestamp,
 };
 use tickwire::bus::{Batch, Bus};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Shard, Subscribe, Subscribed};
+use tickwire::fanout::{Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::limits::CHECKSUM_EVERY_UPDATES;
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
@@ -49,19 +50,19 @@ impl Rig {
         let (epoch, when_full) = ("test".into(), WhenFull::Conflate);
         let mut publisher =
             Publisher::new(directory.clone(), writer, bus, Metrics::default(), Arc::clone(&epoch), when_full);
-        let mut shard = Shard::new(end.shard, end.bus, directory, epoch);
+        let mut shard = Shard::new(end.shard, end.bus, directory, epoch, monotonic());
         let mut batches = end.batches;
         for _ in 0..connections {
-            let connection = shard.join();
+            let connection = shard.join(Form::default());
             for &channel in channels {
                 let topic = TopicId::new(channel, SymbolId(0));
-                let subscribed = shard.subscribe(connection, Subscribe::new(channel, vec![topic]));
+                let subscribed = shard.subscribe(connection, Subscribe::new(channel, &[topic]));
                 assert_eq!(subscribed, Subscribed::Awaiting);
                 while publisher.end_turn() {}
                 while let Ok(batch) = batches.try_recv() {
                     shard.deliver(&batch);
                 }
-                shard.flush(|_, _| {});
+                shard.flush(monotonic(), u64::MAX, |_, _| Sent::Taken);
                 assert_eq!(shard.take_completed(), [connection]);
             }
         }
@@ -82,7 +83,10 @@ impl Rig {
         while let Ok(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
-        self.shard.flush(|_, _| self.delivered += 1);
+        self.shard.flush(monotonic(), u64::MAX, |_, _| {
+            self.delivered += 1;
+            Sent::Taken
+        });
     }
 
     /// Allocations and deliveries of 100 turns, once every buffer has found its size.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use feeds::clock::monotonic;
 use feeds::{
     Aggressor, BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol,
     SymbolId, Timestamp, Trade,
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tickwire::bus::{Batch, Bus, BusHandle, Request};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Shard, Subscribe, Subscribed};
+use tickwire::fanout::{Connection, Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::limits::BATCHES_WAITING_MAX;
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
@@ -85,7 +86,7 @@ impl Pipeline {
         let epoch: Arc<str> = "e0".into();
         let publisher =
             Publisher::new(directory.clone(), writer, bus, Metrics::default(), Arc::clone(&epoch), when_full);
-        let shard = Shard::new(0, end.bus, directory.clone(), epoch);
+        let shard = Shard::new(0, end.bus, directory.clone(), epoch, monotonic());
         Self {
             publisher,
             bus: handle,
@@ -139,7 +140,15 @@ impl Pipeline {
             self.shard.deliver(&batch);
         }
         let mut sent = Vec::new();
-        self.shard.flush(|connection, objects| sent.push((connection, format!("[{}]", text(objects)))));
+        while self.shard.is_dirty() {
+            let flushed = self.shard.flush(monotonic(), 1, |connection, frame| {
+                sent.push((connection, message(frame).to_owned()));
+                Sent::Taken
+            });
+            if flushed.messages == 0 && flushed.is_round_over {
+                break;
+            }
+        }
         for (connection, message) in sent {
             let objects: Vec<Map<String, Value>> =
                 serde_json::from_str(&message).expect("a JSON array of objects");
@@ -151,7 +160,7 @@ impl Pipeline {
     }
 
     fn join(&mut self) -> Connection {
-        let connection = self.shard.join();
+        let connection = self.shard.join(Form::default());
         self.clients.insert(connection, Client::default());
         connection
     }
@@ -159,7 +168,7 @@ impl Pipeline {
     fn subscribe(&mut self, connection: Connection, channel: Channel, symbols: &[u32]) {
         let topics: Vec<_> = symbols.iter().map(|&symbol| TopicId::new(channel, SymbolId(symbol))).collect();
         self.clients.get_mut(&connection).expect("there").followed.extend(&topics);
-        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, topics));
+        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, &topics));
         assert_eq!(subscribed, Subscribed::Awaiting);
     }
 
@@ -281,6 +290,16 @@ fn channel(object: &Map<String, Value>) -> Channel {
             }
     };
     *Channel::ALL.iter().find(is).expect("a known channel")
+}
+
+/// The text of an unmasked frame.
+fn message(frame: &[u8]) -> &str {
+    let header = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    text(&frame[header..])
 }
 
 fn text(json: &[u8]) -> &str {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use crate::fanout::Form;
 use crate::limits::CONNECTIONS_MAX;
 use crate::metrics::Metrics;
 use crate::ws::handshake::{self, HandshakeError};
@@ -18,6 +19,8 @@ pub(super) struct Upgraded {
     pub(super) stream: TcpStream,
     /// What the client sent right behind its handshake.
     pub(super) already_read: Vec<u8>,
+    /// What was agreed on how data is sent.
+    pub(super) form: Form,
 }
 
 /// What the handler needs: the way to its shard, and whether that has room.
@@ -47,7 +50,11 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
     tokio::spawn(async move {
         match on_upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>) {
             Ok(Ok(parts)) => {
-                place.send(Upgraded { stream: parts.io.into_inner(), already_read: parts.read_buf.to_vec() });
+                place.send(Upgraded {
+                    stream: parts.io.into_inner(),
+                    already_read: parts.read_buf.to_vec(),
+                    form: Form::default(),
+                });
             }
             Ok(Err(_)) => debug!("an upgraded connection is no plain socket"),
             Err(error) => debug!(%error, "the client left during its handshake"),

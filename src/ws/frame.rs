@@ -5,11 +5,14 @@
 pub enum Opcode {
     /// UTF-8 text.
     Text = 0x1,
+    /// Bytes.
+    Binary = 0x2,
     /// Says why the connection ends.
     Close = 0x8,
 }
 
 const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
 /// The longest header of an unmasked frame.
 pub const HEADER_BYTES_MAX: usize = 10;
 
@@ -23,9 +26,9 @@ pub struct Header {
 impl Header {
     /// The header of a whole message of `payload_len` bytes.
     #[must_use]
-    pub fn new(opcode: Opcode, payload_len: usize) -> Self {
+    pub fn new(opcode: Opcode, is_compressed: bool, payload_len: usize) -> Self {
         let mut bytes = [0; HEADER_BYTES_MAX];
-        bytes[0] = FIN | opcode as u8;
+        bytes[0] = FIN | if is_compressed { RSV1 } else { 0 } | opcode as u8;
         let len = match (u8::try_from(payload_len), u16::try_from(payload_len)) {
             (Ok(short @ 0..=125), _) => {
                 bytes[1] = short;
@@ -55,14 +58,14 @@ impl Header {
 /// A text message in one frame.
 #[must_use]
 pub fn text(payload: &[u8]) -> Vec<u8> {
-    [Header::new(Opcode::Text, payload.len()).as_bytes(), payload].concat()
+    [Header::new(Opcode::Text, false, payload.len()).as_bytes(), payload].concat()
 }
 
 /// A close frame. The reason is cut at 123 bytes, which is what a control frame holds beside the code.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Vec<u8> {
     let reason = &reason[..reason.floor_char_boundary(123)];
-    let mut frame = Header::new(Opcode::Close, 2 + reason.len()).as_bytes().to_vec();
+    let mut frame = Header::new(Opcode::Close, false, 2 + reason.len()).as_bytes().to_vec();
     frame.extend_from_slice(&code.to_be_bytes());
     frame.extend_from_slice(reason.as_bytes());
     frame
@@ -81,7 +84,7 @@ mod tests {
             (65_535, &[0x81, 126, 0xff, 0xff]),
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
-            assert_eq!(Header::new(Opcode::Text, len).as_bytes(), header);
+            assert_eq!(Header::new(Opcode::Text, false, len).as_bytes(), header);
         }
     }
 
