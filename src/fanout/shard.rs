@@ -161,9 +161,6 @@ impl Shard {
         self.leave_cohort(connection);
         self.overrun.retain(|&other| other != connection);
         self.completed.retain(|&other| other != connection);
-        if !self.members[connection].private.is_empty() {
-            self.queue.told.retain(|&other| other != connection);
-        }
         self.members.remove(connection);
     }
 
@@ -257,7 +254,10 @@ impl Shard {
         }
         while flushed.messages < sends {
             if let Some(connection) = self.queue.told.pop_front() {
-                self.flush_connection(connection, &mut flushed, &mut send);
+                // It may have been sent with something else, or have left.
+                if self.members.contains(connection) {
+                    self.flush_connection(connection, &mut flushed, &mut send);
+                }
             } else if self.queue.round > 0
                 && let Some(cohort) = self.queue.dirty.pop_front()
             {
