@@ -17,7 +17,7 @@ use feeds::{
     BookSnapshot, EventBody, Exponent, Feed, Instrument, Level, MarketEvent, Price, Side, Size, Symbol,
     SymbolId, Timestamp,
 };
-use tickwire::bus::{Batch, Bus};
+use tickwire::bus::{Batches, Bus};
 use tickwire::directory::Directory;
 use tickwire::fanout::{Connection, Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::market::quotes::{QuoteReader, quote_cache};
@@ -27,7 +27,6 @@ use tickwire::state::Quote;
 use tickwire::topic::{Channel, Depth, TopicId};
 use tickwire::wire::decode::{Base, decode};
 use tickwire::wire::{Envelope, ServerMessage, json};
-use tokio::sync::mpsc;
 
 const CONNECTIONS: usize = 1_000;
 
@@ -35,7 +34,7 @@ const CONNECTIONS: usize = 1_000;
 struct Rig {
     publisher: Publisher,
     quotes: QuoteReader,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
 }
 
@@ -79,7 +78,7 @@ impl Rig {
 
     fn end_turn(&mut self, mut sink: impl FnMut(Connection, &[u8])) {
         while self.publisher.end_turn() {}
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
         self.shard.flush(monotonic(), u64::MAX, |connection, frame| {

@@ -22,6 +22,9 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches that wait for a shard. When they are all there, the ingest conflates for that shard, or waits where
 /// the feed asks for it (a recording at full speed).
 pub const BATCHES_WAITING_MAX: usize = 1_024;
+/// How long a batch may wait for a shard. While it does for longer, the shard counts as full: what its clients get is
+/// then merged, and not older and older.
+pub const BATCH_AGE_MAX: Duration = Duration::from_millis(150);
 /// Requests for states that wait for the publisher. One more is answered with `BUSY`.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
 /// Requests that the publisher takes in one turn; the others wait for the next.

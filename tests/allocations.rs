@@ -8,7 +8,7 @@ use feeds::clock::monotonic;
 use feeds::{
     EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId, Timestamp,
 };
-use tickwire::bus::{Batch, Bus};
+use tickwire::bus::{Batches, Bus};
 use tickwire::directory::Directory;
 use tickwire::fanout::{Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::limits::CHECKSUM_EVERY_UPDATES;
@@ -16,7 +16,6 @@ use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
 use tickwire::topic::{Channel, Depth, TopicId};
-use tokio::sync::mpsc;
 
 /// What a batch takes, whatever it holds: itself, its messages, its JSON.
 const PER_BATCH: u64 = 3;
@@ -25,7 +24,7 @@ const CHECKSUMS: u64 = 300 / CHECKSUM_EVERY_UPDATES as u64 + 1;
 
 struct Rig {
     publisher: Publisher,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
     step: i64,
     delivered: usize,
@@ -59,7 +58,7 @@ impl Rig {
                 let subscribed = shard.subscribe(connection, Subscribe::new(channel, &[topic]));
                 assert_eq!(subscribed, Subscribed::Awaiting);
                 while publisher.end_turn() {}
-                while let Ok(batch) = batches.try_recv() {
+                while let Some(batch) = batches.try_recv() {
                     shard.deliver(&batch);
                 }
                 shard.flush(monotonic(), u64::MAX, |_, _| Sent::Taken);
@@ -80,7 +79,7 @@ impl Rig {
             self.publisher.apply(&[event]);
         }
         while self.publisher.end_turn() {}
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
         self.shard.flush(monotonic(), u64::MAX, |_, _| {

@@ -11,7 +11,7 @@ use feeds::{
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value};
-use tickwire::bus::{Batch, Bus, BusHandle, Request};
+use tickwire::bus::{Batches, Bus, BusHandle, Request};
 use tickwire::directory::Directory;
 use tickwire::fanout::{Connection, Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::limits::BATCHES_WAITING_MAX;
@@ -19,7 +19,7 @@ use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
 use tickwire::topic::{Channel, Depth, Interval, TopicId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 const SYMBOLS: u32 = 3;
 const CLIENTS: usize = 3;
@@ -37,7 +37,7 @@ const CHANNELS: [Channel; 7] = [
 struct Pipeline {
     publisher: Publisher,
     bus: BusHandle,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
     directory: Directory,
     clients: BTreeMap<Connection, Client>,
@@ -136,7 +136,7 @@ impl Pipeline {
     }
 
     fn drain(&mut self) {
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
         let mut sent = Vec::new();
@@ -522,7 +522,7 @@ fn without_listeners_nothing_is_encoded() {
         );
     }
     pipeline.settle();
-    assert!(pipeline.batches.try_recv().is_err());
+    assert!(pipeline.batches.try_recv().is_none());
     let client = pipeline.join();
     pipeline.subscribe(client, Channel::Quote, &[0]);
     pipeline.settle();
@@ -531,5 +531,5 @@ fn without_listeners_nothing_is_encoded() {
     assert!(pipeline.shard.unsubscribe(client, TopicId::new(Channel::Quote, SymbolId(0))));
     pipeline.event(0, EventBody::BookClear);
     pipeline.settle();
-    assert!(pipeline.batches.try_recv().is_err());
+    assert!(pipeline.batches.try_recv().is_none());
 }

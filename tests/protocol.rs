@@ -61,7 +61,11 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"method": "ping", "id": 1}), "BAD_REQUEST", "`id`"),
         (json!({"method": "ping", "req_id": 1.5}), "BAD_REQUEST", "`req_id`"),
         (json!({"method": "auth"}), "BAD_REQUEST", "`params.token`"),
-        (json!({"method": "resync", "params": {"channel": "quote", "symbol": "A"}}), "UNKNOWN_SYMBOL", "instrument"),
+        (
+            json!({"method": "resync", "params": {"channel": "quote", "symbol": "A"}}),
+            "UNKNOWN_SYMBOL",
+            "instrument",
+        ),
         (json!({"method": "subscribe"}), "BAD_REQUEST", "`params.channel`"),
     ];
     wrong.extend(
@@ -541,7 +545,9 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
     let mut other = server.client();
     other.subscribe("quote", &["SYM00000", "SYM00199"]);
     let mut deaf = RawClient::connect(server.address);
-    deaf.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#));
+    deaf.send(&text(
+        r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#,
+    ));
     let start = monotonic();
     while server.metric("connections_overrun_total") == 0 {
         other.read_updates(20);
@@ -560,7 +566,9 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
 fn who_reads_after_being_too_slow_is_told_so() {
     let server = Service::simulated("quotes", 200, 1_000);
     let mut slow = RawClient::connect(server.address);
-    slow.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#));
+    slow.send(&text(
+        r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#,
+    ));
     eventually("it is closed", || server.metric("connections_overrun_total") == 1);
     let last = slow.read_to_end().pop().expect("a frame");
     assert_eq!(last.close_code(), Some(4007), "{:x}", last.first);

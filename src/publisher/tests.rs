@@ -1,14 +1,12 @@
 //! What the publisher says of books, followed by a client that has nothing but its messages.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{Exponent, Feed, Level, Price, Size, SymbolId};
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::bus::{Batch, Request, Wanted};
+use crate::bus::{Batches, Request, Wanted};
 use crate::market::quotes::quote_cache;
 use crate::wire::Encoding;
 use crate::wire::ServerMessage;
@@ -45,12 +43,8 @@ impl Follower {
     }
 }
 
-fn take_all(
-    batches: &mut mpsc::Receiver<Arc<Batch>>,
-    followers: &mut BTreeMap<TopicId, Follower>,
-    directory: &Directory,
-) {
-    while let Ok(batch) = batches.try_recv() {
+fn take_all(batches: &mut Batches, followers: &mut BTreeMap<TopicId, Follower>, directory: &Directory) {
+    while let Some(batch) = batches.try_recv() {
         for message in &batch.messages {
             let text = format!("[{}]", String::from_utf8_lossy(batch.encoded(message, Encoding::Json)));
             let decoded = decode(&text).expect("a message of the protocol");
