@@ -12,10 +12,10 @@ use slab::Slab;
 use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage, Wanted};
 use crate::directory::Directory;
 use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, PENDING_BYTES_KEPT, TOPICS_PER_CONNECTION_MAX};
-use crate::topic::{Channel, TopicId};
+use crate::topic::{Channel, Rate, TopicId};
 use crate::wire::Encoding;
 use crate::wire::code::ErrorCode;
-use crate::wire::message::{self, Granted, ReqId};
+use crate::wire::message::{self, Acknowledged, Granted, ReqId};
 
 /// A connection's number within its shard.
 pub type Connection = usize;
@@ -490,7 +490,8 @@ fn acknowledgement(directory: &Directory, epoch: &str, awaiting: &Awaiting) -> V
     });
     let rejected = awaiting.rejected.iter().map(|(symbol, code)| (symbol.as_str(), *code));
     let mut ack = Vec::new();
-    let Awaiting { req_id, channel, has_more, .. } = awaiting;
-    message::ack_subscribe(&mut ack, req_id.as_ref(), *channel, epoch, granted, rejected, *has_more);
+    let &Awaiting { ref req_id, channel, has_more, .. } = awaiting;
+    let acknowledged = Acknowledged { req_id: req_id.as_ref(), channel, rate: Rate::Raw, epoch };
+    message::ack_subscribe(&mut ack, &acknowledged, granted, rejected, has_more);
     ack
 }

@@ -92,7 +92,7 @@ impl Hub {
         followed.sort_unstable();
         let rows = followed
             .into_iter()
-            .map(|(topic, seq)| (topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), seq));
+            .map(|(topic, seq)| (topic, self.directory.get(topic.symbol()).symbol.as_str(), seq));
         message::ack_list(out, req_id, rows);
     }
 

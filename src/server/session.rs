@@ -163,7 +163,11 @@ impl Session {
             Method::Unsubscribe { channel, symbols } => {
                 self.unsubscribe(channel, symbols, req_id.as_ref(), &mut out);
             }
-            Method::Resync { .. } => unreachable!("refused when it is parsed"),
+            Method::Resync { .. } => {
+                let message = "`resync` is not there yet: unsubscribe, then subscribe".to_owned();
+                let (code, method) = (ErrorCode::Unsupported, Some("resync".to_owned()));
+                return self.refuse(&RequestError { code, message, req_id, method });
+            }
             Method::Subscribe { channel, symbols, snapshot, .. } => {
                 return self.subscribe(channel, symbols, snapshot, req_id).await;
             }
