@@ -87,7 +87,7 @@ impl Rig {
 
     /// Allocations and deliveries of 100 turns, once every buffer has found its size.
     fn hundred_turns(mut self) -> (u64, usize) {
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             self.turn();
         }
         self.delivered = 0;
