@@ -136,10 +136,13 @@ mod tests {
         history.push(3, 1, b"three", &mut total);
         let mut out = Vec::new();
         assert_eq!((history.write_after(3, &mut out), out.as_slice()), (Some(1), b"three".as_slice()));
+        // Its own oldest make room; where they are not enough, nothing is kept.
         let mut all = HISTORY_TOTAL_BYTES_MAX;
         history.push(4, 1, b"four", &mut all);
-        assert_eq!(history.size(), 0);
-        history.push(5, 1, b"five", &mut all);
-        assert_eq!(history.write_after(5, &mut Vec::new()), None);
+        assert_eq!(history.write_after(3, &mut Vec::new()), None);
+        assert_eq!(history.write_after(4, &mut Vec::new()), Some(1));
+        assert_eq!(all, HISTORY_TOTAL_BYTES_MAX - 1);
+        history.push(5, 1, &[0; 100], &mut all);
+        assert_eq!((history.size(), all), (0, HISTORY_TOTAL_BYTES_MAX - 1 - 4 - ENTRY_BYTES));
     }
 }

@@ -241,8 +241,7 @@ fn quote_fields(out: &mut Vec<u8>, old: &Quote, new: &Quote) {
         [Some(step @ 1..=STEP_MAX), None] | [None, Some(step @ 1..=STEP_MAX)] => step,
         _ => 0,
     };
-    // At most 3: see the match.
-    let step_bits = (step as u8) << STEP_SHIFT;
+    let step_bits = ((step & STEP_MAX) as u8) << STEP_SHIFT;
     out.push(sides[0].fields | sides[1].fields | scale << SCALE_SHIFT | step_bits);
     for side in sides {
         if let Some(price) = side.price.filter(|_| step == 0) {
@@ -289,8 +288,7 @@ fn trade_fields(out: &mut Vec<u8>, old: Option<&Trade>, trade: &Trade) {
     let step = zigzag(trade.price.0.wrapping_sub(old.map_or(0, |old| old.price.0)));
     let is_small = step <= STEP_MAX;
     let scale = scale_of(std::iter::once(trade.size));
-    // At most 7: one more than the largest small step.
-    let step_bits = (if is_small { step as u8 + 1 } else { 0 }) << STEP_SHIFT;
+    let step_bits = (if is_small { (step & 7) as u8 + 1 } else { 0 }) << STEP_SHIFT;
     out.push(side | if trade.id.is_some() { ID } else { 0 } | scale << SCALE_SHIFT | step_bits);
     if !is_small {
         put(out, step);

@@ -109,7 +109,7 @@ fn levels(
 /// `value` × 2^`bits` + `low` as a number, which may have more than 64 bits: seven of them go into the first byte.
 fn put_shifted(out: &mut Vec<u8>, value: u64, low: u64, bits: u32) {
     let own = 7 - bits;
-    let first = ((value & ((1 << own) - 1)) << bits | low) as u8;
+    let first = ((value << bits | low) & 0x7F) as u8;
     let rest = value >> own;
     if rest == 0 {
         out.push(first);

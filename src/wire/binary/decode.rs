@@ -1,6 +1,7 @@
 //! What a client reads: one binary message of the server, as typed records that borrow from it.
 //!
-//! Nothing is allocated: a book's levels are checked once, and read again where they stand.
+//! Nothing is allocated but for tickers and bars, which are large and rare: a book's levels are checked once, and read
+//! again where they stand.
 
 use feeds::{Aggressor, Side, Size, Timestamp};
 
@@ -22,7 +23,6 @@ pub struct Record<'a> {
 
 /// What a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "read one by one, and never kept")]
 pub enum What<'a> {
     /// The whole state.
     Snapshot(Snapshot<'a>),
@@ -85,13 +85,12 @@ pub struct Merged {
 /// The differences of one channel's state; `apply` of each gives the new state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the channels, and protocol.md, `tickwire.v1.bin`")]
-#[expect(clippy::large_enum_variant, reason = "read one by one, and never kept")]
 pub enum Change<'a> {
     Quote(QuoteChange),
     Trade(TradeChange),
     Book(BookChange<'a>),
-    Ticker(TickerChange),
-    Bar(BarChange),
+    Ticker(Box<TickerChange>),
+    Bar(Box<BarChange>),
     Status { state: StatusState, reason: &'a str },
 }
 
@@ -312,8 +311,10 @@ fn snapshot<'a>(reader: &mut Reader<'a>, topic: TopicId) -> Result<Snapshot<'a>,
             let levels = if exists(reader)? { levels(reader)? } else { &[] };
             Some(Change::Book(BookChange { checksum, levels }))
         }
-        Channel::Ticker => Some(Change::Ticker(ticker(reader)?)),
-        Channel::Bar(_) => exists(reader)?.then(|| bar(reader).map(Change::Bar)).transpose()?,
+        Channel::Ticker => Some(Change::Ticker(Box::new(ticker(reader)?))),
+        Channel::Bar(_) => {
+            exists(reader)?.then(|| bar(reader).map(|bar| Change::Bar(Box::new(bar)))).transpose()?
+        }
         Channel::Status => Some(status(reader)?),
     };
     Ok(Snapshot { seq, ts_event, epoch, change })
@@ -341,8 +342,8 @@ fn update<'a>(reader: &mut Reader<'a>, topic: TopicId, flags: u8) -> Result<Upda
             let checksum = if flags & flag::CHECKSUM == 0 { None } else { Some(checksum(reader)?) };
             Change::Book(BookChange { checksum, levels: levels(reader)? })
         }
-        Channel::Ticker => Change::Ticker(ticker(reader)?),
-        Channel::Bar(_) => Change::Bar(bar(reader)?),
+        Channel::Ticker => Change::Ticker(Box::new(ticker(reader)?)),
+        Channel::Bar(_) => Change::Bar(Box::new(bar(reader)?)),
         Channel::Status => status(reader)?,
     };
     Ok(Update { check, step, merged, time_step, change })
