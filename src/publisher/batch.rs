@@ -75,7 +75,7 @@ impl Publisher {
                         self.encode_state(topic, Kind::Requested, 1, 1 << shard);
                     }
                     Missed::After { changes, .. } => {
-                        self.encode_state(topic, Kind::Snapshot, changes.max(1), 1 << shard);
+                        self.encode_state(topic, Kind::Snapshot, changes, 1 << shard);
                     }
                     Missed::Everything => self.encode_state(topic, Kind::Snapshot, 1, 1 << shard),
                 }
