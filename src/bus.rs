@@ -44,7 +44,8 @@ pub struct TopicMessage {
     pub kind: Kind,
     /// The number of the state that a client has after it.
     pub seq: u64,
-    /// How many changes it stands for: 1, or more where they are merged.
+    /// How many changes it stands for: 1, or more where they are merged. Of a [`Kind::Snapshot`] those that the shard has
+    /// missed of the topic, which may be none; its object does not say them. Of a [`Kind::Gap`] the events lost.
     pub merged: u32,
     /// The venue's time of that state.
     pub ts_event: Timestamp,
@@ -65,8 +66,9 @@ pub enum Kind {
     Update,
     /// Events that were lost.
     Gap,
-    /// The updates after the state that one subscriber holds, comma-separated; nothing where it holds the newest. For
-    /// the waiter with this ticket in this shard alone.
+    /// The updates after the state that one subscriber holds, comma-separated; nothing where it holds the newest. Of
+    /// trades that are not all known any more it is the gap (in binary with the state after it). For the waiter with
+    /// this ticket in this shard alone; [`Batch::answered`] does not tell of it.
     Resumed {
         /// Whose.
         shard: usize,

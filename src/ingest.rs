@@ -145,6 +145,10 @@ impl Player<'_> {
             Phase::Ended | Phase::Failed => INGEST_SLEEP_MAX,
         };
         self.listen_for_silence(idle);
+        let now = monotonic();
+        if let Some(due) = self.publisher.tick(now) {
+            idle = idle.min(due.saturating_duration_since(now));
+        }
         let subscriptions = self.publisher.subscriptions();
         let has_more = self.publisher.end_turn();
         if self.publisher.subscriptions() != subscriptions {

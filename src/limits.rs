@@ -42,6 +42,22 @@ pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
 /// Book updates after which one carries a checksum, however little time has passed.
 pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
 
+/// How long the publisher goes on with a topic that nobody listens to any more, so that a client that comes back gets
+/// what it missed. Then the topic's state and history are dropped.
+pub const RESUME_LINGER: Duration = Duration::from_secs(30);
+/// Bytes of updates that are kept for one topic, at one rate and in one encoding. The oldest are dropped: a client that
+/// comes back to them gets the state instead. A power of two, as its memory is taken.
+pub const HISTORY_BYTES_MAX: usize = 32 * 1024;
+/// The same of all topics together. Past it, a topic drops its own oldest updates for each that comes.
+pub const HISTORY_TOTAL_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How often the publisher looks for topics that nobody listens to any more.
+pub const FOLLOWED_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many of them it looks at in one turn; at the others, in the next.
+pub const FOLLOWED_LOOKS_MAX: usize = 1_024;
+/// Neighbouring instruments that share a slot of a rate's period: their updates come together. More than these are
+/// spread, so that no more come at once.
+pub const RATE_SLOT_INSTRUMENTS: usize = 1_024;
+
 /// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
 /// `http_connections_refused_total`.
 pub const HTTP_CONNECTIONS_MAX: usize = 8_192;

@@ -66,6 +66,7 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
             "UNKNOWN_SYMBOL",
             "instrument",
         ),
+        (json!({"method": "resync", "params": {"channel": "quote"}}), "BAD_REQUEST", "`params.symbol`"),
         (json!({"method": "subscribe"}), "BAD_REQUEST", "`params.channel`"),
     ];
     wrong.extend(
@@ -86,11 +87,11 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"channel": "quote", "symbols": ["*"], "snapshot": 1}), "BAD_REQUEST", "`params.snapshot`"),
         (json!({"channel": "quote", "symbols": ["*"], "snaphot": true}), "BAD_REQUEST", "`params.snaphot`"),
         (
-            json!({"channel": "quote", "symbols": ["*"], "max_frequency": "1s"}),
-            "UNSUPPORTED",
-            "max_frequency",
+            json!({"channel": "quote", "symbols": ["*"], "max_frequency": "2s"}),
+            "BAD_PARAMETER",
+            "`params.max_frequency`",
         ),
-        (json!({"channel": "quote", "symbols": ["*"], "resume": {}}), "UNSUPPORTED", "resume"),
+        (json!({"channel": "quote", "symbols": ["*"], "resume": {}}), "BAD_REQUEST", "`params.resume.epoch`"),
         (json!({"channel": "book", "symbols": ["*"], "depth": 11}), "BAD_PARAMETER", "`params.depth`"),
         (json!({"channel": "book", "symbols": ["*"], "depth": "10"}), "BAD_REQUEST", "`params.depth`"),
         (json!({"channel": "book.11", "symbols": ["*"]}), "BAD_PARAMETER", "`params.depth`"),
@@ -99,7 +100,9 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
     ];
     for (params, code, named) in wrong_subscriptions {
         for method in ["subscribe", "unsubscribe"] {
-            if method == "unsubscribe" && (code == "UNSUPPORTED" || named == "`params.snapshot`") {
+            let is_of_subscribe =
+                ["`params.snapshot`", "`params.max_frequency`", "`params.resume.epoch`"].contains(&named);
+            if method == "unsubscribe" && is_of_subscribe {
                 continue;
             }
             let request = json!({"method": method, "params": params});

@@ -160,14 +160,8 @@ impl Shard {
             }
             Some(held) => {
                 let changes = self.registry.reached(topic).changes.wrapping_sub(held.changes);
-                let mut merged = Vec::with_capacity(state.len() + 48);
-                match opcode {
-                    Opcode::Binary => {
-                        binary::merged_prefix(&mut merged, topic, held.seq, changes);
-                        merged.extend_from_slice(state);
-                    }
-                    _ => json::caught_up(&mut merged, state, held.seq, changes),
-                }
+                let mut merged = Vec::new();
+                in_place_of(&mut merged, opcode, state, topic, held.seq, changes);
                 self.append(cohort, opcode, &merged, true);
             }
         }
@@ -241,5 +235,23 @@ impl Shard {
             }
         };
         self.append(cohort, opcode, &gap, true);
+    }
+}
+
+/// Writes a state for clients that hold an older one, of number `held`, and get it in place of so many changes.
+pub(super) fn in_place_of(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    state: &[u8],
+    topic: TopicId,
+    held: u64,
+    changes: u32,
+) {
+    out.clear();
+    if opcode == Opcode::Binary {
+        binary::merged_prefix(out, topic, held, changes);
+        out.extend_from_slice(state);
+    } else {
+        json::caught_up(out, state, held, u64::from(changes));
     }
 }

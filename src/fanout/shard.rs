@@ -15,7 +15,7 @@ use slab::Slab;
 use super::assembly::{Assembly, Overrun};
 use super::cohort::{Cohort, CohortId, CohortKey, Form};
 use super::compression::Compression;
-use super::laggard::Lag;
+use super::laggard::{Lag, in_place_of};
 use super::listeners::Registry;
 use super::subscribing::Awaiting;
 use crate::bus::{Batch, BusHandle, Kind, TopicMessage};
@@ -55,6 +55,8 @@ pub struct Shard {
     pub(super) completed: Vec<Connection>,
     /// The time, as of the last turn.
     pub(super) now: Instant,
+    /// A state that this shard has missed changes before, as its clients get it.
+    merged: Vec<u8>,
 }
 
 /// Who waits to be sent something.
@@ -137,6 +139,7 @@ impl Shard {
             overrun: Vec::new(),
             completed: Vec::new(),
             now,
+            merged: Vec::new(),
         }
     }
 
@@ -223,10 +226,16 @@ impl Shard {
                 // Those who did not ask hold it already, or are sent the updates that lead to it.
                 Kind::Requested | Kind::Resumed { .. } => listeners.state.seq = message.seq,
                 Kind::Update | Kind::Snapshot | Kind::Gap => {
+                    let held = listeners.state.seq;
+                    let missed = if message.kind == Kind::Snapshot { message.merged } else { 0 };
                     listeners.advance(message);
                     for &id in &listeners.live {
                         let cohort = &mut self.cohorts[id];
-                        let (opcode, data) = data_of(batch, message, cohort.form.encoding);
+                        let (opcode, mut data) = data_of(batch, message, cohort.form.encoding);
+                        if missed > 0 && !data.is_empty() {
+                            in_place_of(&mut self.merged, opcode, data, message.topic, held, missed);
+                            data = &self.merged;
+                        }
                         if self.queue.push(cohort, id, |out| out.append_data(opcode, data)).is_err() {
                             self.overrun.extend(&cohort.members);
                         }

@@ -115,9 +115,12 @@ pub fn gap(out: &mut Vec<u8>, envelope: &Envelope<'_>, channel: Channel, prev_se
     out.push(b'}');
 }
 
-/// A snapshot's object for a client that holds state number `prev_seq`, `changes` changes before it.
-pub fn caught_up(out: &mut Vec<u8>, snapshot: &[u8], prev_seq: u64, changes: u32) {
-    out.extend_from_slice(snapshot.strip_suffix(b"}").unwrap_or(snapshot));
+/// A snapshot's object for a client that holds the state of number `prev_seq`, and gets it in place of so many
+/// `changes`: the same with `prev_seq` and `n`.
+pub fn caught_up(out: &mut Vec<u8>, snapshot: &[u8], prev_seq: u64, changes: u64) {
+    let fields = snapshot.strip_suffix(b"}").unwrap_or(snapshot);
+    debug_assert_ne!(fields, snapshot, "an object ends with a brace");
+    out.extend_from_slice(fields);
     out.extend_from_slice(b",\"prev_seq\":");
     integer(out, prev_seq);
     out.extend_from_slice(b",\"n\":");
