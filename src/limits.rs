@@ -198,7 +198,14 @@ pub const LOAD_CLIENTS_MAX: usize = 100_000;
 pub const LOAD_THREADS_MAX: u16 = 256;
 /// The longest warm-up and the longest window of a load. A longer one is refused at the start.
 pub const LOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
-/// How long the first connection of a load may take. Then there is no load.
+/// Bytes that a thread of a load reads from a socket at once, into one buffer for all its drains.
+pub const LOAD_READ_BYTES: usize = 128 * 1024;
+/// Bytes of an answer that a drain reads as a whole: of a handshake, or to a subscription. A longer one ends its
+/// connection.
+pub const LOAD_ANSWER_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX;
+/// How long a drain waits before it makes a lost connection anew.
+pub const LOAD_RECONNECT_WAIT: Duration = Duration::from_secs(1);
+/// How long the first connection of a load, and each of a drain, may take. Then there is none.
 pub const LOAD_CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// The longest latency that a load measures, which bounds its histograms. A change that is older when it comes, or younger
 /// than now, was not stamped by our clock, and is only counted.

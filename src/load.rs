@@ -24,9 +24,12 @@
 //! snapshots, and the warm-up is over. The CPU time of the harness itself is part of the report: who wants to know how
 //! fast a server is must see that it was not the harness that was slow.
 
+mod counts;
+mod drain;
 mod latency;
 mod process;
 mod report;
+mod scanner;
 mod scout;
 mod swarm;
 
@@ -44,8 +47,9 @@ use crate::limits::LOAD_READY_WAIT;
 use crate::topic::Channel;
 
 pub use process::ProcessError;
-pub use report::{Cpu, Delivered, Due, Faults, LatencyAbsent, Percentiles, Report};
+pub use report::{Counted, Cpu, Delivered, Due, Faults, LatencyAbsent, Percentiles, Report};
 
+use drain::Dialect;
 use process::Process;
 use swarm::{Seat, Swarm, Tally};
 
@@ -63,6 +67,13 @@ pub struct Settings {
     pub follow: Follow,
     /// How many clients.
     pub clients: usize,
+    /// How many of them prove what they get, and time it. The others only drain their sockets, and count. All, if there
+    /// are not so many.
+    pub verify: usize,
+    /// How messages are encoded.
+    pub encoding: Encoding,
+    /// Whether `permessage-deflate` is negotiated.
+    pub compress: bool,
     /// Threads that they live on.
     pub threads: usize,
     /// Clients that connect in a second.
@@ -76,6 +87,25 @@ pub struct Settings {
     /// Changes per second and symbol that the server's feed has, where that is known: what is missing is counted, and makes
     /// the run unsound. Not for a server that merges updates, and not for times of another clock.
     pub expect_rate: Option<u64>,
+}
+
+/// How messages are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `tickwire.v1.json`.
+    #[default]
+    Json,
+    /// `tickwire.v1.bin`.
+    Binary,
+}
+
+impl Encoding {
+    const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "tickwire.v1.json",
+            Self::Binary => "tickwire.v1.bin",
+        }
+    }
 }
 
 /// Which instruments a client follows.
@@ -116,6 +146,9 @@ pub enum LoadError {
     /// The server's process cannot be measured.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// What verifying clients do not speak yet.
+    #[error("clients that verify speak uncompressed JSON alone so far: use --verify 0")]
+    OnlyDrains,
     /// A thread or its runtime cannot be started, or has died.
     #[error("{0}")]
     Thread(String),
@@ -159,11 +192,12 @@ impl Settled {
 }
 
 async fn measure(settings: &Settings) -> Result<Report, LoadError> {
+    if settings.verify > 0 && (settings.compress || settings.encoding != Encoding::Json) {
+        return Err(LoadError::OnlyDrains);
+    }
     let server = settings.server_pid.map(Process::of).transpose()?;
     let symbols = scout::instruments(&settings.url).await?;
     let seats = seats(settings, &symbols)?;
-    let topics: u64 = seats.iter().map(|seat| seat.symbols.len() as u64).sum();
-
     let settled = Arc::new(Settled::default());
     let started = monotonic();
     let mut threads = Vec::new();
@@ -172,6 +206,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
         let swarm = Swarm {
             url: settings.url.clone(),
             channel: settings.channel,
+            dialect: Dialect { encoding: settings.encoding, compress: settings.compress },
             seats,
             settled: Arc::clone(&settled),
         };
@@ -215,7 +250,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
             thread.join().map_err(|_| LoadError::Thread("a thread of clients has panicked".to_owned()))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Report::new(settings, topics, ready_after, tallies, theirs, ours))
+    Ok(Report::new(settings, ready_after, tallies, theirs, ours))
 }
 
 /// What each client follows, and when it connects.
@@ -236,19 +271,35 @@ fn seats(settings: &Settings, symbols: &[String]) -> Result<Vec<Seat>, LoadError
             symbols.iter().cycle().skip(client % symbols.len()).take(wanted).cloned().collect()
         }),
     };
-    let seats = (0..settings.clients).map(|client| {
+    let clients = settings.clients;
+    let verify = settings.verify.min(clients);
+    let seats = (0..clients).map(|client| {
         let at = Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX) / settings.connect_rate;
-        Seat { connect_after: at, symbols: of_client(client) }
+        Seat { connect_after: at, symbols: of_client(client), verifies: is_chosen(client, verify, clients) }
     });
     Ok(seats.collect())
 }
 
-/// Deals the clients out to threads like cards, so that all threads connect at the same pace.
+/// Whether `index` of `all` is one of those `chosen` that are spread evenly, the first among them.
+fn is_chosen(index: usize, chosen: usize, all: usize) -> bool {
+    index * chosen % all < chosen
+}
+
+/// Deals the clients out to threads like cards, so that all threads connect at the same pace; and the drains from the other
+/// end, so that each thread has as many clients that verify as any other.
 fn deal(seats: Vec<Seat>, threads: usize) -> Vec<Vec<Seat>> {
     let mut hands: Vec<Vec<Seat>> = (0..threads.clamp(1, seats.len().max(1))).map(|_| Vec::new()).collect();
     let count = hands.len();
-    for (number, seat) in seats.into_iter().enumerate() {
-        hands[number % count].push(seat);
+    let (mut verifying, mut draining) = (0, 0);
+    for seat in seats {
+        let hand = if seat.verifies {
+            verifying += 1;
+            (verifying - 1) % count
+        } else {
+            draining += 1;
+            count - 1 - (draining - 1) % count
+        };
+        hands[hand].push(seat);
     }
     hands
 }
@@ -270,6 +321,9 @@ mod tests {
             channel: Channel::Quote,
             follow,
             clients,
+            verify: clients,
+            encoding: Encoding::Json,
+            compress: false,
             threads: 1,
             connect_rate: 4,
             warmup: Duration::ZERO,
@@ -287,6 +341,7 @@ mod tests {
     fn windows_of_symbols_go_round_and_connecting_is_spread() {
         let there = names(&["A", "B", "C"]);
         let dealt = seats(&settings(4, Follow::EachOf(2)), &there).unwrap();
+        assert!(dealt.iter().all(|seat| seat.verifies));
         let followed: Vec<String> = dealt.iter().map(|seat| seat.symbols.concat()).collect();
         assert_eq!(followed, ["AB", "BC", "CA", "AB"]);
         let millis: Vec<u128> = dealt.iter().map(|seat| seat.connect_after.as_millis()).collect();
@@ -296,6 +351,24 @@ mod tests {
         assert_eq!(hands.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         assert_eq!(hands[0][1].symbols.concat(), "AB");
         assert_eq!(deal(seats(&settings(1, Follow::EachOf(1)), &there).unwrap(), 8).len(), 1);
+    }
+
+    #[test]
+    fn those_that_verify_are_spread_over_clients_and_threads() {
+        let there = names(&["A"]);
+        let hands = |verify, threads| {
+            let settings = Settings { verify, ..settings(8, Follow::EachOf(1)) };
+            let seats = seats(&settings, &there).unwrap();
+            let chosen: String = seats.iter().map(|seat| if seat.verifies { 'v' } else { '-' }).collect();
+            let hands = deal(seats, threads);
+            let of_hand = |hand: &Vec<Seat>| (hand.iter().filter(|seat| seat.verifies).count(), hand.len());
+            (chosen, hands.iter().map(of_hand).collect::<Vec<_>>())
+        };
+        assert_eq!(hands(0, 2), ("--------".to_owned(), vec![(0, 4), (0, 4)]));
+        assert_eq!(hands(1, 2), ("v-------".to_owned(), vec![(1, 4), (0, 4)]));
+        assert_eq!(hands(3, 2), ("v--v--v-".to_owned(), vec![(2, 4), (1, 4)]));
+        assert_eq!(hands(4, 2), ("v-v-v-v-".to_owned(), vec![(2, 4), (2, 4)]));
+        assert_eq!(hands(100, 3), ("vvvvvvvv".to_owned(), vec![(3, 3), (3, 3), (2, 2)]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use feeds::Symbol;
 
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
-use crate::load::{self, Follow, Settings};
+use crate::load::{self, Encoding, Follow, Settings};
 use crate::topic::Channel;
 
 /// Flags of `load`.
@@ -38,6 +38,15 @@ pub(super) struct Args {
     /// How many clients
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = count)]
     clients: u32,
+    /// How many of them prove and time what they get: all, or a number. The others only drain their sockets, and count
+    #[arg(long, value_name = "all|N", default_value = "all", value_parser = parse_verify)]
+    verify: Verify,
+    /// json or binary; binary needs --verify 0 so far
+    #[arg(long, value_name = "ENCODING", default_value = "json", value_parser = parse_encoding)]
+    encoding: Encoding,
+    /// Negotiate permessage-deflate; needs --verify 0 so far
+    #[arg(long)]
+    compress: bool,
     /// How many symbols each follows: neighbouring clients different ones, all symbols equally often
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     symbols: u32,
@@ -81,6 +90,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             None => Follow::EachOf(args.symbols as usize),
         },
         clients: args.clients as usize,
+        verify: args.verify.0,
+        encoding: args.encoding,
+        compress: args.compress,
         threads: args.threads.map_or((cores / 2).max(1), usize::from),
         connect_rate: args.connect_rate,
         warmup: args.warmup,
@@ -105,6 +117,25 @@ fn distinct(symbols: &[Symbol]) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// How many clients verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verify(usize);
+
+fn parse_verify(text: &str) -> Result<Verify, String> {
+    match text {
+        "all" => Ok(Verify(usize::MAX)),
+        number => number.parse().map(Verify).map_err(|_| "all, or a number".to_owned()),
+    }
+}
+
+fn parse_encoding(text: &str) -> Result<Encoding, String> {
+    match text {
+        "json" => Ok(Encoding::Json),
+        "binary" => Ok(Encoding::Binary),
+        _ => Err("json or binary".to_owned()),
+    }
 }
 
 fn count(text: &str) -> Result<u32, String> {

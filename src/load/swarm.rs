@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,12 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 
+use super::counts::Counts;
+use super::drain::{Basin, Dialect, Drain, DrainError, Read};
 use super::latency::{Latencies, Moment};
 use super::{Settled, Window};
-use crate::client::{Client, ClientError, ClientSettings, Divergence, Event, Stats, Update};
-use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX};
+use crate::client::{Client, ClientError, ClientSettings, Divergence, Event, Update};
+use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_RECONNECT_WAIT};
 use crate::topic::Channel;
 use crate::wire::Symbols;
 
@@ -24,6 +27,7 @@ use crate::wire::Symbols;
 pub(super) struct Swarm {
     pub(super) url: String,
     pub(super) channel: Channel,
+    pub(super) dialect: Dialect,
     pub(super) seats: Vec<Seat>,
     pub(super) settled: Arc<Settled>,
 }
@@ -33,6 +37,8 @@ pub(super) struct Swarm {
 pub(super) struct Seat {
     pub(super) connect_after: Duration,
     pub(super) symbols: Vec<String>,
+    /// Whether it proves what it gets, or only drains its socket.
+    pub(super) verifies: bool,
 }
 
 /// What a thread's clients came to.
@@ -49,12 +55,14 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientTally {
     pub(super) state: State,
+    pub(super) verifies: bool,
+    pub(super) topics: u64,
     /// When the window opened.
-    pub(super) before: Stats,
+    pub(super) before: Counts,
     /// When it closed.
-    pub(super) after: Stats,
+    pub(super) after: Counts,
     /// At the very end.
-    pub(super) end: Stats,
+    pub(super) end: Counts,
     pub(super) overfull: u64,
     pub(super) disconnects: u64,
     pub(super) refusals: u64,
@@ -62,12 +70,19 @@ pub(super) struct ClientTally {
     pub(super) drained: bool,
 }
 
+impl ClientTally {
+    /// What it counted in the window.
+    pub(super) fn in_window(&self) -> Counts {
+        self.after - self.before
+    }
+}
+
 /// How far a client came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// No connection yet, or not all snapshots.
     Unready,
-    /// It has all snapshots.
+    /// It has all snapshots; a drain: all of its topics were granted.
     Ready,
     /// It had them, lost its connection, and does not have them again.
     Lost,
@@ -92,7 +107,7 @@ impl Errors {
 /// Connects the clients, lets them follow, and measures once `go` names a window.
 pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>) -> Tally {
     LocalSet::new().block_on(runtime, async move {
-        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.settled));
+        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.dialect, swarm.settled));
         let clients: Vec<Rc<Record>> = swarm.seats.into_iter().map(|seat| desk.admit(seat)).collect();
         let each = |what: fn(&Record)| clients.iter().for_each(|record| what(record));
 
@@ -102,11 +117,13 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
             desk.window.set(Some(window));
             sleep(window.from.since(Clock::System.now())).await;
             let opened = monotonic();
-            each(|record| record.before.set(record.stats.get()));
+            each(|record| record.before.set(record.counts.get()));
             sleep(window.until.since(Clock::System.now())).await;
-            each(|record| record.after.set(record.stats.get()));
+            each(|record| record.after.set(record.counts.get()));
             length = monotonic().duration_since(opened);
-            let is_drained = |record: &Rc<Record>| record.drained.get() || record.state.get() != State::Ready;
+            let is_drained = |record: &Rc<Record>| {
+                !record.verifies || record.drained.get() || record.state.get() != State::Ready
+            };
             let patience = length + LOAD_DRAIN_WAIT;
             while monotonic().duration_since(opened) < patience && !clients.iter().all(is_drained) {
                 sleep(Duration::from_millis(10)).await;
@@ -125,19 +142,23 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
 struct Desk {
     url: String,
     channel: Channel,
+    dialect: Dialect,
+    basin: Basin,
     settled: Arc<Settled>,
     window: Cell<Option<Window>>,
     latencies: RefCell<Latencies>,
     errors: RefCell<Errors>,
 }
 
-/// A client as the others see it while it runs. The statistics are copied here after every event, so that all are read in one
+/// A client as the others see it while it runs. The counts are copied here after every event, so that all are read in one
 /// moment, and no client is asked for anything at the borders of the window.
 struct Record {
     state: Cell<State>,
-    stats: Cell<Stats>,
-    before: Cell<Stats>,
-    after: Cell<Stats>,
+    verifies: bool,
+    topics: usize,
+    counts: Cell<Counts>,
+    before: Cell<Counts>,
+    after: Cell<Counts>,
     overfull: Cell<u64>,
     disconnects: Cell<u64>,
     refusals: Cell<u64>,
@@ -145,10 +166,12 @@ struct Record {
 }
 
 impl Desk {
-    fn new(url: String, channel: Channel, settled: Arc<Settled>) -> Self {
+    fn new(url: String, channel: Channel, dialect: Dialect, settled: Arc<Settled>) -> Self {
         Self {
             url,
             channel,
+            dialect,
+            basin: Basin::new(),
             settled,
             window: Cell::new(None),
             latencies: RefCell::new(Latencies::new()),
@@ -157,16 +180,23 @@ impl Desk {
     }
 
     fn admit(self: &Rc<Self>, seat: Seat) -> Rc<Record> {
-        let record = Rc::new(Record::new());
+        let record = Rc::new(Record::new(&seat));
         let (desk, own) = (Rc::clone(self), Rc::clone(&record));
         spawn_local(async move {
-            let Err(error) = desk.follow(seat, &own).await;
-            let was_settled = own.state.get() != State::Unready;
-            own.state.set(match error {
-                ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
-                ClientError::Closed { .. } => State::Closed,
-            });
-            desk.error(error.to_string());
+            sleep(seat.connect_after).await;
+            let (state, error) = if seat.verifies {
+                let Err(error) = desk.follow(seat, &own).await;
+                let state = match error {
+                    ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
+                    ClientError::Closed { .. } => State::Closed,
+                };
+                (state, error.to_string())
+            } else {
+                let Err(error) = desk.drain(&seat, &own).await;
+                (State::Unconnected, error.to_string())
+            };
+            let was_settled = own.state.replace(state) != State::Unready;
+            desk.error(error);
             if !was_settled {
                 desk.settled.add_one();
             }
@@ -175,27 +205,79 @@ impl Desk {
     }
 
     /// Runs a client until it is over for good; dropped at the end of the load.
-    async fn follow(&self, seat: Seat, record: &Record) -> Result<std::convert::Infallible, ClientError> {
-        sleep(seat.connect_after).await;
+    async fn follow(&self, seat: Seat, record: &Record) -> Result<Infallible, ClientError> {
         let mut client = Client::connect(self.url.as_str(), ClientSettings::default()).await?;
         let topics = seat.symbols.len();
         client.subscribe(self.channel, Symbols::Named(seat.symbols));
         loop {
             let event = client.next().await?;
-            record.stats.set(*client.stats());
+            record.counts.set(Counts::of(client.stats(), &record.counts.get()));
             self.take(event, record);
             if record.state.get() != State::Ready
                 && client.stats().snapshots >= topics as u64
                 && client.topics() == (topics, topics)
-                && record.state.replace(State::Ready) == State::Unready
             {
-                self.settled.add_one();
+                self.ready(record);
             }
         }
     }
 
+    /// Runs a drain; over only where it has no connection to begin with.
+    async fn drain(&self, seat: &Seat, record: &Record) -> Result<Infallible, DrainError> {
+        let open = || Drain::open(&self.url, self.dialect, self.channel, &seat.symbols);
+        let mut drain = open().await?;
+        loop {
+            let earlier = record.counts.get();
+            let why = loop {
+                match drain.read(&self.basin).await {
+                    Ok(Read::More) => {}
+                    Ok(Read::Answered(refusals)) => {
+                        refusals.into_iter().for_each(|refusal| self.refuse(record, refusal));
+                        self.ready(record);
+                    }
+                    Err(why) => break why,
+                }
+                record.counts.set(earlier + drain.counts);
+            };
+            self.disconnect(record, why.to_string());
+            drain = loop {
+                sleep(LOAD_RECONNECT_WAIT).await;
+                let mut counts = record.counts.get();
+                match open().await {
+                    Ok(drain) => {
+                        counts.reconnects += 1;
+                        record.counts.set(counts);
+                        break drain;
+                    }
+                    Err(_) => {
+                        counts.connect_failures += 1;
+                        record.counts.set(counts);
+                    }
+                }
+            };
+        }
+    }
+
+    fn ready(&self, record: &Record) {
+        if record.state.replace(State::Ready) == State::Unready {
+            self.settled.add_one();
+        }
+    }
+
+    fn disconnect(&self, record: &Record, why: String) {
+        record.disconnects.set(record.disconnects.get() + 1);
+        if record.state.get() == State::Ready {
+            record.state.set(State::Lost);
+        }
+        self.error(why);
+    }
+
+    fn refuse(&self, record: &Record, why: String) {
+        record.refusals.set(record.refusals.get() + 1);
+        self.error(why);
+    }
+
     fn take(&self, event: Event, record: &Record) {
-        let count = |counter: &Cell<u64>| counter.set(counter.get() + 1);
         match event {
             Event::State(update) | Event::Trade(update, _) => {
                 if !update.is_snapshot
@@ -212,25 +294,15 @@ impl Desk {
             }
             Event::Diverged { channel, symbol, divergence } => {
                 if matches!(divergence, Divergence::Overfull { .. }) {
-                    count(&record.overfull);
+                    record.overfull.set(record.overfull.get() + 1);
                 }
                 self.error(format!("{channel} of {symbol} diverged: {}", kind(&divergence)));
             }
-            Event::Disconnected(why) => {
-                count(&record.disconnects);
-                if record.state.get() == State::Ready {
-                    record.state.set(State::Lost);
-                }
-                self.error(why.to_string());
-            }
-            Event::Failed { code, message, .. } => {
-                count(&record.refusals);
-                self.error(format!("{code}: {message}"));
-            }
+            Event::Disconnected(why) => self.disconnect(record, why.to_string()),
+            Event::Failed { code, message, .. } => self.refuse(record, format!("{code}: {message}")),
             Event::Subscribed { rejected, .. } => {
                 for (symbol, code) in rejected {
-                    count(&record.refusals);
-                    self.error(format!("{symbol}: {code}"));
+                    self.refuse(record, format!("{symbol}: {code}"));
                 }
             }
             Event::Gap { .. } | Event::Epoch(_) | Event::Reconnected => {}
@@ -264,10 +336,12 @@ const fn kind(divergence: &Divergence) -> &'static str {
 }
 
 impl Record {
-    fn new() -> Self {
+    fn new(seat: &Seat) -> Self {
         Self {
             state: Cell::new(State::Unready),
-            stats: Cell::default(),
+            verifies: seat.verifies,
+            topics: seat.symbols.len(),
+            counts: Cell::default(),
             before: Cell::default(),
             after: Cell::default(),
             overfull: Cell::new(0),
@@ -280,9 +354,11 @@ impl Record {
     fn tally(&self) -> ClientTally {
         ClientTally {
             state: self.state.get(),
+            verifies: self.verifies,
+            topics: self.topics as u64,
             before: self.before.get(),
             after: self.after.get(),
-            end: self.stats.get(),
+            end: self.counts.get(),
             overfull: self.overfull.get(),
             disconnects: self.disconnects.get(),
             refusals: self.refusals.get(),
