@@ -1,10 +1,11 @@
 // What the peers in JavaScript share: the stream of quotes, and the little of Tickwire's protocol (src/wire/protocol.md)
 // that `tickwire load` needs. How updates are sent is each peer's own.
 import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
 
 const FIRST_SEQ = 1000;
 
-/** `--port N --symbols K --rate R --compress`. */
+/** `--port N --symbols K --rate R --compress --precise`. */
 export function options() {
   const { values } = parseArgs({
     options: {
@@ -12,6 +13,7 @@ export function options() {
       symbols: { type: 'string', default: '200' },
       rate: { type: 'string', default: '20' },
       compress: { type: 'boolean', default: false },
+      precise: { type: 'boolean', default: false },
     },
   });
   const count = (name, least) => {
@@ -19,7 +21,8 @@ export function options() {
     if (!Number.isInteger(number) || number < least) throw new Error(`--${name} ${values[name]}`);
     return number;
   };
-  return { port: count('port', 0), symbols: count('symbols', 1), rate: count('rate', 1), compress: values.compress };
+  const { compress, precise } = values;
+  return { port: count('port', 0), symbols: count('symbols', 1), rate: count('rate', 1), compress, precise };
 }
 
 /** One instrument's best bid and offer: a walk of one cent an update, all numbers of the same width. */
@@ -70,9 +73,11 @@ export class Market {
   #start;
   #perSecond;
   #events = 0;
+  #wake;
   #epoch = `peer${process.pid}`;
 
-  constructor({ symbols, rate }) {
+  constructor({ symbols, rate, precise }) {
+    this.#wake = precise ? preciseTimer() : (turn, wait) => setTimeout(turn, Math.ceil(wait / 1000));
     this.quotes = Array.from({ length: symbols }, (_, index) => new Quote(index));
     this.bySymbol = new Map(this.quotes.map((quote) => [quote.symbol, quote]));
     this.#perSecond = symbols * rate;
@@ -91,7 +96,7 @@ export class Market {
       this.#events += 1;
       due = this.#due();
     }
-    setTimeout(() => this.play(publish), Math.max(1, Math.floor((due - this.#now()) / 1000)));
+    this.#wake(() => this.play(publish), Math.max(1000, due - this.#now()));
   }
 
   /** The messages that answer a request, and the quotes that it subscribes to. */
@@ -133,11 +138,40 @@ export class Market {
   }
 }
 
-/** Microseconds since the Unix epoch: `Date` has milliseconds only, and `performance.timeOrigin` may be off. */
+/**
+ * Microseconds since the Unix epoch: `Date` has milliseconds only, and `performance.timeOrigin` may be off. Where we are
+ * interrupted between the two readings the offset comes out too small, never too large.
+ */
 function wallClock() {
-  const before = Date.now();
-  let millis = before;
-  while (millis === before) millis = Date.now();
-  const offset = 1000 * (millis - performance.now());
+  let offset = 0;
+  for (let tick = 0; tick < 20; tick += 1) {
+    const before = Date.now();
+    let millis = before;
+    while (millis === before) millis = Date.now();
+    offset = Math.max(offset, 1000 * (millis - performance.now()));
+  }
   return () => Math.floor(offset + 1000 * performance.now());
+}
+
+/** `setTimeout` has whole milliseconds. A thread that sleeps has not, but waking us from there costs 90 µs of CPU time. */
+function preciseTimer() {
+  const shared = new SharedArrayBuffer(8);
+  const wait = new Int32Array(shared, 0, 1);
+  const sleeper = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const wait = new Int32Array(workerData, 0, 1);
+    const never = new Int32Array(workerData, 4, 1);
+    for (;;) {
+      Atomics.wait(wait, 0, 0);
+      Atomics.wait(never, 0, 0, Atomics.exchange(wait, 0, 0) / 1000);
+      parentPort.postMessage(null);
+    }`;
+  const worker = new Worker(sleeper, { eval: true, workerData: shared });
+  let wake;
+  worker.on('message', () => wake());
+  return (turn, micros) => {
+    wake = turn;
+    Atomics.store(wait, 0, micros);
+    Atomics.notify(wait, 0);
+  };
 }

@@ -1,5 +1,5 @@
 // Bun's own publish (uWebSockets inside): it frames once, and writes to a socket once a turn of its loop.
-//   benches/peers/run bun --symbols 200 --rate 20 [--port 0] [--compress]
+//   benches/peers/run bun --symbols 200 --rate 20 [--port 0] [--compress] [--precise]
 import { Market, options } from '../quotes.mjs';
 
 const { port, compress, ...stream } = options();

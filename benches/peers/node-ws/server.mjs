@@ -1,5 +1,5 @@
 // Node with `ws`: encoded once, `send` for each follower. (A frame that is prepared once is not in its public interface.)
-//   benches/peers/run node-ws --symbols 200 --rate 20 [--port 0] [--compress]
+//   benches/peers/run node-ws --symbols 200 --rate 20 [--port 0] [--compress] [--precise]
 import { WebSocketServer } from 'ws';
 import { Market, options } from '../quotes.mjs';
 

@@ -4,7 +4,7 @@
 mod market;
 mod request;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use market::{Market, Quote};
 pub use request::{Answer, answer};
@@ -24,6 +24,19 @@ pub struct Options {
     /// Updates per second and instrument
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
+    /// Taken because the others take it: the thread that makes the updates is always precise here
+    #[arg(long)]
+    pub precise: bool,
+}
+
+/// From one turn to the next at least.
+const TURN_US: u64 = 1_000;
+
+/// Sleeps until the next event is due, and until a millisecond after the turn's begin at least.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but the time")]
+pub fn sleep_until_due(due_us: u64, turn_us: u64) {
+    let wake = due_us.max(turn_us + TURN_US);
+    std::thread::sleep(Duration::from_micros(wake.saturating_sub(now_us())));
 }
 
 /// Microseconds since the Unix epoch.

@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +12,7 @@ use axum::serve::ListenerExt;
 use clap::Parser;
 use futures_util::stream::{SelectAll, SplitSink};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us};
+use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us, sleep_until_due};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -47,7 +46,8 @@ async fn main() -> anyhow::Result<()> {
     let hub = Arc::new(Hub { market: Mutex::new(Market::new(&options)), updates, flush_all });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     println!("http://{}", listener.local_addr()?);
-    tokio::spawn(play(Arc::clone(&hub)));
+    let fed = Arc::clone(&hub);
+    std::thread::spawn(move || play(&fed));
     let router = Router::new().route("/", any(upgrade)).route("/v1/ws", any(upgrade)).with_state(hub);
     let listener = listener.tap_io(|socket| {
         if let Err(error) = socket.set_nodelay(true) {
@@ -58,12 +58,13 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(hub: Arc<Hub>) {
+/// The feed is a thread of its own: tokio's timers have whole milliseconds.
+fn play(hub: &Hub) {
     loop {
-        let wait = {
+        let turn = now_us();
+        let due = {
             let mut market = hub.market();
-            let now = now_us();
-            while let Some(index) = market.advance(now) {
+            while let Some(index) = market.advance(turn) {
                 if hub.updates[index].receiver_count() == 0 {
                     continue;
                 }
@@ -74,9 +75,9 @@ async fn play(hub: Arc<Hub>) {
                 // Who followed it may have left since it was counted.
                 let _followers = hub.updates[index].send(text);
             }
-            market.due_us().saturating_sub(now_us()).max(1_000)
+            market.due_us()
         };
-        tokio::time::sleep(Duration::from_micros(wait)).await;
+        sleep_until_due(due, turn);
     }
 }
 
@@ -95,9 +96,9 @@ async fn serve(socket: WebSocket, hub: &Hub) -> anyhow::Result<()> {
     let mut updates = SelectAll::new();
     loop {
         tokio::select! {
-            request = incoming.next() => match request.transpose()? {
-                None | Some(Message::Close(_)) => return Ok(()),
-                Some(Message::Text(text)) => {
+            request = incoming.next() => match request {
+                None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
+                Some(Ok(Message::Text(text))) => {
                     let answer = {
                         // Nothing is published between the snapshots and the subscription to what follows them.
                         let market = hub.market();
@@ -109,7 +110,7 @@ async fn serve(socket: WebSocket, hub: &Hub) -> anyhow::Result<()> {
                         outgoing.send(Message::text(message)).await?;
                     }
                 }
-                Some(_) => {}
+                Some(Ok(_)) => {}
             },
             Some(update) = updates.next() => {
                 if hub.flush_all {

@@ -5,12 +5,11 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use futures_util::StreamExt;
 use socket2::SockRef;
-use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us};
+use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us, sleep_until_due};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -21,8 +20,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 /// Commands that wait for the writer's next turn.
 const COMMANDS_MAX: usize = 1024;
-/// From one turn to the next at least, and how soon a command is heard at most.
-const TURN_US: u64 = 1_000;
+/// How long a command waits for a turn at most.
 const HEARD_AFTER_US: u64 = 10_000;
 /// What a client that does not read is held for it, in user space. Past that it is dropped.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -150,7 +148,6 @@ impl Writer {
         Self { market, followers, members: Vec::new(), refused: Vec::new(), counts: Counts::default() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the writer has nothing to wait for but the time")]
     fn run(mut self, mode: Mode, told: &Receiver<Command>) -> ! {
         loop {
             let turn = now_us();
@@ -162,8 +159,7 @@ impl Writer {
                 Mode::Update => self.write_updates(turn),
                 Mode::Tick => self.write_tick(turn),
             }
-            let next = self.market.due_us().max(turn + TURN_US).min(turn + HEARD_AFTER_US);
-            std::thread::sleep(Duration::from_micros(next.saturating_sub(now_us())));
+            sleep_until_due(self.market.due_us().min(turn + HEARD_AFTER_US), turn);
         }
     }
 
