@@ -43,11 +43,7 @@ impl Follower {
     }
 }
 
-fn take_all(
-    batches: &mut Batches,
-    followers: &mut BTreeMap<TopicId, Follower>,
-    directory: &Directory,
-) {
+fn take_all(batches: &mut Batches, followers: &mut BTreeMap<TopicId, Follower>, directory: &Directory) {
     while let Some(batch) = batches.try_recv() {
         for message in &batch.messages {
             let text = format!("[{}]", String::from_utf8_lossy(batch.encoded(message, Encoding::Json)));
