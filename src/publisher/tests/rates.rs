@@ -161,7 +161,7 @@ fn neighbours_come_together_and_who_comes_late_keeps_the_beat() {
     }
     let mut at = |millis: u64, rates: &mut Rates| {
         rates.take_due(start + Duration::from_millis(millis), &mut due);
-        due.drain(..).collect::<Vec<_>>()
+        std::mem::take(&mut due)
     };
     assert_eq!(rates.next_due(), Some(start + Duration::from_millis(125)));
     assert_eq!(at(124, &mut rates), []);
