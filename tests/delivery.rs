@@ -243,6 +243,7 @@ impl Held {
     fn update(&mut self, mut object: Map<String, Value>) {
         let seq = object.remove("seq").and_then(|seq| seq.as_u64()).expect("a seq");
         object.remove("prev_seq");
+        object.remove("n");
         object.remove("ts_event");
         let checksum = object.remove("checksum").and_then(|checksum| checksum.as_u64());
         assert!(seq >= self.seq);
