@@ -92,10 +92,8 @@ pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
 /// the publisher conflates for it.
 pub const SHARD_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Assemblies that a shard keeps for the next messages of whichever cohort has some. More are given back.
-pub const ASSEMBLIES_KEPT: usize = 1_024;
-/// Bytes of one of them: some 40 updates' worth. What it took beyond, for states or a burst, is given back.
-pub const ASSEMBLY_BYTES_KEPT: usize = 8 * 1024;
+/// Memory that a shard keeps for the next messages of whichever cohort has some. More is given back.
+pub const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a connection's topics stay the same before it moves into the cohort of those with the same.
 pub const SETTLE_AFTER: Duration = Duration::from_millis(500);
 /// Connections of a shard that settle in one turn; the others follow in the next.
@@ -160,6 +158,9 @@ pub const BACKLOG_MAX: i32 = 4_096;
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
+/// How long the ingest sleeps at least while a shard has not taken what it was sent last: it could only be sent more of
+/// the same batch.
+pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 /// How late a feed may be before the log says so, and how often it says so.
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
 /// See [`FEED_LATE_MAX`].
