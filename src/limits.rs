@@ -204,7 +204,9 @@ pub const LOAD_READ_BYTES: usize = 128 * 1024;
 /// Bytes of an answer that a drain reads as a whole: of a handshake, or to a subscription. A longer one ends its
 /// connection.
 pub const LOAD_ANSWER_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX;
-/// How long a drain waits before it makes a lost connection anew.
+/// How often a client of a load that does not read steadily looks whether to do what is its habit.
+pub const LOAD_HABIT_STEP: Duration = Duration::from_millis(50);
+/// How long a drain waits before it makes a lost connection anew; a client that is slow or comes and goes on purpose, at most.
 pub const LOAD_RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// How long the first connection of a load, and each of a drain, may take. Then there is none.
 pub const LOAD_CONNECT_WAIT: Duration = Duration::from_secs(5);
