@@ -71,7 +71,7 @@ impl Socket {
             return Sent::Gone;
         }
         self.last_data.set(monotonic());
-        let header = Header::new(Opcode::Text, objects.len() + 2);
+        let header = Header::new(Opcode::Text, false, objects.len() + 2);
         let parts = [header.as_bytes(), b"[", objects, b"]"];
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut written = 0;

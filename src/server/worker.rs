@@ -70,7 +70,7 @@ impl Worker {
                     // Clients' requests and new connections take their turn between batches.
                     tokio::task::yield_now().await;
                 }
-                Some(Upgraded { stream, already_read }) = upgraded.recv() => {
+                Some(Upgraded { stream, already_read, .. }) = upgraded.recv() => {
                     let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
                     tokio::task::spawn_local(session::serve(Rc::clone(&hub), socket, already_read, self.clock.clone()));
                 }
