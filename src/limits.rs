@@ -220,3 +220,9 @@ pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
 pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
 /// Different texts of errors that a load reports; more are only counted.
 pub const LOAD_ERRORS_MAX: usize = 16;
+
+/// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
+pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+/// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
+/// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
+pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;
