@@ -77,7 +77,7 @@ pub const REST_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const REST_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that the kernel takes for a socket beyond those on their way (`TCP_NOTSENT_LOWAT`). Its own bound is some
 /// megabytes: to a slow client these would all be sent, stale, before its close frame.
-pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+pub const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 
 /// WebSocket connections of the process. One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -106,7 +106,7 @@ pub const STREAMS_PER_SHARD_MAX: usize = 256;
 pub const COMPRESS_BYTES_MIN: usize = 512;
 /// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
 /// them (unless it asked to be closed rather than to miss anything).
-pub const LAG_BYTES: usize = 256 * 1024;
+pub const LAG_BYTES: usize = 64 * 1024;
 /// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
 pub const LAG_FAIR_BYTES: usize = 16 * 1024;
 /// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.
