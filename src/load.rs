@@ -24,9 +24,13 @@
 //! snapshots, and the warm-up is over. The CPU time of the harness itself is part of the report: who wants to know how
 //! fast a server is must see that it was not the harness that was slow.
 
+mod counts;
+mod drain;
+mod habit;
 mod latency;
 mod process;
 mod report;
+mod scanner;
 mod scout;
 mod swarm;
 
@@ -43,9 +47,11 @@ use crate::client::ClientError;
 use crate::limits::LOAD_READY_WAIT;
 use crate::topic::Channel;
 
+pub use habit::Habit;
 pub use process::ProcessError;
-pub use report::{Cpu, Delivered, Due, Faults, LatencyAbsent, Percentiles, Report};
+pub use report::{Ages, Counted, Cpu, Delivered, Due, Faults, Group, LatencyAbsent, Percentiles, Report};
 
+use drain::Dialect;
 use process::Process;
 use swarm::{Seat, Swarm, Tally};
 
@@ -63,6 +69,15 @@ pub struct Settings {
     pub follow: Follow,
     /// How many clients.
     pub clients: usize,
+    /// So many of them have such a habit; the others read steadily.
+    pub habits: Vec<(usize, Habit)>,
+    /// How many of those that read steadily prove what they get, and time it. The others only drain their sockets, and count.
+    /// All, if there are not so many. Clients with another habit always verify.
+    pub verify: usize,
+    /// How messages are encoded.
+    pub encoding: Encoding,
+    /// Whether `permessage-deflate` is negotiated.
+    pub compress: bool,
     /// Threads that they live on.
     pub threads: usize,
     /// Clients that connect in a second.
@@ -78,12 +93,39 @@ pub struct Settings {
     pub expect_rate: Option<u64>,
 }
 
+/// How messages are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `tickwire.v1.json`.
+    #[default]
+    Json,
+    /// `tickwire.v1.bin`.
+    Binary,
+}
+
+impl Encoding {
+    const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "tickwire.v1.json",
+            Self::Binary => "tickwire.v1.bin",
+        }
+    }
+}
+
 /// Which instruments a client follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follow {
     /// So many of those that the server has, in the order of their names: client `i` begins at the `i`-th and goes
     /// round, so that each instrument has as many followers as any other, and neighbours differ.
     EachOf(usize),
+    /// So many, in that many different lists, which begin evenly spread over all instruments: client `i` follows the list
+    /// `i` modulo their number.
+    Lists {
+        /// Symbols of a list.
+        of: usize,
+        /// How many lists.
+        lists: usize,
+    },
     /// These, for every client.
     These(Vec<String>),
 }
@@ -113,9 +155,20 @@ pub enum LoadError {
         /// How many were asked for.
         wanted: usize,
     },
+    /// More clients with habits than clients.
+    #[error("{odd} clients are to be slow or to come and go, which is more than the {clients} there are")]
+    TooFewClients {
+        /// How many there are.
+        clients: usize,
+        /// How many were asked for.
+        odd: usize,
+    },
     /// The server's process cannot be measured.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// What verifying clients do not speak yet.
+    #[error("clients that verify speak uncompressed JSON alone so far: use --verify 0")]
+    OnlyDrains,
     /// A thread or its runtime cannot be started, or has died.
     #[error("{0}")]
     Thread(String),
@@ -159,11 +212,14 @@ impl Settled {
 }
 
 async fn measure(settings: &Settings) -> Result<Report, LoadError> {
+    if (settings.verify > 0 || !settings.habits.is_empty())
+        && (settings.compress || settings.encoding != Encoding::Json)
+    {
+        return Err(LoadError::OnlyDrains);
+    }
     let server = settings.server_pid.map(Process::of).transpose()?;
     let symbols = scout::instruments(&settings.url).await?;
     let seats = seats(settings, &symbols)?;
-    let topics: u64 = seats.iter().map(|seat| seat.symbols.len() as u64).sum();
-
     let settled = Arc::new(Settled::default());
     let started = monotonic();
     let mut threads = Vec::new();
@@ -172,7 +228,9 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
         let swarm = Swarm {
             url: settings.url.clone(),
             channel: settings.channel,
+            dialect: Dialect { encoding: settings.encoding, compress: settings.compress },
             seats,
+            groups: 1 + settings.habits.len(),
             settled: Arc::clone(&settled),
         };
         let runtime = single_threaded()?;
@@ -215,7 +273,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
             thread.join().map_err(|_| LoadError::Thread("a thread of clients has panicked".to_owned()))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Report::new(settings, topics, ready_after, tallies, theirs, ours))
+    Ok(Report::new(settings, ready_after, tallies, theirs, ours))
 }
 
 /// What each client follows, and when it connects.
@@ -229,26 +287,70 @@ fn seats(settings: &Settings, symbols: &[String]) -> Result<Vec<Seat>, LoadError
             }
             Box::new(|_| names.clone())
         }
-        &Follow::EachOf(wanted) if wanted > symbols.len() || symbols.is_empty() => {
+        &(Follow::EachOf(wanted) | Follow::Lists { of: wanted, .. })
+            if wanted > symbols.len() || symbols.is_empty() =>
+        {
             return Err(LoadError::TooFewInstruments { there: symbols.len(), wanted });
         }
+        &Follow::Lists { of: wanted, lists } => Box::new(move |client| {
+            let first = client % lists * symbols.len() / lists;
+            symbols.iter().cycle().skip(first).take(wanted).cloned().collect()
+        }),
         &Follow::EachOf(wanted) => Box::new(move |client| {
             symbols.iter().cycle().skip(client % symbols.len()).take(wanted).cloned().collect()
         }),
     };
-    let seats = (0..settings.clients).map(|client| {
-        let at = Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX) / settings.connect_rate;
-        Seat { connect_after: at, symbols: of_client(client) }
+    let odd: usize = settings.habits.iter().map(|&(clients, _)| clients).sum();
+    let clients = settings.clients;
+    if odd > clients {
+        return Err(LoadError::TooFewClients { clients, odd });
+    }
+    let mut habits = (1..)
+        .zip(&settings.habits)
+        .flat_map(|(group, &(clients, habit))| std::iter::repeat_n((group, habit), clients));
+    let steady = clients - odd;
+    let mut seated = 0;
+    let seats = (0..clients).map(|client| {
+        let chosen = if is_chosen(client, odd, clients) { habits.next() } else { None };
+        let verifies = chosen.is_some() || {
+            seated += 1;
+            is_chosen(seated - 1, settings.verify.min(steady), steady)
+        };
+        let (group, habit) = chosen.unwrap_or((0, Habit::Steady));
+        Seat {
+            connect_after: Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX)
+                / settings.connect_rate,
+            symbols: of_client(client),
+            verifies,
+            habit,
+            group,
+            // Neighbouring numbers lie far from each other by the golden section.
+            phase: u8::try_from(client.wrapping_mul(158) % 256).unwrap_or(0),
+        }
     });
     Ok(seats.collect())
 }
 
-/// Deals the clients out to threads like cards, so that all threads connect at the same pace.
+/// Whether `index` of `all` is one of those `chosen` that are spread evenly, the first among them.
+fn is_chosen(index: usize, chosen: usize, all: usize) -> bool {
+    index * chosen % all < chosen
+}
+
+/// Deals the clients out to threads like cards, so that all threads connect at the same pace; and the drains from the other
+/// end, so that each thread has as many clients that verify as any other.
 fn deal(seats: Vec<Seat>, threads: usize) -> Vec<Vec<Seat>> {
     let mut hands: Vec<Vec<Seat>> = (0..threads.clamp(1, seats.len().max(1))).map(|_| Vec::new()).collect();
     let count = hands.len();
-    for (number, seat) in seats.into_iter().enumerate() {
-        hands[number % count].push(seat);
+    let (mut verifying, mut draining) = (0, 0);
+    for seat in seats {
+        let hand = if seat.verifies {
+            verifying += 1;
+            (verifying - 1) % count
+        } else {
+            draining += 1;
+            count - 1 - (draining - 1) % count
+        };
+        hands[hand].push(seat);
     }
     hands
 }
@@ -270,6 +372,10 @@ mod tests {
             channel: Channel::Quote,
             follow,
             clients,
+            habits: Vec::new(),
+            verify: clients,
+            encoding: Encoding::Json,
+            compress: false,
             threads: 1,
             connect_rate: 4,
             warmup: Duration::ZERO,
@@ -287,6 +393,7 @@ mod tests {
     fn windows_of_symbols_go_round_and_connecting_is_spread() {
         let there = names(&["A", "B", "C"]);
         let dealt = seats(&settings(4, Follow::EachOf(2)), &there).unwrap();
+        assert!(dealt.iter().all(|seat| seat.verifies));
         let followed: Vec<String> = dealt.iter().map(|seat| seat.symbols.concat()).collect();
         assert_eq!(followed, ["AB", "BC", "CA", "AB"]);
         let millis: Vec<u128> = dealt.iter().map(|seat| seat.connect_after.as_millis()).collect();
@@ -296,6 +403,50 @@ mod tests {
         assert_eq!(hands.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         assert_eq!(hands[0][1].symbols.concat(), "AB");
         assert_eq!(deal(seats(&settings(1, Follow::EachOf(1)), &there).unwrap(), 8).len(), 1);
+    }
+
+    #[test]
+    fn those_that_verify_are_spread_over_clients_and_threads() {
+        let there = names(&["A"]);
+        let hands = |verify, threads| {
+            let settings = Settings { verify, ..settings(8, Follow::EachOf(1)) };
+            let seats = seats(&settings, &there).unwrap();
+            let chosen: String = seats.iter().map(|seat| if seat.verifies { 'v' } else { '-' }).collect();
+            let hands = deal(seats, threads);
+            let of_hand = |hand: &Vec<Seat>| (hand.iter().filter(|seat| seat.verifies).count(), hand.len());
+            (chosen, hands.iter().map(of_hand).collect::<Vec<_>>())
+        };
+        assert_eq!(hands(0, 2), ("--------".to_owned(), vec![(0, 4), (0, 4)]));
+        assert_eq!(hands(1, 2), ("v-------".to_owned(), vec![(1, 4), (0, 4)]));
+        assert_eq!(hands(3, 2), ("v--v--v-".to_owned(), vec![(2, 4), (1, 4)]));
+        assert_eq!(hands(4, 2), ("v-v-v-v-".to_owned(), vec![(2, 4), (2, 4)]));
+        assert_eq!(hands(100, 3), ("vvvvvvvv".to_owned(), vec![(3, 3), (3, 3), (2, 2)]));
+    }
+
+    #[test]
+    fn clients_with_habits_verify_beside_those_that_do() {
+        let there = names(&["A"]);
+        let (slow, dropping) =
+            (Habit::Slow { bytes_per_second: 1 }, Habit::Dropping { every: Duration::from_secs(1) });
+        let settings =
+            Settings { verify: 2, habits: vec![(1, slow), (2, dropping)], ..settings(9, Follow::EachOf(1)) };
+        let dealt = seats(&settings, &there).unwrap();
+        let groups: Vec<usize> = dealt.iter().map(|seat| seat.group).collect();
+        assert_eq!(groups, [1, 0, 0, 2, 0, 0, 2, 0, 0]);
+        assert!(dealt[0].habit == slow && dealt[6].habit == dropping && dealt[1].habit == Habit::Steady);
+        let verify: Vec<usize> = (0..9).filter(|&client| dealt[client].verifies).collect();
+        assert_eq!(verify, [0, 1, 3, 5, 6]);
+        let too_many = Settings { clients: 2, ..settings };
+        let error = seats(&too_many, &there).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("3 clients") && error.contains("the 2"), "{error}");
+    }
+
+    #[test]
+    fn lists_are_shared_and_spread() {
+        let there = names(&["A", "B", "C", "D", "E", "F"]);
+        let dealt = seats(&settings(5, Follow::Lists { of: 2, lists: 3 }), &there).unwrap();
+        let followed: Vec<String> = dealt.iter().map(|seat| seat.symbols.concat()).collect();
+        assert_eq!(followed, ["AB", "CD", "EF", "AB", "CD"]);
     }
 
     #[test]

@@ -76,6 +76,36 @@ fn every_quote_that_was_due_comes_to_every_client() {
     }
 }
 
+/// Every client follows all symbols, so that each is to count the same; nothing that is due at a border is shared, hence
+/// one update a symbol of a difference.
+#[test]
+fn drains_count_what_clients_that_verify_count() {
+    let server = Service::simulated("quotes", 10, 50);
+    let flags =
+        ["--clients", "8", "--symbols", "10", "--verify", "4", "--warmup", "200ms", "--duration", "2s"];
+    let (report, success) = load(&server, &[&flags[..], &["--expect-rate", "50"]].concat());
+    assert!(success, "{report}");
+    assert_eq!((number(&report, "/clients"), number(&report, "/verifying")), (8, 4));
+    let [min, max] =
+        ["min", "max"].map(|end| number(&report, &format!("/delivered/updates_per_client_{end}")));
+    assert!(max - min <= 20, "{report}");
+    assert_eq!(report["delivered"]["counted"], "exactly");
+    // What is known to be due is what clients that verify follow.
+    assert_eq!(number(&report, "/due/expected"), 4 * 10 * 50 * 2);
+    assert_eq!(number(&report, "/due/missing"), 0);
+    assert!(number(&report, "/delivered/updates") > 7_500, "{report}");
+    // Each frame has at least the two bytes of its header, and an update at least its prices' names.
+    let [wire, bytes, frames] =
+        ["wire_bytes", "bytes", "frames"].map(|name| number(&report, &format!("/delivered/{name}")));
+    assert!(wire >= bytes + 2 * frames && wire <= bytes + 10 * frames, "{report}");
+
+    let (drained, success) =
+        load(&server, &["--clients", "4", "--verify", "0", "--warmup", "0s", "--duration", "1s"]);
+    assert!(success, "{drained}");
+    assert!(number(&drained, "/delivered/updates") > 150, "{drained}");
+    assert_eq!((&drained["latency_us"], &drained["latency_absent"]), (&Value::Null, &"no_updates".into()));
+}
+
 #[test]
 fn a_server_that_has_less_than_expected_fails_the_load() {
     let server = Service::simulated("quotes", 4, 20);
@@ -192,7 +222,9 @@ fn a_load_that_cannot_be_says_why() {
     };
     let nowhere_url = format!("ws://{nowhere}");
     let here = &url(&server);
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&[here, "--compress"], &["--verify 0"]),
+        (&[here, "--encoding", "binary"], &["--verify 0"]),
         (&[&nowhere_url], &[&nowhere, "refused"]),
         (&[here, "--symbols", "3"], &["2 instruments", "3"]),
         (&[here, "--symbol", "SYM00001,NOPE"], &["unknown symbols: NOPE"]),

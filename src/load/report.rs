@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Settings;
+use super::counts::Counts;
 use super::latency::Latencies;
 use super::swarm::{ClientTally, Errors, State, Tally};
-use crate::client::Stats;
 
 /// What came of a load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +20,8 @@ pub struct Report {
     pub channel: String,
     /// How many clients there were to be.
     pub clients: u64,
+    /// How many of them proved what they got; the others only drained their sockets, and counted.
+    pub verifying: u64,
     /// Threads that they lived on.
     pub threads: u64,
     /// Topics of all clients together.
@@ -36,8 +38,13 @@ pub struct Report {
     pub due: Option<Due>,
     /// From due to verified, in microseconds; absent without a clock in common.
     pub latency_us: Option<Percentiles>,
-    /// Why that is absent.
+    /// The 99th percentile of the age of what came, early and late in the window; absent without a clock in common, or where
+    /// nothing came.
+    pub age_p99_us: Option<Ages>,
+    /// Why `latency_us` is absent.
     pub latency_absent: Option<LatencyAbsent>,
+    /// Clients with a habit, which do not count in `due`, `latency_us` and `age_p99_us`, but everywhere else.
+    pub groups: Vec<Group>,
     /// Checksums of books that agreed, in the whole run.
     pub checksums_ok: u64,
     /// What went wrong, in the whole run.
@@ -53,8 +60,10 @@ pub struct Report {
 /// What came in the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Delivered {
-    /// Updates that were verified and applied. Snapshots do not count.
+    /// Updates: those that were verified and applied, and those that drains counted. Snapshots do not count.
     pub updates: u64,
+    /// Where that number is from.
+    pub counted: Counted,
     /// Of those, in a second.
     pub updates_per_second: u64,
     /// Of those, by the client with the fewest.
@@ -65,15 +74,33 @@ pub struct Delivered {
     pub updates_by_thread: Vec<u64>,
     /// Snapshots.
     pub snapshots: u64,
-    /// Messages: objects of the protocol, of any kind.
+    /// Messages: objects of the protocol, of any kind. Drains do not count them.
     pub messages: u64,
     /// WebSocket messages, which carry one message or more each.
     pub frames: u64,
     /// Bytes of those, without headers.
     pub bytes: u64,
+    /// Bytes on the wire: compressed where they are, and with headers.
+    pub wire_bytes: u64,
+    /// Thousandths of those by update; absent where there was none.
+    pub wire_bytes_per_thousand_updates: Option<u64>,
 }
 
-/// Updates by the moment at which they were due, instead of that at which they came.
+/// How updates were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// One by one.
+    #[default]
+    Exactly,
+    /// Drains cannot count what is compressed or binary: theirs are as many as the clients that verify got in as many bytes
+    /// on the wire.
+    Estimated,
+    /// Not at all, for want of clients that verify.
+    Unknown,
+}
+
+/// Updates of the clients that verify, by the moment at which they were due, instead of that at which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Due {
     /// Updates that were due in the window, and came, though it be later.
@@ -104,6 +131,36 @@ pub struct Percentiles {
     pub max: u64,
 }
 
+/// How old updates were when they came, in microseconds, whenever they were due: what a server lags behind by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ages {
+    /// Of those that came in the first third of the window.
+    pub first_third: u64,
+    /// Of those that came in its last third. Much more than in the first: the backlog grows.
+    pub last_third: u64,
+}
+
+/// Clients with one habit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// What they do.
+    pub habit: String,
+    /// How many they are.
+    pub clients: u64,
+    /// Updates in the window.
+    pub updates: u64,
+    /// From due to verified, as of the others.
+    pub latency_us: Option<Percentiles>,
+    /// As of the others.
+    pub age_p99_us: Option<Ages>,
+    /// How often they did what their habit is, in the whole run: pauses, drops, or topics left or followed again.
+    pub deeds: u64,
+    /// How often they were closed with 4007, which is no disconnect of [`Faults`], and how many had not come back at the end.
+    pub too_slow: u64,
+    /// See `too_slow`.
+    pub too_slow_at_end: u64,
+}
+
 /// Why there are no latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,7 +178,8 @@ pub struct Faults {
     pub clients_unconnected: u64,
     /// Clients that never had all of their snapshots.
     pub clients_unready: u64,
-    /// Clients that had them, lost their connection, and did not have them again at the end.
+    /// Clients that had them, lost their connection, and did not have them again at the end. One that was slow on purpose and
+    /// was closed for it is none of them.
     pub clients_lost: u64,
     /// Clients that the server closed for good.
     pub clients_closed: u64,
@@ -156,45 +214,53 @@ pub struct Cpu {
 impl Report {
     pub(super) fn new(
         settings: &Settings,
-        topics: u64,
         ready_after: Duration,
         tallies: Vec<Tally>,
         server_cpu: Option<Duration>,
         harness_cpu: Duration,
     ) -> Self {
         let window = tallies.iter().map(|tally| tally.window).max().unwrap_or_default();
-        let mut latencies = Latencies::new();
+        let mut by_group: Vec<Latencies> = (0..=settings.habits.len()).map(|_| Latencies::new()).collect();
         let mut errors = Errors::default();
         let threads = tallies.len() as u64;
         let mut clients = Vec::new();
         let mut updates_by_thread = Vec::new();
         for tally in tallies {
-            latencies.add(&tally.latencies);
+            by_group.iter_mut().zip(&tally.latencies).for_each(|(all, own)| all.add(own));
             tally.errors.0.into_iter().for_each(|(text, count)| errors.add(text, count));
-            updates_by_thread.push(tally.clients.iter().map(updates).sum());
+            updates_by_thread.push(tally.clients.iter().map(updates_of).sum());
             clients.extend(tally.clients);
         }
         let delivered = Delivered::new(&clients, updates_by_thread, window);
         let faults = Faults::new(&clients);
+        let latencies = &by_group[0];
         let (due, latency_us, latency_absent) = if latencies.off_clock() > latencies.due() {
             (None, None, Some(LatencyAbsent::NotALiveClock))
         } else {
-            let due = Due::new(settings, topics, &latencies, &clients);
-            let percentiles = Percentiles::of(&latencies);
+            let due = Due::new(settings, latencies, &clients);
+            let percentiles = Percentiles::of(latencies);
             (Some(due), percentiles, percentiles.is_none().then_some(LatencyAbsent::NoUpdates))
         };
+        let groups = (1..).zip(&settings.habits).map(|(group, (_, habit))| {
+            let clients: Vec<&ClientTally> = clients.iter().filter(|client| client.group == group).collect();
+            Group::new(habit.to_string(), &clients, &by_group[group])
+        });
+        let groups = groups.collect();
         Self {
             url: settings.url.clone(),
             channel: settings.channel.to_string(),
             clients: clients.len() as u64,
+            verifying: verifying(&clients).count() as u64,
             threads,
-            topics,
+            topics: clients.iter().map(|client| client.topics).sum(),
             ready_ms: millis(ready_after),
             warmup_ms: millis(settings.warmup),
             window_ms: millis(window),
             due,
             latency_us,
+            age_p99_us: Ages::of(latencies),
             latency_absent,
+            groups,
             checksums_ok: clients.iter().map(|client| client.end.checksums_ok).sum(),
             faults,
             errors: errors.0,
@@ -233,50 +299,106 @@ impl Report {
 
 impl Delivered {
     fn new(clients: &[ClientTally], updates_by_thread: Vec<u64>, window: Duration) -> Self {
-        let sum = |what: fn(&Stats) -> u64| clients.iter().map(|c| what(&c.after) - what(&c.before)).sum();
-        let updates: u64 = sum(|stats| stats.updates);
-        let micros = window.as_micros().max(1);
+        let (mut all, mut verified, mut opaque) = (Counts::default(), Counts::default(), Counts::default());
+        for client in clients {
+            let counts = client.in_window();
+            all = all + counts;
+            if client.verifies {
+                verified = verified + counts;
+            }
+            if counts.opaque > 0 {
+                opaque = opaque + counts;
+            }
+        }
+        let (counted, updates) = match of(opaque.wire_bytes, verified.updates, verified.wire_bytes) {
+            _ if opaque.opaque == 0 => (Counted::Exactly, all.updates),
+            Some(estimated) => (Counted::Estimated, all.updates - opaque.updates + estimated),
+            None => (Counted::Unknown, 0),
+        };
+        let micros = u64::try_from(window.as_micros()).unwrap_or(u64::MAX).max(1);
         Self {
             updates,
-            updates_per_second: u64::try_from(u128::from(updates) * 1_000_000 / micros).unwrap_or(u64::MAX),
-            updates_per_client_min: clients.iter().map(self::updates).min().unwrap_or(0),
-            updates_per_client_max: clients.iter().map(self::updates).max().unwrap_or(0),
+            counted,
+            updates_per_second: of(updates, 1_000_000, micros).unwrap_or(0),
+            updates_per_client_min: clients.iter().map(updates_of).min().unwrap_or(0),
+            updates_per_client_max: clients.iter().map(updates_of).max().unwrap_or(0),
             updates_by_thread,
-            snapshots: sum(|stats| stats.snapshots),
-            messages: sum(|stats| stats.messages),
-            frames: sum(|stats| stats.frames),
-            bytes: sum(|stats| stats.bytes),
+            snapshots: all.snapshots,
+            messages: all.messages,
+            frames: all.frames,
+            bytes: all.bytes,
+            wire_bytes: all.wire_bytes,
+            wire_bytes_per_thousand_updates: of(all.wire_bytes, 1_000, updates),
         }
     }
 }
 
-/// Of a client in the window.
-const fn updates(client: &ClientTally) -> u64 {
-    client.after.updates - client.before.updates
+/// `number` × `times` ÷ `by`, rounded down.
+fn of(number: u64, times: u64, by: u64) -> Option<u64> {
+    let product = u128::from(number) * u128::from(times);
+    product.checked_div(u128::from(by)).and_then(|share| u64::try_from(share).ok())
+}
+
+fn verifying(clients: &[ClientTally]) -> impl Iterator<Item = &ClientTally> {
+    clients.iter().filter(|client| client.verifies)
+}
+
+/// Those of which it can be known what should come: they verify, and are always there.
+fn judged(clients: &[ClientTally]) -> impl Iterator<Item = &ClientTally> {
+    verifying(clients).filter(|client| client.group == 0)
+}
+
+fn updates_of(client: &ClientTally) -> u64 {
+    client.in_window().updates
 }
 
 impl Due {
-    fn new(settings: &Settings, topics: u64, latencies: &Latencies, clients: &[ClientTally]) -> Self {
+    fn new(settings: &Settings, latencies: &Latencies, clients: &[ClientTally]) -> Self {
         let updates = latencies.due();
+        let topics: u64 = judged(clients).map(|client| client.topics).sum();
         let expected = settings.expect_rate.map(|rate| {
             let all = u128::from(rate) * u128::from(topics) * settings.duration.as_micros() / 1_000_000;
             u64::try_from(all).unwrap_or(u64::MAX)
         });
-        let is_behind = |client: &&ClientTally| client.state == State::Ready && !client.drained;
+        let is_behind =
+            |client: &&ClientTally| client.verifies && client.state == State::Ready && !client.drained;
         Self {
             updates,
             came_after: latencies.came_after(),
             due_before: latencies.due_before(),
             expected,
             missing: expected.map(|expected| expected.saturating_sub(updates).saturating_sub(topics)),
-            clients_behind: clients.iter().filter(is_behind).count() as u64,
+            clients_behind: judged(clients).filter(is_behind).count() as u64,
+        }
+    }
+}
+
+impl Ages {
+    fn of(latencies: &Latencies) -> Option<Self> {
+        latencies.of_thirds(0.99).map(|[first_third, last_third]| Self { first_third, last_third })
+    }
+}
+
+impl Group {
+    fn new(habit: String, clients: &[&ClientTally], latencies: &Latencies) -> Self {
+        let sum = |what: fn(&ClientTally) -> u64| clients.iter().map(|client| what(client)).sum();
+        let is_away = |client: &&&ClientTally| client.is_sent_away();
+        Self {
+            habit,
+            clients: clients.len() as u64,
+            updates: sum(updates_of),
+            latency_us: Percentiles::of(latencies),
+            age_p99_us: Ages::of(latencies),
+            deeds: sum(|client| client.deeds),
+            too_slow: sum(|client| client.too_slow),
+            too_slow_at_end: clients.iter().filter(is_away).count() as u64,
         }
     }
 }
 
 impl Percentiles {
     fn of(latencies: &Latencies) -> Option<Self> {
-        (latencies.due() > 0).then(|| Self {
+        (latencies.off_clock() <= latencies.due() && latencies.due() > 0).then(|| Self {
             samples: latencies.due(),
             p50: latencies.at(0.5),
             p90: latencies.at(0.9),
@@ -294,7 +416,8 @@ impl Faults {
         Self {
             clients_unconnected: of_state(State::Unconnected),
             clients_unready: of_state(State::Unready),
-            clients_lost: of_state(State::Lost),
+            clients_lost: clients.iter().filter(|c| c.state == State::Lost && !c.is_sent_away()).count()
+                as u64,
             clients_closed: of_state(State::Closed),
             gaps: sum(|client| client.end.gaps),
             checksums_failed: sum(|client| client.end.checksums_failed),
@@ -324,8 +447,9 @@ impl fmt::Display for Report {
         let Delivered { updates, updates_per_second, .. } = self.delivered;
         writeln!(
             f,
-            "clients     {} (threads: {}), {} topics of {}, ready after {} s",
+            "clients     {}, {} of them verify (threads: {}), {} topics of {}, ready after {} s",
             self.clients,
+            self.verifying,
             self.threads,
             Grouped(self.topics),
             self.channel,
@@ -342,28 +466,38 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "received    {} messages in {} frames, {} bytes",
+            "received    {} messages in {} frames, {} bytes; on the wire {}",
             Grouped(self.delivered.messages),
             Grouped(self.delivered.frames),
-            Grouped(self.delivered.bytes)
+            Grouped(self.delivered.bytes),
+            Grouped(self.delivered.wire_bytes)
         )?;
+        match (self.delivered.counted, self.delivered.wire_bytes_per_thousand_updates) {
+            (Counted::Unknown, _) => {
+                writeln!(f, "            updates cannot be counted without clients that verify")?
+            }
+            (_, None) => {}
+            (counted, Some(each)) => {
+                let note =
+                    if counted == Counted::Estimated { " (updates of drains: by their bytes)" } else { "" };
+                writeln!(f, "            {} bytes an update on the wire{note}", Thousandths(each))?;
+            }
+        }
         if let Some(due) = &self.due {
             self.write_due(f, due)?;
         }
         match (&self.latency_us, self.latency_absent) {
-            (Some(latency), _) => writeln!(
-                f,
-                "latency ms  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-                Thousandths(latency.p50),
-                Thousandths(latency.p90),
-                Thousandths(latency.p99),
-                Thousandths(latency.p99_9),
-                Thousandths(latency.max)
-            )?,
+            (Some(latency), _) => latency.write(f, "latency ms  ")?,
             (None, Some(LatencyAbsent::NotALiveClock)) => {
                 writeln!(f, "latency     unknown: the feed's times are not of this machine's clock")?;
             }
             (None, _) => writeln!(f, "latency     unknown: nothing came of what was due in the window")?,
+        }
+        if let Some(age) = &self.age_p99_us {
+            age.write(f, "age ms      ")?;
+        }
+        for group in &self.groups {
+            group.write(f)?;
         }
         if let Some(cpu) = &self.server_cpu {
             cpu.write(f, "server CPU  ")?;
@@ -390,6 +524,48 @@ impl Report {
             Grouped(due.due_before),
             due.clients_behind
         )
+    }
+}
+
+impl Percentiles {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        writeln!(
+            f,
+            "{name}p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+            Thousandths(self.p50),
+            Thousandths(self.p90),
+            Thousandths(self.p99),
+            Thousandths(self.p99_9),
+            Thousandths(self.max)
+        )
+    }
+}
+
+impl Ages {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        let [first, last] = [self.first_third, self.last_third].map(Thousandths);
+        writeln!(f, "{name}p99 of what came in the first third {first}, in the last {last}")
+    }
+}
+
+impl Group {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [clients, updates, deeds] = [self.clients, self.updates, self.deeds].map(Grouped);
+        writeln!(f, "apart       {clients} clients, {}: {updates} updates, {deeds} times", self.habit)?;
+        if self.too_slow > 0 {
+            writeln!(
+                f,
+                "            closed as too slow {} times, {} at the end",
+                self.too_slow, self.too_slow_at_end
+            )?;
+        }
+        if let Some(latency) = &self.latency_us {
+            latency.write(f, "  latency   ")?;
+        }
+        if let Some(age) = &self.age_p99_us {
+            age.write(f, "  age       ")?;
+        }
+        Ok(())
     }
 }
 
@@ -458,7 +634,7 @@ impl fmt::Display for Thousandths {
 mod tests {
     use feeds::Timestamp;
 
-    use super::super::{Follow, Window};
+    use super::super::{Encoding, Follow, Window};
     use super::*;
     use crate::topic::Channel;
 
@@ -466,10 +642,29 @@ mod tests {
     const WINDOW: Window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
 
     fn client(state: State, updates: u64) -> ClientTally {
-        let before = Stats { updates: 7, ..Stats::default() };
-        let after = Stats { updates: 7 + updates, bytes: 100 * updates, ..Stats::default() };
-        let end = Stats { checksums_ok: 2, ..after };
-        ClientTally { state, before, after, end, overfull: 0, disconnects: 0, refusals: 0, drained: true }
+        let before = Counts { updates: 7, ..Counts::default() };
+        let after = Counts {
+            updates: 7 + updates,
+            bytes: 100 * updates,
+            wire_bytes: 104 * updates,
+            ..Counts::default()
+        };
+        let end = Counts { checksums_ok: 2, ..after };
+        ClientTally {
+            state,
+            verifies: true,
+            group: 0,
+            topics: 1,
+            too_slow: 0,
+            deeds: 0,
+            before,
+            after,
+            end,
+            overfull: 0,
+            disconnects: 0,
+            refusals: 0,
+            drained: true,
+        }
     }
 
     fn settings() -> Settings {
@@ -478,6 +673,10 @@ mod tests {
             channel: Channel::Quote,
             follow: Follow::EachOf(1),
             clients: 3,
+            habits: Vec::new(),
+            verify: 3,
+            encoding: Encoding::Json,
+            compress: false,
             threads: 2,
             connect_rate: 1_000,
             warmup: Duration::from_secs(1),
@@ -501,11 +700,16 @@ mod tests {
         let tally = |clients: &[ClientTally], latencies| {
             let mut errors = Errors::default();
             errors.add("late".to_owned(), 2);
-            Tally { clients: clients.to_vec(), window: Duration::from_secs(2), latencies, errors }
+            Tally {
+                clients: clients.to_vec(),
+                window: Duration::from_secs(2),
+                latencies: vec![latencies],
+                errors,
+            }
         };
         let tallies = vec![tally(&clients[..2], latencies), tally(&clients[2..], Latencies::new())];
         let cpu = Duration::from_millis;
-        Report::new(&settings(), 3, cpu(40), tallies, Some(cpu(250)), cpu(30))
+        Report::new(&settings(), cpu(40), tallies, Some(cpu(250)), cpu(30))
     }
 
     #[test]
@@ -544,6 +748,31 @@ mod tests {
         ] {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
         }
+    }
+
+    #[test]
+    fn what_drains_cannot_count_goes_by_its_bytes() {
+        let drain = |updates, opaque| {
+            let mut drain = client(State::Ready, updates);
+            drain.verifies = false;
+            drain.after.opaque = opaque;
+            drain
+        };
+        let verifying = client(State::Ready, 100);
+        let plain = report([verifying, drain(90, 0), drain(60, 0)], 100, Duration::ZERO).delivered;
+        assert_eq!((plain.counted, plain.updates, plain.wire_bytes), (Counted::Exactly, 250, 26_000));
+        assert_eq!(plain.wire_bytes_per_thousand_updates, Some(104_000));
+        let mut zipped = drain(3, 7);
+        zipped.after.wire_bytes = 5_200;
+        let report_of_zipped = report([verifying, drain(90, 0), zipped], 100, Duration::ZERO);
+        let guessed = &report_of_zipped.delivered;
+        assert_eq!((guessed.counted, guessed.updates), (Counted::Estimated, 100 + 90 + 50));
+        assert!(report_of_zipped.to_string().contains("by their bytes"));
+        // One topic is followed by a client that verifies: of it alone it is known what came.
+        assert_eq!(report_of_zipped.due.and_then(|due| due.expected), Some(100));
+        let unknown = report([zipped, zipped, zipped], 0, Duration::ZERO);
+        assert_eq!((unknown.delivered.counted, unknown.delivered.updates), (Counted::Unknown, 0));
+        assert_eq!(unknown.server_cpu.and_then(|cpu| cpu.ms_per_million_updates), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +11,27 @@ use feeds::clock::{Clock, monotonic};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::counts::Counts;
+use super::drain::{Basin, Dialect, Drain, DrainError, Read};
+use super::habit::{Habit, Rhythm, Urge};
 use super::latency::{Latencies, Moment};
 use super::{Settled, Window};
-use crate::client::{Client, ClientError, ClientSettings, Divergence, Event, Stats, Update};
-use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX};
+use crate::client::{Client, ClientError, ClientSettings, Disconnect, Divergence, Event, Update};
+use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_HABIT_STEP, LOAD_RECONNECT_WAIT};
 use crate::topic::Channel;
-use crate::wire::Symbols;
+use crate::wire::{CloseCode, Symbols};
 
 /// The clients of a thread, and where they go.
 #[derive(Debug)]
 pub(super) struct Swarm {
     pub(super) url: String,
     pub(super) channel: Channel,
+    pub(super) dialect: Dialect,
     pub(super) seats: Vec<Seat>,
+    /// How many groups there are: one of steady clients, and one for each habit.
+    pub(super) groups: usize,
     pub(super) settled: Arc<Settled>,
 }
 
@@ -33,6 +40,24 @@ pub(super) struct Swarm {
 pub(super) struct Seat {
     pub(super) connect_after: Duration,
     pub(super) symbols: Vec<String>,
+    /// Whether it proves what it gets, or only drains its socket.
+    pub(super) verifies: bool,
+    pub(super) habit: Habit,
+    /// The number of its habit in [`Settings::habits`](super::Settings::habits), from 1; 0 of a steady client.
+    pub(super) group: usize,
+    /// How far it is towards its first deed, a share of 256.
+    pub(super) phase: u8,
+}
+
+impl Seat {
+    /// A client that may be sent away again and again comes back soon each time.
+    fn client_settings(&self) -> ClientSettings {
+        let usual = ClientSettings::default();
+        match self.habit {
+            Habit::Steady => usual,
+            _ => ClientSettings { backoff_max: LOAD_RECONNECT_WAIT, ..usual },
+        }
+    }
 }
 
 /// What a thread's clients came to.
@@ -41,7 +66,8 @@ pub(super) struct Tally {
     pub(super) clients: Vec<ClientTally>,
     /// How long the window was in truth.
     pub(super) window: Duration,
-    pub(super) latencies: Latencies,
+    /// Of each group.
+    pub(super) latencies: Vec<Latencies>,
     pub(super) errors: Errors,
 }
 
@@ -49,17 +75,36 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientTally {
     pub(super) state: State,
+    pub(super) verifies: bool,
+    pub(super) group: usize,
+    pub(super) topics: u64,
     /// When the window opened.
-    pub(super) before: Stats,
+    pub(super) before: Counts,
     /// When it closed.
-    pub(super) after: Stats,
+    pub(super) after: Counts,
     /// At the very end.
-    pub(super) end: Stats,
+    pub(super) end: Counts,
     pub(super) overfull: u64,
     pub(super) disconnects: u64,
+    /// How often it was closed with 4007, which is no disconnect where it was slow on purpose.
+    pub(super) too_slow: u64,
+    /// What it did of its habit: stalls, drops, or topics left and followed again.
+    pub(super) deeds: u64,
     pub(super) refusals: u64,
     /// Whether something came that shows that all which was due in the window is there.
     pub(super) drained: bool,
+}
+
+impl ClientTally {
+    /// What it counted in the window.
+    pub(super) fn in_window(&self) -> Counts {
+        self.after - self.before
+    }
+
+    /// Whether it was slow on purpose, closed for that, and is not back.
+    pub(super) fn is_sent_away(&self) -> bool {
+        self.too_slow > 0 && self.state == State::Lost
+    }
 }
 
 /// How far a client came.
@@ -67,7 +112,7 @@ pub(super) struct ClientTally {
 pub(super) enum State {
     /// No connection yet, or not all snapshots.
     Unready,
-    /// It has all snapshots.
+    /// It has all snapshots; a drain: all of its topics were granted.
     Ready,
     /// It had them, lost its connection, and does not have them again.
     Lost,
@@ -92,7 +137,7 @@ impl Errors {
 /// Connects the clients, lets them follow, and measures once `go` names a window.
 pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>) -> Tally {
     LocalSet::new().block_on(runtime, async move {
-        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.settled));
+        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.dialect, swarm.groups, swarm.settled));
         let clients: Vec<Rc<Record>> = swarm.seats.into_iter().map(|seat| desk.admit(seat)).collect();
         let each = |what: fn(&Record)| clients.iter().for_each(|record| what(record));
 
@@ -102,11 +147,16 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
             desk.window.set(Some(window));
             sleep(window.from.since(Clock::System.now())).await;
             let opened = monotonic();
-            each(|record| record.before.set(record.stats.get()));
+            each(|record| record.before.set(record.counts.get()));
             sleep(window.until.since(Clock::System.now())).await;
-            each(|record| record.after.set(record.stats.get()));
+            each(|record| record.after.set(record.counts.get()));
             length = monotonic().duration_since(opened);
-            let is_drained = |record: &Rc<Record>| record.drained.get() || record.state.get() != State::Ready;
+            // Clients that are odd are given the time to come back.
+            let is_drained = |record: &Rc<Record>| match record.state.get() {
+                State::Ready => !record.verifies || record.drained.get(),
+                State::Lost | State::Unready => record.group == 0,
+                State::Unconnected | State::Closed => true,
+            };
             let patience = length + LOAD_DRAIN_WAIT;
             while monotonic().duration_since(opened) < patience && !clients.iter().all(is_drained) {
                 sleep(Duration::from_millis(10)).await;
@@ -115,7 +165,7 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
         Tally {
             clients: clients.iter().map(|record| record.tally()).collect(),
             window: length,
-            latencies: desk.latencies.replace(Latencies::new()),
+            latencies: desk.latencies.take(),
             errors: desk.errors.take(),
         }
     })
@@ -125,48 +175,64 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
 struct Desk {
     url: String,
     channel: Channel,
+    dialect: Dialect,
+    basin: Basin,
     settled: Arc<Settled>,
     window: Cell<Option<Window>>,
-    latencies: RefCell<Latencies>,
+    latencies: RefCell<Vec<Latencies>>,
     errors: RefCell<Errors>,
 }
 
-/// A client as the others see it while it runs. The statistics are copied here after every event, so that all are read in one
+/// A client as the others see it while it runs. The counts are copied here after every event, so that all are read in one
 /// moment, and no client is asked for anything at the borders of the window.
 struct Record {
     state: Cell<State>,
-    stats: Cell<Stats>,
-    before: Cell<Stats>,
-    after: Cell<Stats>,
+    verifies: bool,
+    group: usize,
+    topics: usize,
+    counts: Cell<Counts>,
+    before: Cell<Counts>,
+    after: Cell<Counts>,
     overfull: Cell<u64>,
     disconnects: Cell<u64>,
+    too_slow: Cell<u64>,
+    deeds: Cell<u64>,
     refusals: Cell<u64>,
     drained: Cell<bool>,
 }
 
 impl Desk {
-    fn new(url: String, channel: Channel, settled: Arc<Settled>) -> Self {
+    fn new(url: String, channel: Channel, dialect: Dialect, groups: usize, settled: Arc<Settled>) -> Self {
         Self {
             url,
             channel,
+            dialect,
+            basin: Basin::new(),
             settled,
             window: Cell::new(None),
-            latencies: RefCell::new(Latencies::new()),
+            latencies: RefCell::new((0..groups).map(|_| Latencies::new()).collect()),
             errors: RefCell::default(),
         }
     }
 
     fn admit(self: &Rc<Self>, seat: Seat) -> Rc<Record> {
-        let record = Rc::new(Record::new());
+        let record = Rc::new(Record::new(&seat));
         let (desk, own) = (Rc::clone(self), Rc::clone(&record));
         spawn_local(async move {
-            let Err(error) = desk.follow(seat, &own).await;
-            let was_settled = own.state.get() != State::Unready;
-            own.state.set(match error {
-                ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
-                ClientError::Closed { .. } => State::Closed,
-            });
-            desk.error(error.to_string());
+            sleep(seat.connect_after).await;
+            let (state, error) = if seat.verifies {
+                let Err(error) = desk.follow(seat, &own).await;
+                let state = match error {
+                    ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
+                    ClientError::Closed { .. } => State::Closed,
+                };
+                (state, error.to_string())
+            } else {
+                let Err(error) = desk.drain(&seat, &own).await;
+                (State::Unconnected, error.to_string())
+            };
+            let was_settled = own.state.replace(state) != State::Unready;
+            desk.error(error);
             if !was_settled {
                 desk.settled.add_one();
             }
@@ -175,27 +241,163 @@ impl Desk {
     }
 
     /// Runs a client until it is over for good; dropped at the end of the load.
-    async fn follow(&self, seat: Seat, record: &Record) -> Result<std::convert::Infallible, ClientError> {
-        sleep(seat.connect_after).await;
-        let mut client = Client::connect(self.url.as_str(), ClientSettings::default()).await?;
-        let topics = seat.symbols.len();
-        client.subscribe(self.channel, Symbols::Named(seat.symbols));
+    async fn follow(&self, seat: Seat, record: &Record) -> Result<Infallible, ClientError> {
         loop {
-            let event = client.next().await?;
-            record.stats.set(*client.stats());
+            // What it counted on the connections that it dropped itself.
+            let earlier = record.counts.get();
+            let mut client = Client::connect(self.url.as_str(), seat.client_settings()).await?;
+            client.subscribe(self.channel, Symbols::Named(seat.symbols.clone()));
+            self.read(&seat, &mut client, earlier, record).await?;
+        }
+    }
+
+    /// Reads until the client's habit is to drop its connection.
+    async fn read(
+        &self,
+        seat: &Seat,
+        client: &mut Client,
+        earlier: Counts,
+        record: &Record,
+    ) -> Result<(), ClientError> {
+        let topics = seat.symbols.len();
+        let mut counts = Counts::default();
+        let mut rhythm = None;
+        // The topic that was left and is to be followed again, and how many were.
+        let (mut left, mut switches) = (None, 0);
+        loop {
+            if let Some(rhythm) = &mut rhythm {
+                match self.urge(rhythm, counts.bytes, left.is_some()) {
+                    Urge::Read => {}
+                    Urge::Wait(wait) => {
+                        record.deed();
+                        self.pause(wait).await;
+                    }
+                    Urge::Drop => {
+                        record.deed();
+                        record.state.set(State::Lost);
+                        return Ok(());
+                    }
+                    Urge::Switch => {
+                        record.deed();
+                        let symbol = left.take();
+                        if let Some(symbol) = symbol {
+                            client.subscribe(self.channel, Symbols::Named(vec![symbol]));
+                        } else {
+                            let symbol = seat.symbols[switches % topics].clone();
+                            switches += 1;
+                            client.unsubscribe(self.channel, &Symbols::Named(vec![symbol.clone()]));
+                            record.state.set(State::Lost);
+                            left = Some(symbol);
+                        }
+                    }
+                }
+            }
+            let event = if seat.habit == Habit::Steady {
+                client.next().await?
+            } else {
+                match timeout(LOAD_HABIT_STEP, client.next()).await {
+                    Ok(event) => event?,
+                    Err(_elapsed) => continue,
+                }
+            };
+            counts = Counts::of(client.stats(), &counts);
+            record.counts.set(earlier + counts);
             self.take(event, record);
             if record.state.get() != State::Ready
                 && client.stats().snapshots >= topics as u64
                 && client.topics() == (topics, topics)
-                && record.state.replace(State::Ready) == State::Unready
             {
-                self.settled.add_one();
+                self.ready(record);
+                if seat.habit != Habit::Steady && rhythm.is_none() {
+                    rhythm = Some(Rhythm::new(seat.habit, counts.bytes, seat.phase));
+                }
             }
         }
     }
 
+    /// What a client's habit makes it do: nothing any more behind the window, but to follow again what it has left.
+    fn urge(&self, rhythm: &mut Rhythm, bytes: u64, has_left: bool) -> Urge {
+        if !self.is_over() {
+            rhythm.urge(monotonic(), bytes)
+        } else if has_left {
+            Urge::Switch
+        } else {
+            Urge::Read
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.window.get().is_some_and(|window| Clock::System.now() >= window.until)
+    }
+
+    /// Waits, but not past the window's end.
+    async fn pause(&self, wait: Duration) {
+        let start = monotonic();
+        while !self.is_over() {
+            let left = wait.saturating_sub(monotonic().duration_since(start));
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(LOAD_HABIT_STEP)).await;
+        }
+    }
+
+    /// Runs a drain; over only where it has no connection to begin with.
+    async fn drain(&self, seat: &Seat, record: &Record) -> Result<Infallible, DrainError> {
+        let open = || Drain::open(&self.url, self.dialect, self.channel, &seat.symbols);
+        let mut drain = open().await?;
+        loop {
+            let earlier = record.counts.get();
+            let why = loop {
+                match drain.read(&self.basin).await {
+                    Ok(Read::More) => {}
+                    Ok(Read::Answered(refusals)) => {
+                        refusals.into_iter().for_each(|refusal| self.refuse(record, refusal));
+                        self.ready(record);
+                    }
+                    Err(why) => break why,
+                }
+                record.counts.set(earlier + drain.counts);
+            };
+            self.disconnect(record, why.to_string());
+            drain = loop {
+                sleep(LOAD_RECONNECT_WAIT).await;
+                let mut counts = record.counts.get();
+                match open().await {
+                    Ok(drain) => {
+                        counts.reconnects += 1;
+                        record.counts.set(counts);
+                        break drain;
+                    }
+                    Err(_) => {
+                        counts.connect_failures += 1;
+                        record.counts.set(counts);
+                    }
+                }
+            };
+        }
+    }
+
+    fn ready(&self, record: &Record) {
+        if record.state.replace(State::Ready) == State::Unready {
+            self.settled.add_one();
+        }
+    }
+
+    fn disconnect(&self, record: &Record, why: String) {
+        record.disconnects.set(record.disconnects.get() + 1);
+        if record.state.get() == State::Ready {
+            record.state.set(State::Lost);
+        }
+        self.error(why);
+    }
+
+    fn refuse(&self, record: &Record, why: String) {
+        record.refusals.set(record.refusals.get() + 1);
+        self.error(why);
+    }
+
     fn take(&self, event: Event, record: &Record) {
-        let count = |counter: &Cell<u64>| counter.set(counter.get() + 1);
         match event {
             Event::State(update) | Event::Trade(update, _) => {
                 if !update.is_snapshot
@@ -206,31 +408,27 @@ impl Desk {
             }
             Event::Heartbeat { .. } => {
                 // Nothing waits for this client at the server: that is when heartbeats are sent.
-                if self.window.get().is_some_and(|window| Clock::System.now() >= window.until) {
+                if self.is_over() {
                     record.drained.set(true);
                 }
             }
             Event::Diverged { channel, symbol, divergence } => {
                 if matches!(divergence, Divergence::Overfull { .. }) {
-                    count(&record.overfull);
+                    record.overfull.set(record.overfull.get() + 1);
                 }
                 self.error(format!("{channel} of {symbol} diverged: {}", kind(&divergence)));
             }
-            Event::Disconnected(why) => {
-                count(&record.disconnects);
-                if record.state.get() == State::Ready {
-                    record.state.set(State::Lost);
-                }
-                self.error(why.to_string());
+            Event::Disconnected(Disconnect::Closed(code, _))
+                if record.group > 0 && CloseCode::from_code(code) == Some(CloseCode::TooSlow) =>
+            {
+                record.too_slow.set(record.too_slow.get() + 1);
+                record.state.set(State::Lost);
             }
-            Event::Failed { code, message, .. } => {
-                count(&record.refusals);
-                self.error(format!("{code}: {message}"));
-            }
+            Event::Disconnected(why) => self.disconnect(record, why.to_string()),
+            Event::Failed { code, message, .. } => self.refuse(record, format!("{code}: {message}")),
             Event::Subscribed { rejected, .. } => {
                 for (symbol, code) in rejected {
-                    count(&record.refusals);
-                    self.error(format!("{symbol}: {code}"));
+                    self.refuse(record, format!("{symbol}: {code}"));
                 }
             }
             Event::Gap { .. } | Event::Epoch(_) | Event::Reconnected => {}
@@ -239,7 +437,7 @@ impl Desk {
 
     fn time(&self, update: &Update, window: Window, record: &Record) {
         let now = Clock::System.now();
-        let moment = self.latencies.borrow_mut().take(window, update.ts_event, now);
+        let moment = self.latencies.borrow_mut()[record.group].take(window, update.ts_event, now);
         // A client gets its updates in the order in which they were due. Without a clock in common there is nothing to
         // wait for.
         let is_later = update.ts_event >= window.until || moment == Moment::OffClock;
@@ -264,27 +462,41 @@ const fn kind(divergence: &Divergence) -> &'static str {
 }
 
 impl Record {
-    fn new() -> Self {
+    fn new(seat: &Seat) -> Self {
         Self {
             state: Cell::new(State::Unready),
-            stats: Cell::default(),
+            verifies: seat.verifies,
+            group: seat.group,
+            topics: seat.symbols.len(),
+            counts: Cell::default(),
             before: Cell::default(),
             after: Cell::default(),
             overfull: Cell::new(0),
             disconnects: Cell::new(0),
+            too_slow: Cell::new(0),
+            deeds: Cell::new(0),
             refusals: Cell::new(0),
             drained: Cell::new(false),
         }
     }
 
+    fn deed(&self) {
+        self.deeds.set(self.deeds.get() + 1);
+    }
+
     fn tally(&self) -> ClientTally {
         ClientTally {
             state: self.state.get(),
+            verifies: self.verifies,
+            group: self.group,
+            topics: self.topics as u64,
             before: self.before.get(),
             after: self.after.get(),
-            end: self.stats.get(),
+            end: self.counts.get(),
             overfull: self.overfull.get(),
             disconnects: self.disconnects.get(),
+            too_slow: self.too_slow.get(),
+            deeds: self.deeds.get(),
             refusals: self.refusals.get(),
             drained: self.drained.get(),
         }

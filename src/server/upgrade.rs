@@ -9,25 +9,25 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use crate::fanout::{Deflate, Form};
 use crate::limits::CONNECTIONS_MAX;
 use crate::metrics::Metrics;
-use crate::ws::extensions::Negotiated;
+use crate::wire::Encoding;
 use crate::ws::handshake::{self, HandshakeError};
 
 /// What is spoken; without an offer, the first.
-const SUBPROTOCOLS: &[&str] = &["tickwire.v1.json"];
+const SUBPROTOCOLS: &[&str] = &["tickwire.v1.json", SUBPROTOCOL_BINARY];
+const SUBPROTOCOL_BINARY: &str = "tickwire.v1.bin";
 /// Whether compression is taken up where a client offers it.
-const MAY_COMPRESS: bool = false;
+const MAY_COMPRESS: bool = true;
 
 /// A connection whose handshake is done.
 pub(super) struct Upgraded {
     pub(super) stream: TcpStream,
     /// What the client sent right behind its handshake.
     pub(super) already_read: Vec<u8>,
-    /// The subprotocol; `None`: the client offered none.
-    pub(super) subprotocol: Option<&'static str>,
-    /// How messages are compressed, if they are.
-    pub(super) deflate: Option<Negotiated>,
+    /// What was agreed on how data is sent.
+    pub(super) form: Form,
 }
 
 /// What the handler needs: the way to its shard, and whether that has room.
@@ -55,11 +55,18 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
         return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many connections\n").into_response();
     };
     let (subprotocol, deflate) = (accepted.subprotocol, accepted.deflate);
+    let form = Form {
+        encoding: if subprotocol == Some(SUBPROTOCOL_BINARY) { Encoding::Binary } else { Encoding::Json },
+        deflate: deflate.map(|deflate| Deflate {
+            window_bits: deflate.server_max_window_bits,
+            context: !deflate.server_no_context_takeover,
+        }),
+    };
     tokio::spawn(async move {
         match on_upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>) {
             Ok(Ok(parts)) => {
                 let (stream, already_read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-                place.send(Upgraded { stream, already_read, subprotocol, deflate });
+                place.send(Upgraded { stream, already_read, form });
             }
             Ok(Err(_)) => debug!("an upgraded connection is no plain socket"),
             Err(error) => debug!(%error, "the client left during its handshake"),

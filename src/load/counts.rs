@@ -1,0 +1,91 @@
+//! What one client has counted.
+
+use std::ops::{Add, Sub};
+
+use crate::client::Stats;
+use crate::ws::frame::{Header, Opcode};
+
+/// Since a client was made. A drain leaves zero what it does not look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// WebSocket messages.
+    pub(super) frames: u64,
+    /// Of those, the ones that a drain cannot count updates in: compressed, or binary.
+    pub(super) opaque: u64,
+    /// Bytes of messages, without headers.
+    pub(super) bytes: u64,
+    /// Bytes of the socket behind the handshake.
+    pub(super) wire_bytes: u64,
+    /// Objects in messages.
+    pub(super) messages: u64,
+    pub(super) snapshots: u64,
+    pub(super) updates: u64,
+    pub(super) gaps: u64,
+    pub(super) lost: u64,
+    pub(super) checksums_ok: u64,
+    pub(super) checksums_failed: u64,
+    pub(super) reconnects: u64,
+    pub(super) connect_failures: u64,
+}
+
+impl Counts {
+    /// What a verifying client has counted, which had counted `before` when we looked last: at most one message ago, so that
+    /// the headers' length is known from the bytes between.
+    pub(super) fn of(stats: &Stats, before: &Self) -> Self {
+        let length = stats.bytes - before.bytes;
+        let headers = if stats.frames == before.frames {
+            0
+        } else {
+            Header::new(Opcode::Text, false, usize::try_from(length).unwrap_or(usize::MAX)).as_bytes().len()
+        };
+        Self {
+            frames: stats.frames,
+            opaque: 0,
+            bytes: stats.bytes,
+            wire_bytes: before.wire_bytes + length + headers as u64,
+            messages: stats.messages,
+            snapshots: stats.snapshots,
+            updates: stats.updates,
+            gaps: stats.gaps,
+            lost: stats.lost,
+            checksums_ok: stats.checksums_ok,
+            checksums_failed: stats.checksums_failed,
+            reconnects: stats.reconnects,
+            connect_failures: stats.connect_failures,
+        }
+    }
+
+    fn each(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            frames: with(self.frames, other.frames),
+            opaque: with(self.opaque, other.opaque),
+            bytes: with(self.bytes, other.bytes),
+            wire_bytes: with(self.wire_bytes, other.wire_bytes),
+            messages: with(self.messages, other.messages),
+            snapshots: with(self.snapshots, other.snapshots),
+            updates: with(self.updates, other.updates),
+            gaps: with(self.gaps, other.gaps),
+            lost: with(self.lost, other.lost),
+            checksums_ok: with(self.checksums_ok, other.checksums_ok),
+            checksums_failed: with(self.checksums_failed, other.checksums_failed),
+            reconnects: with(self.reconnects, other.reconnects),
+            connect_failures: with(self.connect_failures, other.connect_failures),
+        }
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.each(other, |one, other| one + other)
+    }
+}
+
+impl Sub for Counts {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.each(other, |one, other| one - other)
+    }
+}
