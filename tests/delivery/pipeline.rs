@@ -132,7 +132,8 @@ impl Pipeline {
 
     /// Publishes of one instrument until its shards take no more, and once again.
     pub(crate) fn fill(&mut self, symbol: u32) {
-        // The first size may be what the level has already.
+        // A book with a hole in its feed takes no levels, and the first size may be what the level has already.
+        self.book(symbol);
         for size in 1..=i64::try_from(BATCHES_WAITING_MAX).expect("small") + 2 {
             self.level(symbol, true, 39, size);
             self.publisher.end_turn();
