@@ -116,10 +116,8 @@ pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
-pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
-/// Read buffer of a connection; grows with a message and is reused.
-pub const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Bytes that a connection reads before the others of its shard take their turn.
+pub const MESSAGE_IN_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes that a connection reads before the others of its shard take their turn: the shard's read buffer.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with
 /// 4007.
@@ -223,6 +221,8 @@ pub const LOAD_ERRORS_MAX: usize = 16;
 
 /// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
 pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+/// Pings of one connection that are answered each, in one turn of reading. Of more, the newest is.
+pub const PONGS_PER_TURN_MAX: u32 = 16;
 /// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
 /// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
 pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;

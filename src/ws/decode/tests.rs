@@ -131,10 +131,7 @@ fn rsv1_stands_on_the_first_frame_of_a_compressed_message_alone() {
 #[test]
 fn close_codes_are_those_that_may_be_sent() {
     for code in 0..=u16::MAX {
-        let may_be_sent = match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => true,
-            _ => false,
-        };
+        let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
         let result = read_in(Role::Server, false, [&frame(0x88, &close_payload(code, "why"))[..]]);
         if may_be_sent {
             assert_eq!(result, (vec![Owned::Close(Some((code, "why".into())))], Ok(())));
