@@ -104,9 +104,13 @@ pub const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
 pub const STREAMS_PER_SHARD_MAX: usize = 256;
 /// Bytes of a message from which on it is compressed by itself; a shorter one is sent plain.
 pub const COMPRESS_BYTES_MIN: usize = 512;
-/// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
-/// them (unless it asked to be closed rather than to miss anything).
+/// Bytes that wait for one client's socket, some of them for longer than [`LAG_AFTER`], before it is taken for a laggard,
+/// which gets no more until it has taken them (unless it asked to be closed rather than to miss anything).
 pub const LAG_BYTES: usize = 64 * 1024;
+/// See [`LAG_BYTES`].
+pub const LAG_AFTER: Duration = Duration::from_millis(50);
+/// Bytes that wait for one client's socket before it is taken for a laggard at once.
+pub const LAG_BURST_BYTES: usize = 1024 * 1024;
 /// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
 pub const LAG_FAIR_BYTES: usize = 16 * 1024;
 /// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.

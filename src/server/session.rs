@@ -38,7 +38,7 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
     if ended == Ended::Close {
         // What the client still sends is read away: closing a socket with unread input would send a reset, which can
         // overtake the close frame.
-        let _ = timeout(socket.close_patience(), drain(&hub, &socket)).await;
+        let _ = Box::pin(timeout(socket.close_patience(), drain(&hub, &socket))).await;
     }
 }
 
@@ -86,7 +86,8 @@ impl Session {
                     return Ended::Close;
                 }
                 match self.read() {
-                    Ok(Some(received)) => self.take(received).await,
+                    // Boxed, like the end: what answering needs is not kept by ten thousand idle sessions.
+                    Ok(Some(received)) => Box::pin(self.take(received)).await,
                     // Whoever sends without end waits its turn like the others of the shard.
                     Ok(None) if self.reader.is_turn_over() => {
                         self.reader.begin_turn();

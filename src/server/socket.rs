@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use crate::fanout::Sent;
 use crate::limits::{
-    CLOSE_WAIT, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES, OUTBOX_TOTAL_BYTES_MAX,
-    SLOW_CLOSE_WAIT,
+    CLOSE_WAIT, LAG_AFTER, LAG_BURST_BYTES, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES,
+    OUTBOX_TOTAL_BYTES_MAX, SLOW_CLOSE_WAIT,
 };
 use crate::metrics::Metrics;
 use crate::wire::OnOverflow;
@@ -95,17 +95,20 @@ impl Socket {
         outbox.is_begun |= written > 0;
         outbox.push(frame[written..].to_vec(), now);
         self.wake.notify_one();
-        let verdict = self.judge(&mut outbox);
+        let verdict = self.judge(&mut outbox, now);
         self.count(before, outbox.bytes);
         verdict
     }
 
     /// Whether more waits than should. More than may closes the connection with 4007.
-    fn judge(&self, outbox: &mut Outbox) -> Sent {
+    fn judge(&self, outbox: &mut Outbox, now: Instant) -> Sent {
         let is_crowded = self.metrics.outbox_bytes().get() > OUTBOX_TOTAL_BYTES_MAX;
         let conflates = self.on_overflow.get() == OnOverflow::Conflate;
+        // A burst that the socket takes in a moment is no lag: so come the states of a large subscription.
+        let is_old = outbox.frames.front().is_some_and(|first| now.duration_since(first.since) > LAG_AFTER);
         let (should, may) = match (conflates, is_crowded) {
-            (true, false) => (LAG_BYTES, OUTBOX_BYTES_MAX),
+            (true, false) if is_old => (LAG_BYTES, OUTBOX_BYTES_MAX),
+            (true, false) => (LAG_BURST_BYTES, OUTBOX_BYTES_MAX),
             (true, true) => (LAG_FAIR_BYTES, OUTBOX_FAIR_BYTES),
             (false, false) => (OUTBOX_BYTES_MAX, OUTBOX_BYTES_MAX),
             (false, true) => (OUTBOX_FAIR_BYTES, OUTBOX_FAIR_BYTES),

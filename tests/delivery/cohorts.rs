@@ -40,8 +40,7 @@ fn a_settled_crowd_is_one_cohort_and_gets_equal_frames() {
     pipeline.pass(SETTLE_AFTER);
     assert_eq!(cohorts(&pipeline), 1);
     pipeline.check_cohorts();
-    let before: Vec<_> =
-        clients.iter().map(|&client| pipeline.client(client).frames.len()).collect();
+    let before: Vec<_> = clients.iter().map(|&client| pipeline.client(client).frames.len()).collect();
     for size in 1..30 {
         pipeline.level(0, size % 2 == 0, size, size);
         pipeline.trade(1, size);
