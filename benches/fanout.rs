@@ -11,14 +11,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use feeds::clock::monotonic;
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{
     BookSnapshot, EventBody, Exponent, Feed, Instrument, Level, MarketEvent, Price, Side, Size, Symbol,
     SymbolId, Timestamp,
 };
-use tickwire::bus::{Batch, Bus};
+use tickwire::bus::{Batches, Bus};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Shard, Subscribe, Subscribed};
+use tickwire::fanout::{Connection, Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::market::quotes::{QuoteReader, quote_cache};
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
@@ -26,7 +27,6 @@ use tickwire::state::Quote;
 use tickwire::topic::{Channel, Depth, TopicId};
 use tickwire::wire::decode::{Base, decode};
 use tickwire::wire::{Envelope, ServerMessage, json};
-use tokio::sync::mpsc;
 
 const CONNECTIONS: usize = 1_000;
 
@@ -34,7 +34,7 @@ const CONNECTIONS: usize = 1_000;
 struct Rig {
     publisher: Publisher,
     quotes: QuoteReader,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
 }
 
@@ -53,15 +53,16 @@ impl Rig {
             Arc::clone(&epoch),
             WhenFull::Conflate,
         );
-        let shard = Shard::new(end.shard, end.bus, directory, epoch);
+        let shard = Shard::new(end.shard, end.bus, directory, epoch, monotonic());
         Self { publisher, quotes, batches: end.batches, shard }
     }
 
     /// Adds a connection that follows a channel of some symbols, and has their states.
     fn follow(&mut self, channel: Channel, symbols: impl Iterator<Item = usize>) -> Connection {
-        let topics = symbols.map(|symbol| TopicId::new(channel, SymbolId::from_index(symbol))).collect();
-        let connection = self.shard.join();
-        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, topics));
+        let topics: Vec<_> =
+            symbols.map(|symbol| TopicId::new(channel, SymbolId::from_index(symbol))).collect();
+        let connection = self.shard.join(Form::default());
+        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, &topics));
         assert_eq!(subscribed, Subscribed::Awaiting);
         let mut messages = 0;
         self.turn(&[], |_, _| messages += 1);
@@ -75,13 +76,26 @@ impl Rig {
         self.end_turn(sink);
     }
 
-    fn end_turn(&mut self, sink: impl FnMut(Connection, &[u8])) {
+    fn end_turn(&mut self, mut sink: impl FnMut(Connection, &[u8])) {
         while self.publisher.end_turn() {}
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
-        self.shard.flush(sink);
+        self.shard.flush(monotonic(), u64::MAX, |connection, frame| {
+            sink(connection, payload(frame));
+            Sent::Taken
+        });
     }
+}
+
+/// The objects in a text frame: without its header and the brackets of the array.
+fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    &frame[header + 1..frame.len() - 1]
 }
 
 fn instruments(count: usize) -> Vec<Instrument> {

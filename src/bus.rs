@@ -4,15 +4,18 @@
 //! a full shard cannot take is made good later by a state ([`Kind::Snapshot`]) or a [`Kind::Gap`], never lost
 //! silently; a requested state takes its place in the order of the topic's updates.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Instant;
 
 use feeds::Timestamp;
+use feeds::clock::monotonic;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
+use crate::limits::{BATCH_AGE_MAX, BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
 use crate::topic::{Rate, TopicId};
 use crate::wire::Encoding;
 
@@ -41,7 +44,8 @@ pub struct TopicMessage {
     pub kind: Kind,
     /// The number of the state that a client has after it.
     pub seq: u64,
-    /// How many changes it stands for: 1, or more where they are merged.
+    /// How many changes it stands for: 1, or more where they are merged. Of a [`Kind::Snapshot`] those that the shard has
+    /// missed of the topic, which may be none; its object does not say them. Of a [`Kind::Gap`] the events lost.
     pub merged: u32,
     /// The venue's time of that state.
     pub ts_event: Timestamp,
@@ -62,8 +66,9 @@ pub enum Kind {
     Update,
     /// Events that were lost.
     Gap,
-    /// The updates after the state that one subscriber holds, comma-separated; nothing where it holds the newest. For
-    /// the waiter with this ticket in this shard alone.
+    /// The updates after the state that one subscriber holds, comma-separated; nothing where it holds the newest. Of
+    /// trades that are not all known any more it is the gap (in binary with the state after it). For the waiter with
+    /// this ticket in this shard alone; [`Batch::answered`] does not tell of it.
     Resumed {
         /// Whose.
         shard: usize,
@@ -269,7 +274,60 @@ impl BusHandle {
 pub struct Bus {
     handle: BusHandle,
     requests: mpsc::Receiver<Request>,
-    shards: Vec<mpsc::Sender<Arc<Batch>>>,
+    shards: Vec<Way>,
+}
+
+/// The way to one shard.
+#[derive(Debug)]
+struct Way {
+    batches: mpsc::Sender<Arc<Batch>>,
+    /// When each of those was sent that the shard has not taken yet, as far as is known.
+    sent: VecDeque<Instant>,
+    /// How many were sent so far, and how many of them the shard has taken.
+    sent_total: u64,
+    taken_total: Arc<AtomicU64>,
+}
+
+impl Way {
+    /// Whether there is room, and the oldest that waits does not wait for too long already.
+    fn has_room(&mut self) -> bool {
+        // Relaxed: it only says when to forget a time stamp.
+        let waiting = self.sent_total - self.taken_total.load(Ordering::Relaxed);
+        let known = self.sent.len();
+        self.sent.drain(..known - known.min(usize::try_from(waiting).unwrap_or(known)));
+        let is_late = |sent: &Instant| monotonic().duration_since(*sent) > BATCH_AGE_MAX;
+        self.batches.capacity() > 0 && !self.sent.front().is_some_and(is_late)
+    }
+
+    fn note_sent(&mut self) {
+        self.sent_total += 1;
+        self.sent.push_back(monotonic());
+    }
+}
+
+/// What a shard takes batches from.
+#[derive(Debug)]
+pub struct Batches {
+    receiver: mpsc::Receiver<Arc<Batch>>,
+    taken_total: Arc<AtomicU64>,
+}
+
+impl Batches {
+    /// Waits for at least one batch, and adds up to `limit` to `batches`; 0: the publisher has stopped.
+    ///
+    /// Cancel-safe: dropping it takes nothing.
+    pub async fn recv_many(&mut self, batches: &mut Vec<Arc<Batch>>, limit: usize) -> usize {
+        let count = self.receiver.recv_many(batches, limit).await;
+        self.taken_total.fetch_add(count as u64, Ordering::Relaxed);
+        count
+    }
+
+    /// The next batch, if one waits.
+    pub fn try_recv(&mut self) -> Option<Arc<Batch>> {
+        let batch = self.receiver.try_recv().ok()?;
+        self.taken_total.fetch_add(1, Ordering::Relaxed);
+        Some(batch)
+    }
 }
 
 /// A shard's end.
@@ -278,7 +336,7 @@ pub struct ShardEnd {
     /// Its number.
     pub shard: usize,
     /// What it gets.
-    pub batches: mpsc::Receiver<Arc<Batch>>,
+    pub batches: Batches,
     /// What it asks with.
     pub bus: BusHandle,
 }
@@ -301,8 +359,11 @@ impl Bus {
         };
         let (senders, ends) = (0..shards)
             .map(|shard| {
-                let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-                (sender, ShardEnd { shard, batches, bus: handle.clone() })
+                let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+                let taken_total = Arc::new(AtomicU64::new(0));
+                let batches = Batches { receiver, taken_total: Arc::clone(&taken_total) };
+                let way = Way { batches: sender, sent: VecDeque::new(), sent_total: 0, taken_total };
+                (way, ShardEnd { shard, batches, bus: handle.clone() })
             })
             .unzip();
         (Self { handle, requests, shards: senders }, ends)
@@ -336,21 +397,37 @@ impl Bus {
         self.requests.try_recv().ok()
     }
 
-    /// Whether a shard takes another batch. Only the publisher sends, so that what there is room for now is taken.
+    /// Whether a shard takes another batch: it has room, and is not late. Only the publisher sends, so that what there is room for now is taken.
     #[must_use]
-    pub fn has_room(&self, shard: usize) -> bool {
-        self.shards[shard].capacity() > 0
+    pub fn has_room(&mut self, shard: usize) -> bool {
+        self.shards[shard].has_room()
     }
 
-    /// Hands a batch to a shard; `false`: it is full, and the batch was not taken. A shard that is gone takes all.
+    /// Whether some shard is yet to take what it was sent.
     #[must_use]
-    pub fn offer(&self, shard: usize, batch: &Arc<Batch>) -> bool {
-        !matches!(self.shards[shard].try_send(Arc::clone(batch)), Err(mpsc::error::TrySendError::Full(_)))
+    pub fn has_untaken(&self) -> bool {
+        self.shards.iter().any(|way| way.sent_total > way.taken_total.load(Ordering::Relaxed))
+    }
+
+    /// Hands a batch to a shard; `false`: it is full, or late, and the batch was not taken. A shard that is gone takes
+    /// all.
+    #[must_use]
+    pub fn offer(&mut self, shard: usize, batch: &Arc<Batch>) -> bool {
+        let way = &mut self.shards[shard];
+        if !way.has_room() {
+            return way.batches.is_closed();
+        }
+        way.note_sent();
+        !matches!(way.batches.try_send(Arc::clone(batch)), Err(mpsc::error::TrySendError::Full(_)))
     }
 
     /// Hands a batch to a shard, and waits while it is full: for recordings at full speed, whose reader can wait.
-    pub fn wait_and_send(&self, shard: usize, batch: &Arc<Batch>) {
+    pub fn wait_and_send(&mut self, shard: usize, batch: &Arc<Batch>) {
+        let way = &mut self.shards[shard];
+        way.note_sent();
         // An error says that the shard has stopped: nobody is left to deliver to.
-        let _ = self.shards[shard].blocking_send(Arc::clone(batch));
+        let _ = way.batches.blocking_send(Arc::clone(batch));
+        // Nobody asks for room here, which is what forgets.
+        way.has_room();
     }
 }

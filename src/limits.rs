@@ -22,6 +22,9 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches that wait for a shard. When they are all there, the ingest conflates for that shard, or waits where
 /// the feed asks for it (a recording at full speed).
 pub const BATCHES_WAITING_MAX: usize = 1_024;
+/// How long a batch may wait for a shard. While it does for longer, the shard counts as full: what its clients get is
+/// then merged, and not older and older.
+pub const BATCH_AGE_MAX: Duration = Duration::from_millis(150);
 /// Requests for states that wait for the publisher. One more is answered with `BUSY`.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
 /// Requests that the publisher takes in one turn; the others wait for the next.
@@ -38,6 +41,22 @@ pub const READS_WAITING_MAX: usize = 256;
 pub const CHECKSUM_EVERY: Duration = Duration::from_millis(500);
 /// Book updates after which one carries a checksum, however little time has passed.
 pub const CHECKSUM_EVERY_UPDATES: u32 = 32;
+
+/// How long the publisher goes on with a topic that nobody listens to any more, so that a client that comes back gets
+/// what it missed. Then the topic's state and history are dropped.
+pub const RESUME_LINGER: Duration = Duration::from_secs(30);
+/// Bytes of updates that are kept for one topic, at one rate and in one encoding. The oldest are dropped: a client that
+/// comes back to them gets the state instead. A power of two, as its memory is taken.
+pub const HISTORY_BYTES_MAX: usize = 32 * 1024;
+/// The same of all topics together. Past it, a topic drops its own oldest updates for each that comes.
+pub const HISTORY_TOTAL_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How often the publisher looks for topics that nobody listens to any more.
+pub const FOLLOWED_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many of them it looks at in one turn; at the others, in the next.
+pub const FOLLOWED_LOOKS_MAX: usize = 1_024;
+/// Neighbouring instruments that share a slot of a rate's period: their updates come together. More than these are
+/// spread, so that no more come at once.
+pub const RATE_SLOT_INSTRUMENTS: usize = 1_024;
 
 /// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
 /// `http_connections_refused_total`.
@@ -70,9 +89,30 @@ pub const SUBSCRIBE_PART_TOPICS: usize = 1_024;
 pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
-/// Memory that a connection keeps for its next messages once it has been flushed: some 40 updates' worth. What it
-/// took beyond, for states or a burst, is given back.
-pub const PENDING_BYTES_KEPT: usize = 8 * 1024;
+/// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
+/// the publisher conflates for it.
+pub const SHARD_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Memory that a shard keeps for the next messages of whichever cohort has some. More is given back.
+pub const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a connection's topics stay the same before it moves into the cohort of those with the same.
+pub const SETTLE_AFTER: Duration = Duration::from_millis(500);
+/// Connections of a shard that settle in one turn; the others follow in the next.
+pub const SETTLES_PER_TURN_MAX: usize = 4_096;
+/// How often a compressed stream begins anew for those who wait to enter it. Until then they are sent plain messages.
+pub const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
+/// Compressed streams of a shard, about 0.3 MB each. The messages of a further cohort are compressed each by itself.
+pub const STREAMS_PER_SHARD_MAX: usize = 256;
+/// Bytes of a message from which on it is compressed by itself; a shorter one is sent plain.
+pub const COMPRESS_BYTES_MIN: usize = 512;
+/// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
+/// them (unless it asked to be closed rather than to miss anything).
+pub const LAG_BYTES: usize = 256 * 1024;
+/// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
+pub const LAG_FAIR_BYTES: usize = 16 * 1024;
+/// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.
+pub const CATCH_UP_TOPICS: usize = 1_024;
+/// How long the socket of a laggard may take no part, or not all, of what waits for it. Then it is closed with 4007.
+pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
@@ -81,7 +121,8 @@ pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes that a connection reads before the others of its shard take their turn.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
-/// Bytes that wait for one client's socket. A client that lets more wait is closed with 4007.
+/// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with
+/// 4007.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that wait for all clients' sockets together. Over it, a client whose outbox grows past
 /// [`OUTBOX_FAIR_BYTES`] is closed with 4007.
@@ -103,16 +144,23 @@ pub const BAD_REQUESTS_MAX: u32 = 100;
 
 /// Trades or bars that one REST answer holds at most. A larger `limit` is refused.
 pub const HISTORY_LIMIT_MAX: usize = 1_000;
-/// How often silent connections are looked for.
-pub const HEARTBEAT_CHECK: Duration = Duration::from_millis(250);
+/// How often a shard looks for silent connections, for cohorts that settle, and for laggards.
+pub const SHARD_TICK: Duration = Duration::from_millis(250);
+/// Sends after which a shard that flushes looks at what else there is to do.
+pub const FLUSH_SENDS_MAX: u64 = 256;
+/// The longest that a busy shard lets updates come together before it sends them.
+pub const FLUSH_PAUSE_MAX: Duration = Duration::from_millis(10);
 /// Batches that a shard delivers before it writes to its connections.
-pub const BATCHES_PER_TURN_MAX: usize = 16;
+pub const BATCHES_PER_TURN_MAX: usize = 64;
 /// Connections that the kernel holds for a shard before it takes them.
 pub const BACKLOG_MAX: i32 = 4_096;
 /// The ingest's longest sleep without looking whether to stop.
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
+/// How long the ingest sleeps at least while a shard has not taken what it was sent last: it could only be sent more of
+/// the same batch.
+pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 /// How late a feed may be before the log says so, and how often it says so.
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
 /// See [`FEED_LATE_MAX`].
@@ -172,3 +220,9 @@ pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
 pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
 /// Different texts of errors that a load reports; more are only counted.
 pub const LOAD_ERRORS_MAX: usize = 16;
+
+/// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
+pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+/// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
+/// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
+pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;

@@ -107,6 +107,8 @@ metrics! {
     connections_overrun_total: Counter = "Connections closed with 4007, because too much waited for them",
     requests_total: Counter = "Client messages answered",
     requests_bad_total: Counter = "Client messages answered with an error",
+    laggards: Gauge = "Connections that read too slowly, and are sent merged states",
+    updates_out_total: Counter = "Updates and states written, one for each client that got it",
     messages_out_total: Counter = "WebSocket messages written",
     bytes_out_total: Counter = "Bytes of WebSocket frames written",
 }

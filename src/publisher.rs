@@ -4,19 +4,28 @@
 //! and encodes what some shard has interest in: once, whatever the number of clients.
 //!
 //! A topic's `seq` counts the changes of what the topic is made from (for `book`, of the whole book, so that the
-//! number of a state does not depend on who listens). Updates name the state before them as `prev_seq`: what the
-//! topic's *baseline* holds, the state last published. A topic that nobody listens to has no baseline; it gets one
-//! when its state is next asked for.
+//! number of a state does not depend on who listens). Updates name the state before them as `prev_seq`: what is kept
+//! of the topic as *followed*, the state last published. A topic that nobody listens to is not followed; it is from
+//! when its state is next asked for, and for [`RESUME_LINGER`](crate::limits::RESUME_LINGER) after the last has left.
+//!
+//! A topic at a rate is made from the raw one, which is followed with it: every change of the raw topic is counted for
+//! the rate, and when the rate's slot is due, the difference between what was published at it and the present state
+//! is. So the numbers of changes are exact, and a raw topic without rates pays one comparison.
 
-mod baseline;
 mod batch;
+mod followed;
+mod history;
+mod levels;
+mod rates;
 mod requests;
+mod state;
 mod touched;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
 
@@ -26,13 +35,14 @@ use crate::limits::BATCH_BYTES_MAX;
 use crate::market::quotes::{CachedQuote, QuoteWriter};
 use crate::market::{Change, Market};
 use crate::metrics::Metrics;
-use crate::state::{Bar, StatusState};
-use crate::topic::{Channel, Depth, Interval, TopicId};
-use crate::wire::json::{self, Envelope};
+use crate::state::StatusState;
+use crate::topic::{Channel, Depth, Interval, PerTopic, Rate, TopicId};
 
-use baseline::{Baseline, Published};
 use batch::{BatchBuilder, Missed};
-use requests::{Backlog, Read};
+use followed::Followed;
+use rates::Rates;
+use requests::{Ask, Backlog, Read};
+use state::News;
 use touched::Touched;
 
 /// What happens when a shard cannot take a batch.
@@ -55,7 +65,17 @@ pub struct Publisher {
     epoch: Arc<str>,
     /// The newest number of each topic; of a book's depths at the first of them.
     numbers: Vec<u64>,
-    baselines: Vec<Option<Box<Baseline>>>,
+    /// What was last published of each topic that is followed, at each rate.
+    followed: PerTopic<Option<Box<Followed>>>,
+    /// Those topics, in no order, and the next to be looked at for whether anybody still listens.
+    follows: Vec<TopicId>,
+    next_look: usize,
+    looked_at: Option<Instant>,
+    /// Bytes of the histories of all topics.
+    history_bytes: usize,
+    rates: Rates,
+    /// Topics at a rate that are being published: a buffer.
+    due: Vec<TopicId>,
     /// The newest quote of each instrument with its number and time, as the cache has it.
     last_quotes: Vec<CachedQuote>,
     /// When each instrument's status last changed.
@@ -64,6 +84,8 @@ pub struct Publisher {
     touched: Touched,
     batch: BatchBuilder,
     backlog: Backlog,
+    /// Requests of subscribers that hold states: the first is being answered.
+    asks: VecDeque<Ask>,
     /// States that are to be read beside the stream: the first is being encoded.
     reads: VecDeque<Read>,
     /// Requests for states of the stream that have been taken.
@@ -95,13 +117,20 @@ impl Publisher {
             when_full,
             epoch,
             numbers: vec![0; topics],
-            baselines: (0..topics).map(|_| None).collect(),
+            followed: PerTopic::new(topics),
+            follows: Vec::new(),
+            next_look: 0,
+            looked_at: None,
+            history_bytes: 0,
+            rates: Rates::new(),
+            due: Vec::new(),
             last_quotes: vec![CachedQuote::default(); directory.len()],
             status_at: vec![Timestamp::default(); directory.len()],
             changes: Vec::new(),
             touched: Touched::new(directory.len()),
             batch: BatchBuilder::default(),
             backlog: Backlog::new(topics),
+            asks: VecDeque::new(),
             reads: VecDeque::new(),
             subscriptions: 0,
             answered: vec![0; bus.shards()],
@@ -123,10 +152,10 @@ impl Publisher {
         self.subscriptions
     }
 
-    /// Whether some shard is yet to be told what it missed, as soon as it has room.
+    /// Whether some shard is yet to be told what it missed or asked for, as soon as it has room.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.missed.iter().any(|missed| !missed.is_empty())
+        self.missed.iter().any(|missed| !missed.is_empty()) || !self.asks.is_empty()
     }
 
     /// The bus that it publishes on.
@@ -176,7 +205,10 @@ impl Publisher {
         self.market.reset();
         self.epoch = epoch;
         self.numbers.fill(0);
-        self.baselines.fill_with(|| None);
+        self.followed = PerTopic::new(self.numbers.len());
+        self.follows.clear();
+        self.history_bytes = 0;
+        self.rates.clear();
         self.last_quotes.fill(CachedQuote::default());
         self.status_at.fill(Timestamp::default());
         for missed in &mut self.missed {
@@ -186,17 +218,32 @@ impl Publisher {
             self.quotes.set(SymbolId::from_index(index), &CachedQuote::default());
         }
         self.bus.set_epoch(Some(Arc::clone(&self.epoch)));
-        for index in 0..TopicId::count(self.directory.len()) {
-            let topic = TopicId(u32::try_from(index).expect("topics are fewer than 2^32"));
-            let shards = self.bus.handle().interest().of(topic).shards();
-            if shards != 0 {
-                self.encode_state(topic, Kind::Snapshot, shards);
-                if self.batch.json.len() >= BATCH_BYTES_MAX {
-                    self.flush();
+        for rate in Rate::ALL {
+            for index in 0..self.numbers.len() {
+                let raw = TopicId(u32::try_from(index).expect("topics are fewer than 2^32"));
+                let topic = raw.at(rate);
+                let shards = self.bus.handle().interest().of(topic).shards();
+                if shards != 0 {
+                    self.encode_state(topic, Kind::Snapshot, 1, shards);
+                    self.flush_if_full();
                 }
             }
         }
         self.flush();
+    }
+
+    /// It is `now`, by a clock that never stands still: publishes what is due at the rates, and forgets what nobody
+    /// has followed for long. Says when it has to be called next at the latest; `None`: nothing waits for a time.
+    pub fn tick(&mut self, now: Instant) -> Option<Instant> {
+        let mut due = std::mem::take(&mut self.due);
+        self.rates.take_due(now, &mut due);
+        for topic in due.drain(..) {
+            self.publish_rate(topic);
+            self.flush_if_full();
+        }
+        self.due = due;
+        self.forget_unfollowed(now);
+        self.rates.next_due()
     }
 
     /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
@@ -220,15 +267,11 @@ impl Publisher {
                 Change::Trade { symbol, trade, ts_event, number } => {
                     let topic = TopicId::new(Channel::Trade, symbol);
                     self.numbers[topic.index()] = number;
-                    let shards = self.bus.handle().interest().of(topic).shards();
-                    if shards != 0 {
-                        let envelope = envelope(&self.directory, symbol, number, ts_event);
-                        let start = self.batch.json.len();
-                        json::trade_update(&mut self.batch.json, &envelope, number - 1, &trade);
-                        self.batch.close(topic, Kind::Update, number, start, shards);
-                    }
+                    self.publish_raw(topic, number, ts_event, News::Trade(trade));
                 }
-                Change::BarClosed { symbol, interval, bar } => self.publish_bar(symbol, interval, bar),
+                Change::BarClosed { symbol, interval, bar } => {
+                    self.publish_next(Channel::Bar(interval), symbol, News::Bar(bar));
+                }
                 Change::Quote { symbol } => self.touched.mark(symbol).quote = true,
                 Change::Book { symbol, index } => {
                     let book = &mut self.touched.mark(symbol).book;
@@ -251,134 +294,53 @@ impl Publisher {
                 self.publish_book(symbol, index);
             }
             if marks.ticker {
-                self.publish_ticker(symbol);
+                self.publish_next(Channel::Ticker, symbol, News::State);
             }
             for interval in Interval::ALL {
                 if marks.bars & (1 << interval as u8) != 0
                     && let Some(&bar) = self.market.bar(symbol, interval)
                 {
-                    self.publish_bar(symbol, interval, bar);
+                    self.publish_next(Channel::Bar(interval), symbol, News::Bar(bar));
                 }
             }
             if marks.status {
-                self.publish_status(symbol);
+                self.status_at[symbol.index()] = self.market.ts_event(symbol);
+                self.publish_next(Channel::Status, symbol, News::State);
             }
         }
-        if self.batch.json.len() >= BATCH_BYTES_MAX {
-            self.flush();
-        }
+        self.flush_if_full();
     }
 
     fn publish_quote(&mut self, symbol: SymbolId) {
-        let topic = TopicId::new(Channel::Quote, symbol);
         let quote = self.market.quote(symbol);
-        let old = self.last_quotes[symbol.index()].quote;
-        if old == quote {
+        if self.last_quotes[symbol.index()].quote == quote {
             return;
         }
+        let topic = TopicId::new(Channel::Quote, symbol);
         let seq = self.bump(topic);
         let ts_event = self.market.ts_event(symbol);
         let cached = CachedQuote { quote, seq, ts_event };
         self.last_quotes[symbol.index()] = cached;
         self.quotes.set(symbol, &cached);
-        let shards = self.bus.handle().interest().of(topic).shards();
-        if shards != 0 {
-            let envelope = envelope(&self.directory, symbol, seq, ts_event);
-            let start = self.batch.json.len();
-            json::quote_update(&mut self.batch.json, &envelope, seq - 1, &old, &quote);
-            self.batch.close(topic, Kind::Update, seq, start, shards);
-        }
+        self.publish_raw(topic, seq, ts_event, News::State);
     }
 
     fn publish_book(&mut self, symbol: SymbolId, index: usize) {
         let seq = self.bump(TopicId::new(Channel::Book(Depth::D10), symbol));
         let ts_event = self.market.ts_event(symbol);
         for depth in Depth::ALL {
-            let topic = TopicId::new(Channel::Book(depth), symbol);
-            let shards = self.bus.handle().interest().of(topic).shards();
-            if shards == 0 {
-                self.baselines[topic.index()] = None;
-                continue;
+            if index < depth.levels() {
+                let topic = TopicId::new(Channel::Book(depth), symbol);
+                self.publish_raw(topic, seq, ts_event, News::Book { from: index });
             }
-            if index >= depth.levels() {
-                continue;
-            }
-            let Some(Baseline::Book(baseline)) = self.baselines[topic.index()].as_deref_mut() else {
-                continue;
-            };
-            let book = self.market.book(symbol);
-            let prev_seq = baseline.seq;
-            if !baseline.advance(&book, depth, index, seq, ts_event) {
-                continue;
-            }
-            let checksum = baseline.is_checksum_due(ts_event).then(|| book.checksum());
-            let envelope = envelope(&self.directory, symbol, seq, ts_event);
-            let start = self.batch.json.len();
-            json::book_update(
-                &mut self.batch.json,
-                &envelope,
-                prev_seq,
-                depth,
-                baseline.changed_bids(),
-                baseline.changed_asks(),
-                checksum,
-            );
-            self.batch.close(topic, Kind::Update, seq, start, shards);
         }
     }
 
-    fn publish_ticker(&mut self, symbol: SymbolId) {
-        let topic = TopicId::new(Channel::Ticker, symbol);
-        let seq = self.bump(topic);
-        let Some(shards) = self.interest_or_forget(topic) else { return };
-        let Some(Baseline::Ticker(published)) = self.baselines[topic.index()].as_deref_mut() else { return };
-        let new = self.market.ticker(symbol);
-        if published.state == new {
-            return;
-        }
-        let ts_event = self.market.ts_event(symbol);
-        let envelope = envelope(&self.directory, symbol, seq, ts_event);
-        let start = self.batch.json.len();
-        json::ticker_update(&mut self.batch.json, &envelope, published.seq, &published.state, &new);
-        *published = Published { state: new, seq, ts_event };
-        self.batch.close(topic, Kind::Update, seq, start, shards);
-    }
-
-    fn publish_bar(&mut self, symbol: SymbolId, interval: Interval, bar: Bar) {
-        let topic = TopicId::new(Channel::Bar(interval), symbol);
-        let seq = self.bump(topic);
-        let Some(shards) = self.interest_or_forget(topic) else { return };
-        let Some(Baseline::Bar(published)) = self.baselines[topic.index()].as_deref_mut() else { return };
-        if published.state == Some(bar) {
-            return;
-        }
-        let ts_event = self.market.ts_event(symbol);
-        let envelope = envelope(&self.directory, symbol, seq, ts_event);
-        let start = self.batch.json.len();
-        json::bar_update(
-            &mut self.batch.json,
-            &envelope,
-            published.seq,
-            interval,
-            published.state.as_ref(),
-            &bar,
-        );
-        *published = Published { state: Some(bar), seq, ts_event };
-        self.batch.close(topic, Kind::Update, seq, start, shards);
-    }
-
-    fn publish_status(&mut self, symbol: SymbolId) {
-        let topic = TopicId::new(Channel::Status, symbol);
+    fn publish_next(&mut self, channel: Channel, symbol: SymbolId, news: News) {
+        let topic = TopicId::new(channel, symbol);
         let seq = self.bump(topic);
         let ts_event = self.market.ts_event(symbol);
-        self.status_at[symbol.index()] = ts_event;
-        let shards = self.bus.handle().interest().of(topic).shards();
-        if shards != 0 {
-            let envelope = envelope(&self.directory, symbol, seq, ts_event);
-            let start = self.batch.json.len();
-            json::status_update(&mut self.batch.json, &envelope, seq - 1, &self.market.status(symbol));
-            self.batch.close(topic, Kind::Update, seq, start, shards);
-        }
+        self.publish_raw(topic, seq, ts_event, news);
     }
 
     fn bump(&mut self, topic: TopicId) -> u64 {
@@ -387,17 +349,9 @@ impl Publisher {
         *number
     }
 
-    /// The shards that listen to a topic; without any, what was last published of it is of no more use.
-    fn interest_or_forget(&mut self, topic: TopicId) -> Option<u64> {
-        let shards = self.bus.handle().interest().of(topic).shards();
-        if shards == 0 {
-            self.baselines[topic.index()] = None;
-            return None;
+    fn flush_if_full(&mut self) {
+        if self.batch.bytes() >= BATCH_BYTES_MAX {
+            self.flush();
         }
-        Some(shards)
     }
-}
-
-fn envelope(directory: &Directory, symbol: SymbolId, seq: u64, ts_event: Timestamp) -> Envelope<'_> {
-    Envelope::new(directory.get(symbol), seq, ts_event)
 }

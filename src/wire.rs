@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("wire/protocol.md")]
 
+pub mod binary;
 pub mod code;
 pub mod decode;
 pub mod json;

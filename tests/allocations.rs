@@ -3,19 +3,20 @@
 //! Time is noisy and allocations are not: one that creeps into the path of each client shows here as a thousand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use feeds::clock::monotonic;
 use feeds::{
     EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId, Timestamp,
 };
-use tickwire::bus::{Batch, Bus};
+use tickwire::bus::{Batches, Bus};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Shard, Subscribe, Subscribed};
-use tickwire::limits::CHECKSUM_EVERY_UPDATES;
+use tickwire::fanout::{Form, Sent, Shard, Subscribe, Subscribed};
+use tickwire::limits::{CHECKSUM_EVERY_UPDATES, RESUME_LINGER};
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
 use tickwire::topic::{Channel, Depth, TopicId};
-use tokio::sync::mpsc;
 
 /// What a batch takes, whatever it holds: itself, its messages, its JSON.
 const PER_BATCH: u64 = 3;
@@ -24,7 +25,7 @@ const CHECKSUMS: u64 = 300 / CHECKSUM_EVERY_UPDATES as u64 + 1;
 
 struct Rig {
     publisher: Publisher,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
     step: i64,
     delivered: usize,
@@ -49,19 +50,19 @@ impl Rig {
         let (epoch, when_full) = ("test".into(), WhenFull::Conflate);
         let mut publisher =
             Publisher::new(directory.clone(), writer, bus, Metrics::default(), Arc::clone(&epoch), when_full);
-        let mut shard = Shard::new(end.shard, end.bus, directory, epoch);
+        let mut shard = Shard::new(end.shard, end.bus, directory, epoch, monotonic());
         let mut batches = end.batches;
         for _ in 0..connections {
-            let connection = shard.join();
+            let connection = shard.join(Form::default());
             for &channel in channels {
                 let topic = TopicId::new(channel, SymbolId(0));
-                let subscribed = shard.subscribe(connection, Subscribe::new(channel, vec![topic]));
+                let subscribed = shard.subscribe(connection, Subscribe::new(channel, &[topic]));
                 assert_eq!(subscribed, Subscribed::Awaiting);
                 while publisher.end_turn() {}
-                while let Ok(batch) = batches.try_recv() {
+                while let Some(batch) = batches.try_recv() {
                     shard.deliver(&batch);
                 }
-                shard.flush(|_, _| {});
+                shard.flush(monotonic(), u64::MAX, |_, _| Sent::Taken);
                 assert_eq!(shard.take_completed(), [connection]);
             }
         }
@@ -79,15 +80,18 @@ impl Rig {
             self.publisher.apply(&[event]);
         }
         while self.publisher.end_turn() {}
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
-        self.shard.flush(|_, _| self.delivered += 1);
+        self.shard.flush(monotonic(), u64::MAX, |_, _| {
+            self.delivered += 1;
+            Sent::Taken
+        });
     }
 
     /// Allocations and deliveries of 100 turns, once every buffer has found its size.
     fn hundred_turns(mut self) -> (u64, usize) {
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             self.turn();
         }
         self.delivered = 0;
@@ -110,9 +114,13 @@ fn a_delivered_update_allocates_nothing_for_its_clients() {
 #[test]
 fn what_nobody_follows_allocates_nothing() {
     assert_eq!(Rig::new(0, &[]).hundred_turns(), (0, 0));
-    // Nor does what is followed by nobody any more.
+    // Nor does what is followed by nobody any more, once nobody may come back to it.
     let mut rig = Rig::new(1, &[Channel::Quote, Channel::Book(Depth::D10)]);
     rig.turn();
     rig.shard.leave(0);
+    let now = monotonic();
+    for later in [Duration::ZERO, RESUME_LINGER] {
+        rig.publisher.tick(now + later);
+    }
     assert_eq!(rig.hundred_turns(), (0, 0));
 }

@@ -4,21 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use feeds::clock::monotonic;
 use feeds::{
     Aggressor, BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol,
     SymbolId, Timestamp, Trade,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value};
-use tickwire::bus::{Batch, Bus, BusHandle, Request};
+use tickwire::bus::{Batches, Bus, BusHandle, Request};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Shard, Subscribe, Subscribed};
+use tickwire::fanout::{Connection, Form, Sent, Shard, Subscribe, Subscribed};
 use tickwire::limits::BATCHES_WAITING_MAX;
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
 use tickwire::topic::{Channel, Depth, Interval, TopicId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 const SYMBOLS: u32 = 3;
 const CLIENTS: usize = 3;
@@ -36,7 +37,7 @@ const CHANNELS: [Channel; 7] = [
 struct Pipeline {
     publisher: Publisher,
     bus: BusHandle,
-    batches: mpsc::Receiver<Arc<Batch>>,
+    batches: Batches,
     shard: Shard,
     directory: Directory,
     clients: BTreeMap<Connection, Client>,
@@ -85,7 +86,7 @@ impl Pipeline {
         let epoch: Arc<str> = "e0".into();
         let publisher =
             Publisher::new(directory.clone(), writer, bus, Metrics::default(), Arc::clone(&epoch), when_full);
-        let shard = Shard::new(0, end.bus, directory.clone(), epoch);
+        let shard = Shard::new(0, end.bus, directory.clone(), epoch, monotonic());
         Self {
             publisher,
             bus: handle,
@@ -135,11 +136,19 @@ impl Pipeline {
     }
 
     fn drain(&mut self) {
-        while let Ok(batch) = self.batches.try_recv() {
+        while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
         let mut sent = Vec::new();
-        self.shard.flush(|connection, objects| sent.push((connection, format!("[{}]", text(objects)))));
+        while self.shard.is_dirty() {
+            let flushed = self.shard.flush(monotonic(), 1, |connection, frame| {
+                sent.push((connection, message(frame).to_owned()));
+                Sent::Taken
+            });
+            if flushed.messages == 0 && flushed.is_round_over {
+                break;
+            }
+        }
         for (connection, message) in sent {
             let objects: Vec<Map<String, Value>> =
                 serde_json::from_str(&message).expect("a JSON array of objects");
@@ -151,7 +160,7 @@ impl Pipeline {
     }
 
     fn join(&mut self) -> Connection {
-        let connection = self.shard.join();
+        let connection = self.shard.join(Form::default());
         self.clients.insert(connection, Client::default());
         connection
     }
@@ -159,7 +168,7 @@ impl Pipeline {
     fn subscribe(&mut self, connection: Connection, channel: Channel, symbols: &[u32]) {
         let topics: Vec<_> = symbols.iter().map(|&symbol| TopicId::new(channel, SymbolId(symbol))).collect();
         self.clients.get_mut(&connection).expect("there").followed.extend(&topics);
-        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, topics));
+        let subscribed = self.shard.subscribe(connection, Subscribe::new(channel, &topics));
         assert_eq!(subscribed, Subscribed::Awaiting);
     }
 
@@ -234,6 +243,7 @@ impl Held {
     fn update(&mut self, mut object: Map<String, Value>) {
         let seq = object.remove("seq").and_then(|seq| seq.as_u64()).expect("a seq");
         object.remove("prev_seq");
+        object.remove("n");
         object.remove("ts_event");
         let checksum = object.remove("checksum").and_then(|checksum| checksum.as_u64());
         assert!(seq >= self.seq);
@@ -281,6 +291,16 @@ fn channel(object: &Map<String, Value>) -> Channel {
             }
     };
     *Channel::ALL.iter().find(is).expect("a known channel")
+}
+
+/// The text of an unmasked frame.
+fn message(frame: &[u8]) -> &str {
+    let header = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    text(&frame[header..])
 }
 
 fn text(json: &[u8]) -> &str {
@@ -503,7 +523,7 @@ fn without_listeners_nothing_is_encoded() {
         );
     }
     pipeline.settle();
-    assert!(pipeline.batches.try_recv().is_err());
+    assert!(pipeline.batches.try_recv().is_none());
     let client = pipeline.join();
     pipeline.subscribe(client, Channel::Quote, &[0]);
     pipeline.settle();
@@ -512,5 +532,5 @@ fn without_listeners_nothing_is_encoded() {
     assert!(pipeline.shard.unsubscribe(client, TopicId::new(Channel::Quote, SymbolId(0))));
     pipeline.event(0, EventBody::BookClear);
     pipeline.settle();
-    assert!(pipeline.batches.try_recv().is_err());
+    assert!(pipeline.batches.try_recv().is_none());
 }

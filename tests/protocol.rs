@@ -61,7 +61,12 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"method": "ping", "id": 1}), "BAD_REQUEST", "`id`"),
         (json!({"method": "ping", "req_id": 1.5}), "BAD_REQUEST", "`req_id`"),
         (json!({"method": "auth"}), "BAD_REQUEST", "`params.token`"),
-        (json!({"method": "resync", "params": {"channel": "quote", "symbol": "A"}}), "UNSUPPORTED", "resync"),
+        (
+            json!({"method": "resync", "params": {"channel": "quote", "symbol": "A"}}),
+            "UNKNOWN_SYMBOL",
+            "instrument",
+        ),
+        (json!({"method": "resync", "params": {"channel": "quote"}}), "BAD_REQUEST", "`params.symbol`"),
         (json!({"method": "subscribe"}), "BAD_REQUEST", "`params.channel`"),
     ];
     wrong.extend(
@@ -82,11 +87,11 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
         (json!({"channel": "quote", "symbols": ["*"], "snapshot": 1}), "BAD_REQUEST", "`params.snapshot`"),
         (json!({"channel": "quote", "symbols": ["*"], "snaphot": true}), "BAD_REQUEST", "`params.snaphot`"),
         (
-            json!({"channel": "quote", "symbols": ["*"], "max_frequency": "1s"}),
-            "UNSUPPORTED",
-            "max_frequency",
+            json!({"channel": "quote", "symbols": ["*"], "max_frequency": "2s"}),
+            "BAD_PARAMETER",
+            "`params.max_frequency`",
         ),
-        (json!({"channel": "quote", "symbols": ["*"], "resume": {}}), "UNSUPPORTED", "resume"),
+        (json!({"channel": "quote", "symbols": ["*"], "resume": {}}), "BAD_REQUEST", "`params.resume.epoch`"),
         (json!({"channel": "book", "symbols": ["*"], "depth": 11}), "BAD_PARAMETER", "`params.depth`"),
         (json!({"channel": "book", "symbols": ["*"], "depth": "10"}), "BAD_REQUEST", "`params.depth`"),
         (json!({"channel": "book.11", "symbols": ["*"]}), "BAD_PARAMETER", "`params.depth`"),
@@ -95,7 +100,9 @@ fn wrong_messages() -> Vec<(Message, &'static str, &'static str)> {
     ];
     for (params, code, named) in wrong_subscriptions {
         for method in ["subscribe", "unsubscribe"] {
-            if method == "unsubscribe" && (code == "UNSUPPORTED" || named == "`params.snapshot`") {
+            let is_of_subscribe =
+                ["`params.snapshot`", "`params.max_frequency`", "`params.resume.epoch`"].contains(&named);
+            if method == "unsubscribe" && is_of_subscribe {
                 continue;
             }
             let request = json!({"method": method, "params": params});
@@ -425,19 +432,15 @@ fn frames_right_behind_the_handshake_are_read() {
         let (reader, response) = upgrade(server.address, &bytes);
         assert_eq!(response.status, 101);
         let mut client = RawClient { reader };
+        // Together in one message, or each in its own.
         let answer = client.read_answer().expect("an answer");
-        assert!(
-            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#),
-            "{}",
-            answer.text()
-        );
+        let mut answers = answer.text().to_owned();
+        assert!(answers.starts_with(r#"[{"method":"ping","success":true,"req_id":1,"#), "{answers}");
         client.send(&second[second.len() - cut..]);
-        let answer = client.read_answer().expect("an answer");
-        assert!(
-            answer.text().starts_with(r#"[{"method":"ping","success":true,"req_id":2,"#),
-            "{}",
-            answer.text()
-        );
+        if !answers.contains(r#""req_id":2,"#) {
+            answers = client.read_answer().expect("an answer").text().to_owned();
+        }
+        assert!(answers.contains(r#"{"method":"ping","success":true,"req_id":2,"#), "{answers}");
     }
 }
 
@@ -511,7 +514,7 @@ fn nothing_follows_the_answer_to_a_close_frame() {
     let server = Service::simulated("quotes", 100, 1_000);
     let mut client = RawClient::connect(server.address);
     client.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
-    eventually("more than the kernel holds waits", || server.metric("bytes_out_total") > 9_000_000);
+    eventually("more than the kernel holds waits", || server.metric("laggards") == 1);
     client.send(&frame(FIN | CLOSE, &1000_u16.to_be_bytes()));
     let frames = client.read_to_end();
     let closes = frames.iter().position(|frame| frame.close_code() == Some(1000)).expect("a close frame");
@@ -545,7 +548,9 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
     let mut other = server.client();
     other.subscribe("quote", &["SYM00000", "SYM00199"]);
     let mut deaf = RawClient::connect(server.address);
-    deaf.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
+    deaf.send(&text(
+        r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#,
+    ));
     let start = monotonic();
     while server.metric("connections_overrun_total") == 0 {
         other.read_updates(20);
@@ -564,7 +569,9 @@ fn who_never_reads_is_closed_with_4007_and_harms_nobody() {
 fn who_reads_after_being_too_slow_is_told_so() {
     let server = Service::simulated("quotes", 200, 1_000);
     let mut slow = RawClient::connect(server.address);
-    slow.send(&text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#));
+    slow.send(&text(
+        r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"],"on_overflow":"disconnect"}}"#,
+    ));
     eventually("it is closed", || server.metric("connections_overrun_total") == 1);
     let last = slow.read_to_end().pop().expect("a frame");
     assert_eq!(last.close_code(), Some(4007), "{:x}", last.first);

@@ -1,185 +1,183 @@
-//! One shard: which of its connections follow which topics, and what they are yet to be sent.
+//! One shard: its connections, and what they are yet to be sent.
 //!
-//! Owned by one thread; nothing in it is locked. Joining and leaving a topic is O(1): a topic knows its listeners by
-//! position, and a connection knows its position in each of its topics.
+//! Owned by one thread; nothing in it is locked. A topic knows its cohorts by position, and a cohort its position in
+//! each of its topics, so that following and leaving one is O(1). What is to be sent is sent in the order in which it
+//! began to wait, some connections at a time: what comes meanwhile for those that still wait goes with it, in one
+//! message and one write.
 
-use std::ops::Range;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use crate::bus::{Batch, BusHandle, Kind, Request, RequestError, TopicMessage, Wanted};
+use super::assembly::{Assembly, Overrun};
+use super::cohort::{Cohort, CohortId, CohortKey, Form};
+use super::compression::Compression;
+use super::laggard::{Lag, in_place_of};
+use super::listeners::Registry;
+use super::subscribing::Awaiting;
+use crate::bus::{Batch, BusHandle, Kind, TopicMessage};
 use crate::directory::Directory;
-use crate::limits::{MESSAGE_OUT_BYTES_MAX, OUTBOX_BYTES_MAX, PENDING_BYTES_KEPT, TOPICS_PER_CONNECTION_MAX};
-use crate::topic::{Channel, TopicId};
+use crate::limits::{
+    LAGGARD_MAX, SETTLE_AFTER, SETTLES_PER_TURN_MAX, SHARD_PENDING_BYTES_MAX, SPARE_BYTES_MAX,
+};
+use crate::topic::TopicId;
 use crate::wire::Encoding;
-use crate::wire::code::ErrorCode;
-use crate::wire::message::{self, Granted, ReqId};
+use crate::ws::frame::{self, Opcode};
 
 /// A connection's number within its shard.
 pub type Connection = usize;
 
 /// The connections of one thread and their topics.
 pub struct Shard {
-    number: usize,
+    pub(super) number: usize,
     /// Requests made of the publisher so far.
-    requests: u64,
-    bus: BusHandle,
-    directory: Directory,
-    epoch: Arc<str>,
-    connections: Slab<Member>,
-    topics: Vec<Listeners>,
-    /// Connections with something to send, each once.
-    dirty: Vec<Connection>,
-    /// Connections that have overrun their bound since they were last taken.
-    overrun: Vec<Connection>,
-    /// Connections whose states have all come since they were last taken.
-    completed: Vec<Connection>,
+    pub(super) requests: u64,
+    pub(super) bus: BusHandle,
+    pub(super) directory: Directory,
+    pub(super) epoch: Arc<str>,
+    pub(super) members: Slab<Member>,
+    pub(super) cohorts: Slab<Cohort>,
+    /// Those that others can settle in.
+    pub(super) known: FxHashMap<CohortKey, CohortId>,
+    /// Lone cohorts by the time of their last change. One that has changed again since is listed again.
+    pub(super) unsettled: VecDeque<(CohortId, Instant)>,
+    pub(super) registry: Registry,
+    pub(super) queue: Queue,
+    pub(super) compression: Compression,
+    pub(super) laggards: Vec<Connection>,
+    /// Connections that have overrun a bound since they were last taken.
+    pub(super) overrun: Vec<Connection>,
+    /// Connections whose states have all come, or that are no laggards any more, since they were last taken.
+    pub(super) completed: Vec<Connection>,
+    /// The time, as of the last turn.
+    pub(super) now: Instant,
+    /// A state that this shard has missed changes before, as its clients get it.
+    merged: Vec<u8>,
 }
 
-/// Who follows a topic.
+/// Who waits to be sent something.
 #[derive(Default)]
-struct Listeners {
-    /// The number of the state that they have.
-    seq: u64,
-    /// Get every update.
-    live: Vec<Connection>,
-    /// Get the state that answers their request, and every update after it.
-    waiting: Vec<Waiter>,
-}
-
-#[derive(Clone, Copy)]
-struct Waiter {
-    connection: Connection,
-    ticket: u64,
+pub(super) struct Queue {
+    /// Cohorts with something to send, and perhaps some that have sent it meanwhile.
+    dirty: VecDeque<CohortId>,
+    /// Connections with something that is for them alone.
+    told: VecDeque<Connection>,
+    /// Of the dirty, those that this round of sends is yet to come to.
+    round: usize,
+    /// What waits in all cohorts' assemblies.
+    bytes: usize,
+    /// Empty assemblies with memory, for whoever has something to send next.
+    spare: Vec<Assembly>,
+    /// How much memory.
+    spare_bytes: usize,
 }
 
 /// A connection as its shard sees it.
-#[derive(Default)]
-struct Member {
-    subscriptions: FxHashMap<TopicId, Subscription>,
-    /// JSON objects to send, comma-separated within a message.
-    pending: Vec<u8>,
-    /// Where messages end within `pending`, but for the last.
-    cuts: Vec<usize>,
-    is_dirty: bool,
-    has_subscribed: bool,
-    /// The subscription whose states have not all come yet. Nothing is sent until they have, so that the
-    /// acknowledgement can name the number of each.
-    ///
-    /// Boxed: it is rare, and a delivery passes by a thousand members.
-    awaiting: Option<Box<Awaiting>>,
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    pub(super) form: Form,
+    /// `None`: it follows nothing yet, or is a laggard.
+    pub(super) seat: Option<Seat>,
+    /// JSON objects for it alone, which come after what its cohort has for it.
+    pub(super) private: Vec<u8>,
+    pub(super) has_subscribed: bool,
+    /// The subscription whose states have not all come yet.
+    pub(super) awaiting: Option<Box<Awaiting>>,
+    pub(super) lag: Option<Box<Lag>>,
 }
 
-#[derive(Clone, Copy)]
-enum Subscription {
-    /// Waits for the topic's state.
-    Waiting,
-    /// Gets updates, as number `position` of the topic's listeners.
-    Live { position: usize },
+/// Where a connection is in its cohort.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) cohort: CohortId,
+    pub(super) position: usize,
 }
 
-struct Awaiting {
-    req_id: Option<ReqId>,
-    channel: Channel,
-    snapshot: bool,
-    /// In the order of the request; `None` until the state has come.
-    granted: Vec<(TopicId, Option<u64>)>,
-    index: FxHashMap<TopicId, usize>,
-    rejected: Vec<(String, ErrorCode)>,
-    has_more: bool,
-    missing: usize,
-}
-
-/// A request to subscribe.
-#[derive(Debug)]
-pub struct Subscribe {
-    /// The client's number of it.
-    pub req_id: Option<ReqId>,
-    /// What all the topics are of.
-    pub channel: Channel,
-    /// Whether the topics' states are to be sent.
-    pub snapshot: bool,
-    /// What to follow.
-    pub topics: Vec<TopicId>,
-    /// Symbols that are no topics, for the acknowledgement.
-    pub rejected: Vec<(String, ErrorCode)>,
-    /// Whether this is a part of the client's request, and another follows.
-    pub has_more: bool,
-}
-
-impl Subscribe {
-    /// To follow topics of a channel from their states on.
-    #[must_use]
-    pub const fn new(channel: Channel, topics: Vec<TopicId>) -> Self {
-        Self { req_id: None, channel, snapshot: true, topics, rejected: Vec::new(), has_more: false }
-    }
-}
-
-/// What became of a request to subscribe.
+/// What became of a message to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subscribed {
-    /// The acknowledgement stands ready to be flushed.
-    Acknowledged,
-    /// States have been requested; the acknowledgement follows them. Until [`Shard::is_awaiting`] says no, the
-    /// connection must not subscribe again.
-    Awaiting,
-    /// The publisher cannot take the request now: nothing was subscribed.
-    Refused(ErrorCode),
+pub enum Sent {
+    /// It is on its way, or waits within bounds; or the connection is at its end, and nothing matters any more.
+    Taken,
+    /// It waits, and more waits than should: the connection does not keep up.
+    Refused,
+}
+
+/// What a flush came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// WebSocket messages, one for each connection that gets it.
+    pub messages: u64,
+    /// Updates and states in them.
+    pub updates: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Everybody was come to who waited when the round of sends began.
+    pub is_round_over: bool,
 }
 
 impl Shard {
     /// A shard without connections.
     #[must_use]
-    pub fn new(number: usize, bus: BusHandle, directory: Directory, epoch: Arc<str>) -> Self {
-        let topics = (0..TopicId::count(directory.len())).map(|_| Listeners::default()).collect();
+    pub fn new(number: usize, bus: BusHandle, directory: Directory, epoch: Arc<str>, now: Instant) -> Self {
+        let topics = TopicId::count(directory.len());
         Self {
             number,
             requests: 0,
+            registry: Registry::new(number, bus.clone(), topics),
             bus,
             directory,
             epoch,
-            connections: Slab::new(),
-            topics,
-            dirty: Vec::new(),
+            members: Slab::new(),
+            cohorts: Slab::new(),
+            known: FxHashMap::default(),
+            unsettled: VecDeque::new(),
+            queue: Queue::default(),
+            compression: Compression::default(),
+            laggards: Vec::new(),
             overrun: Vec::new(),
             completed: Vec::new(),
+            now,
+            merged: Vec::new(),
         }
     }
 
     /// Adds a connection.
-    pub fn join(&mut self) -> Connection {
-        self.connections.insert(Member::default())
+    pub fn join(&mut self, form: Form) -> Connection {
+        self.members.insert(Member { form, ..Member::default() })
     }
 
     /// Forgets a connection and all that it follows.
     pub fn leave(&mut self, connection: Connection) {
-        let member = &mut self.connections[connection];
-        if member.has_subscribed {
+        if self.members[connection].has_subscribed {
             self.bus.subscriber_left();
         }
-        let subscriptions = std::mem::take(&mut member.subscriptions);
-        // A topic that is followed and asked for again has the connection in both of its lists.
-        let asked = member.awaiting.take().map(|awaiting| awaiting.granted).unwrap_or_default();
-        for (topic, _) in asked {
-            self.topics[topic.index()].waiting.retain(|waiter| waiter.connection != connection);
+        let member = &mut self.members[connection];
+        let encoding = member.form.encoding;
+        if let Some(awaiting) = member.awaiting.take() {
+            for (topic, _) in awaiting.granted {
+                self.registry.stop_waiting(topic, connection, encoding);
+            }
         }
-        for (topic, subscription) in subscriptions {
-            self.drop_listener(connection, topic, subscription);
-        }
-        if self.connections[connection].is_dirty {
-            self.dirty.retain(|&other| other != connection);
-        }
+        self.leave_lag(connection);
+        self.leave_cohort(connection);
         self.overrun.retain(|&other| other != connection);
         self.completed.retain(|&other| other != connection);
-        self.connections.remove(connection);
+        self.members.remove(connection);
     }
 
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.members.len()
+    }
+
+    /// How many cohorts there are.
+    #[must_use]
+    pub fn cohorts(&self) -> usize {
+        self.cohorts.len()
     }
 
     /// The run of the stream that is being sent.
@@ -188,309 +186,282 @@ impl Shard {
         &self.epoch
     }
 
-    /// Follows topics of one channel for a connection; those it follows already are granted again, with their state.
-    pub fn subscribe(&mut self, connection: Connection, subscribe: Subscribe) -> Subscribed {
-        let Subscribe { req_id, channel, snapshot, topics, mut rejected, has_more } = subscribe;
-        let member = &self.connections[connection];
-        debug_assert!(member.awaiting.is_none(), "one subscription at a time");
-        let mut room = TOPICS_PER_CONNECTION_MAX.saturating_sub(member.subscriptions.len());
-        let mut awaiting = Awaiting {
-            req_id,
-            channel,
-            snapshot,
-            granted: Vec::with_capacity(topics.len()),
-            index: FxHashMap::default(),
-            rejected: Vec::new(),
-            has_more,
-            missing: 0,
-        };
-        for topic in topics {
-            if awaiting.index.contains_key(&topic) {
-                continue;
-            }
-            if !member.subscriptions.contains_key(&topic) {
-                if room == 0 {
-                    let symbol = self.directory.get(topic.symbol()).symbol.as_str().to_owned();
-                    rejected.push((symbol, ErrorCode::TooManySubscriptions));
-                    continue;
-                }
-                room -= 1;
-            }
-            // Who follows a topic and wants no state goes on from where it is: updates that come while other states
-            // are awaited follow the acknowledgement.
-            let held = match member.subscriptions.get(&topic) {
-                Some(Subscription::Live { .. }) if !snapshot => Some(self.topics[topic.index()].seq),
-                _ => None,
-            };
-            awaiting.index.insert(topic, awaiting.granted.len());
-            awaiting.granted.push((topic, held));
-            awaiting.missing += usize::from(held.is_none());
-        }
-        awaiting.rejected = rejected;
-        if awaiting.missing == 0 {
-            self.acknowledge(connection, &awaiting);
-            return Subscribed::Acknowledged;
-        }
-
-        // Interest comes before the request, so that no update after the state is missed.
-        let missing = awaiting.granted.iter().filter(|(_, seq)| seq.is_none());
-        let wanted: Vec<TopicId> = missing.map(|&(topic, _)| topic).collect();
-        for &topic in &wanted {
-            self.bus.interest().set(topic, Encoding::Json, self.number, true);
-        }
-        let ticket = self.requests + 1;
-        let topics = wanted.iter().map(|&topic| Wanted { topic, held: None }).collect();
-        let epoch = Arc::clone(&self.epoch);
-        let request = Request::States { shard: self.number, ticket, epoch, topics };
-        if let Err(error) = self.bus.request(request) {
-            for topic in wanted {
-                self.update_interest(topic);
-            }
-            return Subscribed::Refused(match error {
-                RequestError::Busy => ErrorCode::Busy,
-                RequestError::Stopped => ErrorCode::Internal,
-            });
-        }
-        self.requests = ticket;
-        let member = &mut self.connections[connection];
-        for topic in wanted {
-            member.subscriptions.entry(topic).or_insert(Subscription::Waiting);
-            self.topics[topic.index()].waiting.push(Waiter { connection, ticket });
-        }
-        member.awaiting = Some(Box::new(awaiting));
-        if !std::mem::replace(&mut member.has_subscribed, true) {
-            self.bus.subscriber_joined();
-        }
-        Subscribed::Awaiting
-    }
-
-    /// Whether the connection's last request to subscribe still waits for states.
+    /// Whether there is anything to flush.
     #[must_use]
-    pub fn is_awaiting(&self, connection: Connection) -> bool {
-        self.connections[connection].awaiting.is_some()
+    pub fn is_dirty(&self) -> bool {
+        !self.queue.dirty.is_empty() || !self.queue.told.is_empty()
     }
 
-    /// Gives up a request to subscribe whose states do not come: what has not come is not followed.
-    pub fn give_up(&mut self, connection: Connection) {
-        let Some(mut awaiting) = self.connections[connection].awaiting.take() else { return };
-        let lost = awaiting.granted.extract_if(.., |(_, seq)| seq.is_none()).map(|(topic, _)| topic);
-        for topic in lost.collect::<Vec<_>>() {
-            self.unsubscribe(connection, topic);
-            self.topics[topic.index()].waiting.retain(|waiter| waiter.connection != connection);
-            let symbol = self.directory.get(topic.symbol()).symbol.as_str().to_owned();
-            awaiting.rejected.push((symbol, ErrorCode::Internal));
-        }
-        self.acknowledge(connection, &awaiting);
-    }
-
-    /// Stops following a topic; `false`: it was not followed.
-    pub fn unsubscribe(&mut self, connection: Connection, topic: TopicId) -> bool {
-        let Some(subscription) = self.connections[connection].subscriptions.remove(&topic) else {
-            return false;
-        };
-        self.drop_listener(connection, topic, subscription);
-        true
-    }
-
-    /// What a connection follows, in no particular order, with the number of the state it has of each.
-    pub fn subscriptions(&self, connection: Connection) -> impl Iterator<Item = (TopicId, u64)> {
-        let topics = self.connections[connection].subscriptions.keys();
-        topics.map(|&topic| (topic, self.topics[topic.index()].seq))
+    /// Whether so much waits to be sent that some of it should be before more is delivered.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.queue.bytes >= SHARD_PENDING_BYTES_MAX
     }
 
     /// Adds a JSON object that is for one connection alone.
     pub fn tell(&mut self, connection: Connection, object: &[u8]) {
-        append(connection, &mut self.connections[connection], object, &mut self.dirty, &mut self.overrun);
+        let member = &mut self.members[connection];
+        if let Some(seat) = member.seat
+            && self.cohorts[seat.cohort].is_lone()
+        {
+            self.append(seat.cohort, Opcode::Text, object, false);
+            return;
+        }
+        if member.private.is_empty() {
+            self.queue.told.push_back(connection);
+        } else {
+            member.private.push(b',');
+        }
+        member.private.extend_from_slice(object);
     }
 
-    /// Adds each message of a batch to the connections that follow its topic.
+    /// Adds each message of a batch to the cohorts that follow its topic.
     pub fn deliver(&mut self, batch: &Batch) {
         if batch.epoch != self.epoch {
             self.epoch = Arc::clone(&batch.epoch);
+            self.forget_what_laggards_hold();
         }
         for message in &batch.messages {
-            let object = batch.encoded(message, Encoding::Json);
-            let listeners = &mut self.topics[message.topic.index()];
-            listeners.seq = message.seq;
-            if message.kind != Kind::Requested {
-                for &connection in &listeners.live {
-                    append(
-                        connection,
-                        &mut self.connections[connection],
-                        object,
-                        &mut self.dirty,
-                        &mut self.overrun,
-                    );
+            let listeners = self.registry.of(message.topic);
+            match message.kind {
+                // Those who did not ask hold it already, or are sent the updates that lead to it.
+                Kind::Requested | Kind::Resumed { .. } => listeners.state.seq = message.seq,
+                Kind::Update | Kind::Snapshot | Kind::Gap => {
+                    let held = listeners.state.seq;
+                    let missed = if message.kind == Kind::Snapshot { message.merged } else { 0 };
+                    listeners.advance(message);
+                    for &id in &listeners.live {
+                        let cohort = &mut self.cohorts[id];
+                        let (opcode, mut data) = data_of(batch, message, cohort.form.encoding);
+                        if missed > 0 && !data.is_empty() {
+                            in_place_of(&mut self.merged, opcode, data, message.topic, held, missed);
+                            data = &self.merged;
+                        }
+                        if self.queue.push(cohort, id, |out| out.append_data(opcode, data)).is_err() {
+                            self.overrun.extend(&cohort.members);
+                        }
+                    }
                 }
             }
-            if matches!(message.kind, Kind::Requested | Kind::Snapshot) && !listeners.waiting.is_empty() {
-                let answered = batch.answered.get(self.number).copied().unwrap_or(0);
-                self.admit(message, answered, object);
+            if message.kind != Kind::Update && !self.registry.of(message.topic).waiting.is_empty() {
+                self.admit(batch, message);
             }
         }
     }
 
-    /// Hands out what each connection is to get, one call a WebSocket message: the payload without the brackets of
-    /// its JSON array.
-    pub fn flush(&mut self, mut send: impl FnMut(Connection, &[u8])) {
-        self.dirty.retain(|&connection| {
-            let member = &mut self.connections[connection];
-            if member.awaiting.is_some() {
-                return true;
-            }
-            member.is_dirty = false;
-            if member.cuts.is_empty() {
-                send(connection, &member.pending);
-            } else {
-                for range in messages(&member.cuts, member.pending.len()) {
-                    send(connection, &member.pending[range]);
+    /// Sends what there is to at least one and some `sends` connections, who has waited longest first; says what that
+    /// was. It ends with the round: who has something to send again by then waits for the next.
+    pub fn flush(
+        &mut self,
+        now: Instant,
+        sends: u64,
+        mut send: impl FnMut(Connection, &[u8]) -> Sent,
+    ) -> Flushed {
+        self.now = now;
+        let mut flushed = Flushed::default();
+        if self.queue.round == 0 {
+            self.queue.round = self.queue.dirty.len();
+        }
+        while flushed.messages < sends {
+            if let Some(connection) = self.queue.told.pop_front() {
+                // It may have been sent with something else, or have left.
+                if self.members.contains(connection) {
+                    self.flush_connection(connection, &mut flushed, &mut send);
                 }
-                member.cuts.clear();
+            } else if self.queue.round > 0
+                && let Some(cohort) = self.queue.dirty.pop_front()
+            {
+                self.queue.round -= 1;
+                if self.cohorts.contains(cohort) {
+                    self.flush_cohort(cohort, &mut flushed, &mut send);
+                }
+            } else {
+                break;
             }
-            member.pending.clear();
-            member.pending.shrink_to(PENDING_BYTES_KEPT);
-            false
-        });
+        }
+        flushed.is_round_over = self.queue.round == 0;
+        flushed
     }
 
-    /// Takes the connections whose subscriptions wait for nothing any more.
+    /// Whether something for a connection waits to be flushed.
+    #[must_use]
+    pub fn has_pending(&self, connection: Connection) -> bool {
+        let member = &self.members[connection];
+        !member.private.is_empty() || member.seat.is_some_and(|seat| self.cohorts[seat.cohort].is_dirty)
+    }
+
+    /// Sends all that there is for one connection, and with it for its cohort.
+    pub fn flush_one(
+        &mut self,
+        now: Instant,
+        connection: Connection,
+        mut send: impl FnMut(Connection, &[u8]) -> Sent,
+    ) -> Flushed {
+        self.now = now;
+        let mut flushed = Flushed::default();
+        self.flush_connection(connection, &mut flushed, &mut send);
+        flushed
+    }
+
+    /// Lets cohorts settle that have not changed for a while, and laggards go that have waited for too long.
+    pub fn tick(&mut self, now: Instant, mut send: impl FnMut(Connection, &[u8]) -> Sent) -> Flushed {
+        self.now = now;
+        let mut flushed = Flushed::default();
+        for _ in 0..SETTLES_PER_TURN_MAX {
+            let Some(&(cohort, changed)) = self.unsettled.front() else { break };
+            if now.duration_since(changed) < SETTLE_AFTER {
+                break;
+            }
+            self.unsettled.pop_front();
+            self.settle(cohort, changed, &mut flushed, &mut send);
+        }
+        for &connection in &self.laggards {
+            if let Some(lag) = &self.members[connection].lag
+                && now.duration_since(lag.since) >= LAGGARD_MAX
+            {
+                self.overrun.push(connection);
+            }
+        }
+        flushed
+    }
+
+    /// Takes the connections that wait for nothing any more: states have come, or they are no laggards any more.
     pub fn take_completed(&mut self) -> Vec<Connection> {
         std::mem::take(&mut self.completed)
     }
 
-    /// Takes the connections that let more than [`OUTBOX_BYTES_MAX`] come together: they are to be closed.
+    /// Takes the connections for which more came together than may wait, or which waited for longer than they may:
+    /// they are to be closed.
     pub fn take_overrun(&mut self) -> Vec<Connection> {
         std::mem::take(&mut self.overrun)
     }
 
-    /// The state of a topic has come: those whose request it answers get it, and are live from here on.
-    fn admit(&mut self, message: &TopicMessage, answered: u64, object: &[u8]) {
-        let &TopicMessage { topic, kind, seq, .. } = message;
-        let listeners = &mut self.topics[topic.index()];
-        for Waiter { connection, .. } in listeners.waiting.extract_if(.., |waiter| waiter.ticket <= answered)
-        {
-            let member = &mut self.connections[connection];
-            let Some(subscription) = member.subscriptions.get_mut(&topic) else { continue };
-            let was_live = matches!(subscription, Subscription::Live { .. });
-            if !was_live {
-                *subscription = Subscription::Live { position: listeners.live.len() };
-                listeners.live.push(connection);
-            }
-            let Some(awaiting) = &mut member.awaiting else { continue };
-            if let Some(&index) = awaiting.index.get(&topic)
-                && awaiting.granted[index].1.replace(seq).is_none()
-            {
-                awaiting.missing -= 1;
-            }
-            let is_complete = awaiting.missing == 0;
-            // A live listener has had a state that is for everybody already.
-            if awaiting.snapshot && !(was_live && kind == Kind::Snapshot) {
-                append(connection, member, object, &mut self.dirty, &mut self.overrun);
-            }
-            if is_complete && let Some(awaiting) = member.awaiting.take() {
-                self.completed.push(connection);
-                let ack = acknowledgement(&self.directory, &self.epoch, &awaiting);
-                prepend(member, &ack);
-                mark_dirty(connection, member, &mut self.dirty);
-            }
+    pub(super) fn append(&mut self, id: CohortId, opcode: Opcode, data: &[u8], is_data: bool) {
+        let cohort = &mut self.cohorts[id];
+        let result = self.queue.push(cohort, id, |out| {
+            if is_data { out.append_data(opcode, data) } else { out.append(opcode, data) }
+        });
+        if result.is_err() {
+            self.overrun.extend(&cohort.members);
         }
     }
 
-    fn acknowledge(&mut self, connection: Connection, awaiting: &Awaiting) {
-        let ack = acknowledgement(&self.directory, &self.epoch, awaiting);
-        let member = &mut self.connections[connection];
-        prepend(member, &ack);
-        mark_dirty(connection, member, &mut self.dirty);
+    /// A private message comes after what its connection's cohort has for it: else it could speak of what has not come.
+    fn flush_connection(
+        &mut self,
+        connection: Connection,
+        flushed: &mut Flushed,
+        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+    ) {
+        if let Some(seat) = self.members[connection].seat {
+            self.flush_cohort(seat.cohort, flushed, send);
+        }
+        let objects = std::mem::take(&mut self.members[connection].private);
+        if objects.is_empty() {
+            return;
+        }
+        let frame = frame::text(&[b"[", &objects[..], b"]"].concat());
+        flushed.messages += 1;
+        flushed.bytes += frame.len() as u64;
+        if send(connection, &frame) == Sent::Refused {
+            self.fall_behind(connection);
+        }
     }
 
-    fn drop_listener(&mut self, connection: Connection, topic: TopicId, subscription: Subscription) {
-        let listeners = &mut self.topics[topic.index()];
-        match subscription {
-            Subscription::Waiting => listeners.waiting.retain(|waiter| waiter.connection != connection),
-            Subscription::Live { position } => {
-                listeners.live.swap_remove(position);
-                if let Some(&moved) = listeners.live.get(position)
-                    && let Some(subscription) = self.connections[moved].subscriptions.get_mut(&topic)
-                {
-                    *subscription = Subscription::Live { position };
+    pub(super) fn flush_cohort(
+        &mut self,
+        id: CohortId,
+        flushed: &mut Flushed,
+        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+    ) {
+        let cohort = &mut self.cohorts[id];
+        // Nothing goes out before the acknowledgement does. It is listed again then.
+        if !cohort.is_dirty || (cohort.is_lone() && self.members[cohort.members[0]].awaiting.is_some()) {
+            return;
+        }
+        cohort.is_dirty = false;
+        let mut out = std::mem::take(&mut cohort.out);
+        self.queue.bytes -= out.bytes();
+        let members = cohort.members.len() as u64;
+        flushed.updates += out.updates() * members;
+        // Mostly nobody: then it takes no memory.
+        let mut refused = Vec::new();
+        let now = self.now;
+        let compression = &mut self.compression;
+        out.drain(|message| {
+            flushed.messages += members;
+            compression.frames(cohort, &message, now, |members, frame| {
+                flushed.bytes += (frame.len() * members.len()) as u64;
+                for &connection in members {
+                    if send(connection, frame) == Sent::Refused {
+                        refused.push(connection);
+                    }
                 }
+            });
+        });
+        self.queue.recycle(out);
+        for connection in refused {
+            self.fall_behind(connection);
+        }
+    }
+}
+
+impl Queue {
+    /// Adds to what a cohort is to send.
+    pub(super) fn push(
+        &mut self,
+        cohort: &mut Cohort,
+        id: CohortId,
+        append: impl FnOnce(&mut Assembly) -> Result<(), Overrun>,
+    ) -> Result<(), Overrun> {
+        if !cohort.is_dirty {
+            cohort.is_dirty = true;
+            self.dirty.push_back(id);
+            if cohort.out.capacity() == 0 {
+                cohort.out = self.spare.pop().unwrap_or_default();
+                self.spare_bytes -= cohort.out.capacity();
             }
         }
-        self.update_interest(topic);
+        let before = cohort.out.bytes();
+        let result = append(&mut cohort.out);
+        self.bytes += cohort.out.bytes() - before;
+        result
     }
 
-    fn update_interest(&self, topic: TopicId) {
-        let listeners = &self.topics[topic.index()];
-        if listeners.live.is_empty() && listeners.waiting.is_empty() {
-            self.bus.interest().set(topic, Encoding::Json, self.number, false);
+    /// Puts a JSON object before all that a cohort is to send, and lists it: it may have been passed over.
+    pub(super) fn push_first(&mut self, cohort: &mut Cohort, id: CohortId, object: &[u8]) {
+        let before = cohort.out.bytes();
+        cohort.out.prepend(object);
+        self.bytes += cohort.out.bytes() - before;
+        cohort.is_dirty = true;
+        self.dirty.push_back(id);
+    }
+
+    /// What a cohort was to send is not sent any more.
+    pub(super) fn drop_assembly(&mut self, out: Assembly) {
+        self.bytes -= out.bytes();
+        self.recycle(out);
+    }
+
+    fn recycle(&mut self, mut out: Assembly) {
+        let capacity = out.capacity();
+        if capacity > 0 && self.spare_bytes + capacity <= SPARE_BYTES_MAX {
+            out.clear();
+            self.spare_bytes += capacity;
+            self.spare.push(out);
         }
     }
 }
 
-/// Adds an object to the last message of a connection, or begins another where that is full.
-fn append(
-    connection: Connection,
-    member: &mut Member,
-    object: &[u8],
-    dirty: &mut Vec<Connection>,
-    overrun: &mut Vec<Connection>,
-) {
-    if member.pending.len() + object.len() > OUTBOX_BYTES_MAX {
-        if overrun.last() != Some(&connection) {
-            overrun.push(connection);
-        }
-        return;
-    }
-    let start = member.cuts.last().copied().unwrap_or(0);
-    if member.pending.len() > start {
-        if member.pending.len() - start + object.len() > MESSAGE_OUT_BYTES_MAX {
-            member.cuts.push(member.pending.len());
-        } else {
-            member.pending.push(b',');
-        }
-    }
-    member.pending.extend_from_slice(object);
-    mark_dirty(connection, member, dirty);
-}
-
-/// Puts an object before all that a connection is to get, as a message of its own.
-fn prepend(member: &mut Member, object: &[u8]) {
-    let has_more = !member.pending.is_empty();
-    member.pending.splice(0..0, object.iter().copied());
-    for cut in &mut member.cuts {
-        *cut += object.len();
-    }
-    if has_more {
-        member.cuts.insert(0, object.len());
-    }
-}
-
-fn mark_dirty(connection: Connection, member: &mut Member, dirty: &mut Vec<Connection>) {
-    if !std::mem::replace(&mut member.is_dirty, true) {
-        dirty.push(connection);
-    }
-}
-
-fn messages(cuts: &[usize], end: usize) -> impl Iterator<Item = Range<usize>> {
-    let starts = std::iter::once(0).chain(cuts.iter().copied());
-    let ends = cuts.iter().copied().chain(std::iter::once(end));
-    starts.zip(ends).map(|(start, end)| start..end).filter(|range| !range.is_empty())
-}
-
-fn acknowledgement(directory: &Directory, epoch: &str, awaiting: &Awaiting) -> Vec<u8> {
-    let granted = awaiting.granted.iter().filter_map(|&(topic, seq)| {
-        let instrument = directory.get(topic.symbol());
-        Some(Granted {
-            symbol: instrument.symbol.as_str(),
-            topic,
-            price_exponent: instrument.price_exponent,
-            size_exponent: instrument.size_exponent,
-            seq: seq?,
-        })
-    });
-    let rejected = awaiting.rejected.iter().map(|(symbol, code)| (symbol.as_str(), *code));
-    let mut ack = Vec::new();
-    let Awaiting { req_id, channel, has_more, .. } = awaiting;
-    message::ack_subscribe(&mut ack, req_id.as_ref(), *channel, epoch, granted, rejected, *has_more);
-    ack
+/// A message as a client of that encoding gets it.
+pub(super) fn data_of<'a>(
+    batch: &'a Batch,
+    message: &TopicMessage,
+    encoding: Encoding,
+) -> (Opcode, &'a [u8]) {
+    let opcode = match encoding {
+        Encoding::Json => Opcode::Text,
+        Encoding::Binary => Opcode::Binary,
+    };
+    (opcode, batch.encoded(message, encoding))
 }

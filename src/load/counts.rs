@@ -36,7 +36,7 @@ impl Counts {
         let headers = if stats.frames == before.frames {
             0
         } else {
-            Header::new(Opcode::Text, usize::try_from(length).unwrap_or(usize::MAX)).as_bytes().len()
+            Header::new(Opcode::Text, false, usize::try_from(length).unwrap_or(usize::MAX)).as_bytes().len()
         };
         Self {
             frames: stats.frames,

@@ -3,28 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use feeds::Timestamp;
-
-use super::{Publisher, WhenFull, envelope};
+use super::state::{About, Out};
+use super::{Publisher, WhenFull};
 use crate::bus::{Batch, Kind, TopicMessage};
 use crate::limits::BATCH_BYTES_MAX;
 use crate::topic::{Channel, TopicId};
-use crate::wire::json;
+use crate::wire::{Encoding, binary, json};
 
 #[derive(Default)]
 pub(super) struct BatchBuilder {
     messages: Vec<TopicMessage>,
     pub(super) json: Vec<u8>,
+    pub(super) binary: Vec<u8>,
     /// Shards that have interest in any of it.
     shards: u64,
     has_states: bool,
 }
 
+/// A point in both encodings' bytes.
+pub(super) struct Position {
+    pub(super) json: usize,
+    pub(super) binary: usize,
+}
+
 /// What a full shard has missed of a topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Missed {
-    /// All that came after the state of this number, which its clients hold.
-    After(u64),
+    /// All that came after the state of number `held`, which its clients hold: so many changes.
+    After { held: u64, changes: u32 },
     /// A state for everybody: what its clients hold is void.
     Everything,
 }
@@ -38,7 +44,7 @@ impl Publisher {
         let shards = self.batch.shards;
         let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
         self.metrics.topic_messages_total().add(batch.messages.len() as u64);
-        self.metrics.encoded_bytes_total().add(batch.json.len() as u64);
+        self.metrics.encoded_bytes_total().add((batch.json.len() + batch.binary.len()) as u64);
         for shard in 0..self.missed.len() {
             if shards & (1 << shard) == 0 {
                 continue;
@@ -60,18 +66,20 @@ impl Publisher {
                 continue;
             }
             while let Some((topic, missed)) = self.missed[shard].pop_first() {
-                let kind = match missed {
+                match missed {
                     // A gap tells the live; the state is for those who waited for it in a batch that was missed too.
-                    Missed::After(held) if topic.channel() == Channel::Trade => {
+                    Missed::After { held, .. } if topic.channel() == Channel::Trade => {
                         if held < self.numbers[topic.index()] {
-                            self.encode_gap(topic, held, 1 << shard);
+                            self.encode_gap(topic, held, Kind::Gap, 1 << shard);
                         }
-                        Kind::Requested
+                        self.encode_state(topic, Kind::Requested, 1, 1 << shard);
                     }
-                    Missed::After(_) | Missed::Everything => Kind::Snapshot,
-                };
-                self.encode_state(topic, kind, 1 << shard);
-                if self.batch.json.len() >= BATCH_BYTES_MAX {
+                    Missed::After { changes, .. } => {
+                        self.encode_state(topic, Kind::Snapshot, changes, 1 << shard);
+                    }
+                    Missed::Everything => self.encode_state(topic, Kind::Snapshot, 1, 1 << shard),
+                }
+                if self.batch.bytes() >= BATCH_BYTES_MAX {
                     break;
                 }
             }
@@ -81,29 +89,71 @@ impl Publisher {
         }
     }
 
-    /// Encodes that the events after number `held` are lost.
-    fn encode_gap(&mut self, topic: TopicId, held: u64, shards: u64) {
-        let symbol = topic.symbol();
-        let seq = self.numbers[topic.index()];
-        let envelope = envelope(&self.directory, symbol, seq, self.market.ts_event(symbol));
-        let start = self.batch.json.len();
-        json::gap(&mut self.batch.json, &envelope, topic.channel(), held);
-        self.batch.close(topic, Kind::Gap, seq, start, shards);
+    /// Whether a shard takes what is encoded for it now.
+    pub(super) fn is_taking(&mut self, shard: usize) -> bool {
+        self.when_full == WhenFull::Wait || (self.missed[shard].is_empty() && self.bus.has_room(shard))
+    }
+
+    /// Encodes that the trades after number `held` are lost. A binary record needs one before it: there the state
+    /// follows.
+    pub(super) fn encode_gap(&mut self, topic: TopicId, held: u64, kind: Kind, shards: u64) {
+        self.follow(topic);
+        let Some(followed) = self.followed.get_mut(topic) else { return };
+        let listening = self.bus.handle().interest().of(topic);
+        let instrument = self.directory.get(topic.symbol());
+        let (seq, ts_event) = (followed.seq, followed.ts_event);
+        let merged = u32::try_from(seq - held).unwrap_or(u32::MAX);
+        let about = About { topic, instrument, seq, merged, ts_event };
+        let start = self.batch.end();
+        if listening.json & shards != 0 {
+            let envelope = About { merged: 1, ..about }.envelope();
+            json::gap(&mut self.batch.json, &envelope, topic.channel(), held);
+        }
+        if listening.binary & shards != 0 {
+            binary::gap(&mut self.batch.binary, topic, held, seq, ts_event);
+            let mut out = Out { json: None, binary: Some(&mut self.batch.binary) };
+            followed.state.write(&about, &self.epoch, &mut out);
+        }
+        self.batch.close(&about, kind, start, shards);
     }
 }
 
 impl BatchBuilder {
-    /// Ends the message whose JSON began at `start`.
-    pub(super) fn close(&mut self, topic: TopicId, kind: Kind, seq: u64, start: usize, shards: u64) {
+    /// Bytes gathered, in both encodings.
+    pub(super) const fn bytes(&self) -> usize {
+        self.json.len() + self.binary.len()
+    }
+
+    /// Where the next message begins.
+    pub(super) const fn end(&self) -> Position {
+        Position { json: self.json.len(), binary: self.binary.len() }
+    }
+
+    /// What was written since `start`, in the order of [`Encoding::ALL`].
+    pub(super) fn since(&self, start: &Position) -> [&[u8]; Encoding::ALL.len()] {
+        [&self.json[start.json..], &self.binary[start.binary..]]
+    }
+
+    /// Takes back what was written since `start`.
+    pub(super) fn cut(&mut self, start: &Position) {
+        self.json.truncate(start.json);
+        self.binary.truncate(start.binary);
+    }
+
+    /// Ends the message that began at `start`; without shards there is none.
+    pub(super) fn close(&mut self, about: &About<'_>, kind: Kind, start: Position, shards: u64) {
+        if shards == 0 {
+            return self.cut(&start);
+        }
         self.has_states |= matches!(kind, Kind::Requested | Kind::Snapshot);
         self.messages.push(TopicMessage {
-            topic,
+            topic: about.topic,
             kind,
-            seq,
-            merged: 1,
-            ts_event: Timestamp::default(),
-            json: start..self.json.len(),
-            binary: 0..0,
+            seq: about.seq,
+            merged: about.merged,
+            ts_event: about.ts_event,
+            json: start.json..self.json.len(),
+            binary: start.binary..self.binary.len(),
         });
         self.shards |= shards;
     }
@@ -115,26 +165,29 @@ impl BatchBuilder {
         self.shards = 0;
         let messages = self.messages.drain(..).collect();
         let json = self.json.as_slice().into();
+        let binary = self.binary.as_slice().into();
         self.json.clear();
-        Batch { epoch, messages, json, binary: Vec::new(), answered }
+        self.binary.clear();
+        Batch { epoch, messages, json, binary, answered }
     }
 }
 
 /// Remembers each topic once. Bounded by the number of topics.
 fn note_missed(missed: &mut BTreeMap<TopicId, Missed>, messages: &[TopicMessage]) {
     for message in messages {
-        match message.kind {
-            Kind::Update | Kind::Gap => {
-                missed.entry(message.topic).or_insert(Missed::After(message.seq.saturating_sub(1)));
-            }
-            // Those who did not ask for it hold it already.
-            Kind::Requested => {
-                missed.entry(message.topic).or_insert(Missed::After(message.seq));
-            }
-            Kind::Resumed { .. } => unreachable!("nothing is resumed yet"),
+        let merged = message.merged;
+        let (held, changes) = match message.kind {
+            Kind::Update | Kind::Gap => (message.seq.saturating_sub(merged.into()), merged),
+            // Those who did not ask for it hold it already. What is resumed is only sent where there is room for it.
+            Kind::Requested | Kind::Resumed { .. } => (message.seq, 0),
             Kind::Snapshot => {
                 missed.insert(message.topic, Missed::Everything);
+                continue;
             }
+        };
+        let before = missed.entry(message.topic).or_insert(Missed::After { held, changes: 0 });
+        if let Missed::After { changes: sum, .. } = before {
+            *sum = sum.saturating_add(changes);
         }
     }
 }

@@ -5,28 +5,27 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use feeds::Timestamp;
-
-use super::baseline::{Baseline, BookBaseline, Published};
-use super::{Publisher, envelope};
+use super::state::{About, Out, State};
+use super::{BatchBuilder, Publisher};
 use crate::bus::{Kind, Request, States, Wanted};
 use crate::limits::{
-    READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, STATES_BYTES_PER_TURN_MAX, STATES_PER_TURN_MAX,
+    READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, REQUESTS_WAITING_MAX, STATES_BYTES_PER_TURN_MAX,
+    STATES_PER_TURN_MAX,
 };
-use crate::topic::{Channel, Depth, TopicId};
-use crate::wire::json;
+use crate::topic::{Channel, PerTopic, TopicId};
+use crate::wire::binary::{self, Held};
+use crate::wire::json::{self, Envelope};
 
 /// States that have been asked for and are yet to be encoded: each topic once, however many ask.
 pub(super) struct Backlog {
     topics: VecDeque<TopicId>,
-    is_listed: Vec<bool>,
-    /// Shards that ask, as bits, by topic.
-    shards: Vec<u64>,
+    /// Shards that ask, as bits, by topic; none: the topic is not listed.
+    shards: PerTopic<u64>,
 }
 
 impl Backlog {
     pub(super) fn new(topics: usize) -> Self {
-        Self { topics: VecDeque::new(), is_listed: vec![false; topics], shards: vec![0; topics] }
+        Self { topics: VecDeque::new(), shards: PerTopic::new(topics) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -36,16 +35,29 @@ impl Backlog {
     /// The next topic, and the shards that ask for it.
     pub(super) fn next(&mut self) -> Option<(TopicId, u64)> {
         let topic = self.topics.pop_front()?;
-        self.is_listed[topic.index()] = false;
-        Some((topic, std::mem::take(&mut self.shards[topic.index()])))
+        Some((topic, std::mem::take(self.shards.get_mut(topic))))
     }
 
     fn add(&mut self, topic: TopicId, shard: usize) {
-        self.shards[topic.index()] |= 1 << shard;
-        if !std::mem::replace(&mut self.is_listed[topic.index()], true) {
+        let shards = self.shards.get_mut(topic);
+        if *shards == 0 {
             self.topics.push_back(topic);
         }
+        *shards |= 1 << shard;
     }
+}
+
+/// A request of a subscriber that holds states, as far as it has been answered.
+///
+/// It counts as answered only when all that is resumed has been sent: a state that comes in the meantime, for a topic
+/// of which the shard missed something, must not be taken for its answer.
+pub(super) struct Ask {
+    shard: usize,
+    ticket: u64,
+    epoch: Arc<str>,
+    topics: std::vec::IntoIter<Wanted>,
+    /// Those that cannot be resumed.
+    whole: Vec<TopicId>,
 }
 
 /// A request for states that are to be read beside the stream, as far as it has been answered.
@@ -64,12 +76,137 @@ impl Publisher {
             if spent >= STATES_BYTES_PER_TURN_MAX {
                 return true;
             }
+            if self.asks.len() >= REQUESTS_WAITING_MAX {
+                break;
+            }
             let Some(request) = self.bus.next_request() else { break };
             spent += self.take(request);
         }
+        let has_more = self.resume_subscribers();
         self.answer_subscribers();
         self.answer_readers();
-        !self.backlog.is_empty() || !self.reads.is_empty()
+        has_more || !self.backlog.is_empty() || !self.reads.is_empty()
+    }
+
+    /// Answers those who hold states, as far as their shards have room: what is resumed cannot be made good later.
+    /// Says whether it could do more at once.
+    fn resume_subscribers(&mut self) -> bool {
+        if self.asks.is_empty() {
+            return false;
+        }
+        // What was encoded before has its place before; a shard that has room after it takes what follows.
+        self.flush();
+        let is_taking: Vec<bool> = (0..self.bus.shards()).map(|shard| self.is_taking(shard)).collect();
+        let mut waits: Vec<bool> = is_taking.iter().map(|is_taking| !is_taking).collect();
+        let mut waiting = VecDeque::new();
+        let (mut has_more, mut spent, mut states) = (false, 0, 0);
+        while let Some(mut ask) = self.asks.pop_front() {
+            // In the order of their tickets.
+            if waits[ask.shard] {
+                waiting.push_back(ask);
+                continue;
+            }
+            let is_present = ask.epoch == self.epoch;
+            while spent < STATES_BYTES_PER_TURN_MAX
+                && states < STATES_PER_TURN_MAX
+                && let Some(Wanted { topic, held }) = ask.topics.next()
+            {
+                let before = self.batch.bytes();
+                let is_resumed = held.is_some_and(|held| {
+                    is_present && self.encode_resumed(topic, held, ask.shard, ask.ticket)
+                });
+                if !is_resumed {
+                    ask.whole.push(topic);
+                }
+                spent += self.batch.bytes() - before;
+                states += 1;
+            }
+            if ask.topics.len() > 0 {
+                waits[ask.shard] = true;
+                has_more = true;
+                waiting.push_back(ask);
+            } else {
+                self.answered[ask.shard] = ask.ticket;
+                for topic in ask.whole {
+                    self.backlog.add(topic, ask.shard);
+                }
+            }
+        }
+        self.asks = waiting;
+        self.flush();
+        has_more
+    }
+
+    /// Encodes what came after the state of number `held`; `false`, and nothing, where not all of it is known. Of
+    /// trades it is a gap then: that there was a loss is known.
+    fn encode_resumed(&mut self, topic: TopicId, held: u64, shard: usize, ticket: u64) -> bool {
+        self.follow(topic);
+        let kind = Kind::Resumed { shard, ticket };
+        if topic.channel() == Channel::Trade {
+            return self.encode_resumed_trades(topic, held, kind, 1 << shard);
+        }
+        let Some(followed) = self.followed.get_mut(topic) else { return false };
+        let listening = self.bus.handle().interest().of(topic);
+        let start = self.batch.end();
+        let mut merged = 0;
+        if held != followed.seq {
+            let BatchBuilder { json, binary, .. } = &mut self.batch;
+            let outs = [(json, listening.json), (binary, listening.binary)];
+            let is_known = followed.histories.iter().zip(outs).all(|(history, (out, shards))| {
+                if shards & (1 << shard) == 0 {
+                    return true;
+                }
+                let changes = history.as_ref().and_then(|history| history.write_after(held, out));
+                merged = changes.unwrap_or(merged);
+                changes.is_some()
+            });
+            if !is_known {
+                self.batch.cut(&start);
+                return false;
+            }
+        }
+        let instrument = self.directory.get(topic.symbol());
+        let (seq, ts_event) = (followed.seq, followed.ts_event);
+        let about = About { topic, instrument, seq, merged, ts_event };
+        self.batch.close(&about, kind, start, 1 << shard);
+        true
+    }
+
+    fn encode_resumed_trades(&mut self, topic: TopicId, held: u64, kind: Kind, shards: u64) -> bool {
+        let symbol = topic.symbol();
+        let newest = self.numbers[topic.index()];
+        if held > newest {
+            return false;
+        }
+        // The trade that is held, too: a binary record is the difference to the one before.
+        let known = self.market.trades(symbol).next().map_or(0, |oldest| oldest.number);
+        if held < newest && held < known && !(held == 0 && known == 1) {
+            self.encode_gap(topic, held, kind, shards);
+            return true;
+        }
+        let listening = self.bus.handle().interest().of(topic);
+        let instrument = self.directory.get(symbol);
+        let start = self.batch.end();
+        let (mut before, mut old) = (Held::default(), None);
+        for record in self.market.trades(symbol) {
+            let (seq, ts_event) = (record.number, record.ts_event);
+            let about = About { topic, instrument, seq, merged: 1, ts_event };
+            if seq > held && listening.json & shards != 0 {
+                if self.batch.json.len() > start.json {
+                    self.batch.json.push(b',');
+                }
+                json::trade_update(&mut self.batch.json, &about.envelope(), seq - 1, &record.trade);
+            }
+            if seq > held && listening.binary & shards != 0 {
+                let out = &mut self.batch.binary;
+                binary::trade_update(out, &about.head(), &before, old, &record.trade);
+            }
+            (before, old) = (Held { seq, ts_event }, Some(&record.trade));
+        }
+        let merged = u32::try_from(newest - held).unwrap_or(u32::MAX);
+        let about = About { topic, instrument, seq: newest, merged, ts_event: before.ts_event };
+        self.batch.close(&about, kind, start, shards);
+        true
     }
 
     fn answer_subscribers(&mut self) {
@@ -79,9 +216,9 @@ impl Publisher {
                 return;
             }
             let Some((topic, shards)) = self.backlog.next() else { return };
-            let start = self.batch.json.len();
-            self.encode_state(topic, Kind::Requested, shards);
-            spent += self.batch.json.len() - start;
+            let before = self.batch.bytes();
+            self.encode_state(topic, Kind::Requested, 1, shards);
+            spent += self.batch.bytes() - before;
         }
     }
 
@@ -116,11 +253,17 @@ impl Publisher {
     /// Takes a request; says how many bytes were encoded for it at once.
     fn take(&mut self, request: Request) -> usize {
         match request {
-            Request::States { shard, ticket, topics, .. } => {
+            Request::States { shard, ticket, epoch, topics } => {
                 self.subscriptions += 1;
-                self.answered[shard] = ticket;
-                for Wanted { topic, .. } in topics {
-                    self.backlog.add(topic, shard);
+                let is_plain = topics.iter().all(|wanted| wanted.held.is_none());
+                if is_plain && self.asks.iter().all(|ask| ask.shard != shard) {
+                    self.answered[shard] = ticket;
+                    for Wanted { topic, .. } in topics {
+                        self.backlog.add(topic, shard);
+                    }
+                } else {
+                    let (topics, whole) = (topics.into_iter(), Vec::new());
+                    self.asks.push_back(Ask { shard, ticket, epoch, topics, whole });
                 }
                 0
             }
@@ -148,13 +291,14 @@ impl Publisher {
 
     fn history(&self, topic: TopicId, limit: usize) -> Vec<u8> {
         let symbol = topic.symbol();
+        let instrument = self.directory.get(symbol);
         let mut out = Vec::new();
         match topic.channel() {
             Channel::Trade => {
                 let newest: Vec<_> = self.market.trades(symbol).rev().take(limit).collect();
                 for record in newest.into_iter().rev() {
                     separate(&mut out);
-                    let envelope = envelope(&self.directory, symbol, record.number, record.ts_event);
+                    let envelope = Envelope::new(instrument, record.number, record.ts_event);
                     json::trade_record(&mut out, &envelope, &record.trade);
                 }
             }
@@ -163,7 +307,7 @@ impl Publisher {
                 let newest: Vec<_> = self.market.bars(symbol, interval).rev().take(limit).collect();
                 for bar in newest.into_iter().rev() {
                     separate(&mut out);
-                    let envelope = envelope(&self.directory, symbol, seq, bar.start);
+                    let envelope = Envelope::new(instrument, seq, bar.start);
                     json::bar_record(&mut out, &envelope, bar);
                 }
             }
@@ -172,86 +316,39 @@ impl Publisher {
         out
     }
 
-    /// Encodes the whole state of a topic into the batch.
-    pub(super) fn encode_state(&mut self, topic: TopicId, kind: Kind, shards: u64) {
-        let start = self.batch.json.len();
-        let mut json = std::mem::take(&mut self.batch.json);
-        let seq = self.write_state(topic, &mut json);
-        self.batch.json = json;
-        self.batch.close(topic, kind, seq, start, shards);
+    /// Encodes the state last published of a topic into the batch, in the encodings that these shards listen for. It
+    /// stands for `merged` changes.
+    pub(super) fn encode_state(&mut self, topic: TopicId, kind: Kind, merged: u32, shards: u64) {
+        self.follow(topic);
+        let Some(followed) = self.followed.get_mut(topic) else { return };
+        let listening = self.bus.handle().interest().of(topic);
+        let start = self.batch.end();
+        let instrument = self.directory.get(topic.symbol());
+        let (seq, ts_event) = (followed.seq, followed.ts_event);
+        let about = About { topic, instrument, seq, merged: 1, ts_event };
+        let BatchBuilder { json, binary, .. } = &mut self.batch;
+        let mut out = Out {
+            json: (listening.json & shards != 0).then_some(json),
+            binary: (listening.binary & shards != 0).then_some(binary),
+        };
+        followed.state.write(&about, &self.epoch, &mut out);
+        self.batch.close(&About { merged, ..about }, kind, start, shards);
     }
 
     /// Writes the state last published of a topic, or the present one where nothing is; says its number.
-    fn write_state(&mut self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
-        let symbol = topic.symbol();
-        let now = self.market.ts_event(symbol);
-        let seq = self.numbers[topic.index()];
-        let envelope = |seq, ts_event| envelope(&self.directory, symbol, seq, ts_event);
-        let baseline = &mut self.baselines[topic.index()];
-        match topic.channel() {
-            Channel::Quote => {
-                let cached = &self.last_quotes[symbol.index()];
-                json::quote_snapshot(out, &envelope(seq, cached.ts_event), &self.epoch, &cached.quote);
-                seq
-            }
-            Channel::Trade => {
-                let last = self.market.trades(symbol).next_back();
-                let ts_event = last.map_or(Timestamp::default(), |record| record.ts_event);
-                json::trade_snapshot(
-                    out,
-                    &envelope(seq, ts_event),
-                    &self.epoch,
-                    last.map(|record| &record.trade),
-                );
-                seq
-            }
-            Channel::Status => {
-                let envelope = envelope(seq, self.status_at[symbol.index()]);
-                json::status_snapshot(out, &envelope, &self.epoch, &self.market.status(symbol));
-                seq
-            }
-            Channel::Book(depth) => {
-                let book = self.market.book(symbol);
-                let seq = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
-                let Baseline::Book(published) = &mut **baseline.get_or_insert_with(|| {
-                    Box::new(Baseline::Book(BookBaseline::new(&book, depth, seq, now)))
-                }) else {
-                    unreachable!("a book topic has a book for its baseline")
-                };
-                json::book_snapshot(
-                    out,
-                    &envelope(published.seq, published.ts_event),
-                    &self.epoch,
-                    depth,
-                    published.bids(),
-                    published.asks(),
-                    book.checksum(),
-                );
-                published.seq
-            }
-            Channel::Ticker => {
-                let Baseline::Ticker(published) = &mut **baseline.get_or_insert_with(|| {
-                    let state = self.market.ticker(symbol);
-                    Box::new(Baseline::Ticker(Published { state, seq, ts_event: now }))
-                }) else {
-                    unreachable!("a ticker topic has a ticker for its baseline")
-                };
-                let envelope = envelope(published.seq, published.ts_event);
-                json::ticker_snapshot(out, &envelope, &self.epoch, &published.state);
-                published.seq
-            }
-            Channel::Bar(interval) => {
-                let Baseline::Bar(published) = &mut **baseline.get_or_insert_with(|| {
-                    let state = self.market.bar(symbol, interval).copied();
-                    Box::new(Baseline::Bar(Published { state, seq, ts_event: now }))
-                }) else {
-                    unreachable!("a bar topic has a bar for its baseline")
-                };
-                let envelope = envelope(published.seq, published.ts_event);
-                json::bar_snapshot(out, &envelope, &self.epoch, interval, published.state.as_ref());
-                published.seq
-            }
+    fn write_state(&self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
+        let instrument = self.directory.get(topic.symbol());
+        let mut out = Out { json: Some(out), binary: None };
+        let mut write = |state: &State, seq, ts_event| {
+            let about = About { topic, instrument, seq, merged: 1, ts_event };
+            state.write(&about, &self.epoch, &mut out);
+            seq
+        };
+        if let Some(Some(followed)) = self.followed.get(topic) {
+            return write(&followed.state, followed.seq, followed.ts_event);
         }
+        let (state, seq, ts_event) = self.present(topic);
+        write(&state, seq, ts_event)
     }
 }
 

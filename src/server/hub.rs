@@ -3,15 +3,18 @@
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use feeds::Clock;
 use feeds::clock::monotonic;
+use tokio::sync::Notify;
 
-use super::socket::{Sent, Socket};
+use super::socket::Socket;
 use crate::bus::Batch;
 use crate::directory::Directory;
-use crate::fanout::{Connection, Shard, Subscribe, Subscribed};
-use crate::limits::{HEARTBEAT_EVERY, RECONNECT_AFTER_MS};
+use crate::fanout::{Connection, Flushed, Form, Sent, Shard, Subscribe, Subscribed};
+use crate::limits::{FLUSH_SENDS_MAX, HEARTBEAT_EVERY, RECONNECT_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::topic::TopicId;
 use crate::wire::code::CloseCode;
@@ -24,17 +27,21 @@ pub(super) struct Hub {
     inner: RefCell<Inner>,
     directory: Directory,
     metrics: Metrics,
+    /// Wakes the worker: a session has made something that is to be flushed.
+    pub(super) dirtied: Notify,
 }
 
 struct Inner {
     shard: Shard,
     /// By connection.
     sockets: Vec<Option<Rc<Socket>>>,
+    metrics: Metrics,
 }
 
 impl Hub {
     pub(super) fn new(shard: Shard, directory: Directory, metrics: Metrics) -> Self {
-        Self { inner: RefCell::new(Inner { shard, sockets: Vec::new() }), directory, metrics }
+        let inner = Inner { shard, sockets: Vec::new(), metrics: metrics.clone() };
+        Self { inner: RefCell::new(inner), directory, metrics, dirtied: Notify::new() }
     }
 
     pub(super) const fn directory(&self) -> &Directory {
@@ -45,9 +52,9 @@ impl Hub {
         &self.metrics
     }
 
-    pub(super) fn join(&self, socket: &Rc<Socket>) -> Connection {
+    pub(super) fn join(&self, socket: &Rc<Socket>, form: Form) -> Connection {
         let mut inner = self.inner.borrow_mut();
-        let connection = inner.shard.join();
+        let connection = inner.shard.join(form);
         if inner.sockets.len() <= connection {
             inner.sockets.resize(connection + 1, None);
         }
@@ -64,10 +71,15 @@ impl Hub {
         self.metrics.connections().add(-1);
     }
 
+    pub(super) fn epoch(&self) -> Arc<str> {
+        Arc::clone(self.inner.borrow().shard.epoch())
+    }
+
     pub(super) fn subscribe(&self, connection: Connection, subscribe: Subscribe) -> Subscribed {
         let mut inner = self.inner.borrow_mut();
+        inner.flush_one(connection);
         let subscribed = inner.shard.subscribe(connection, subscribe);
-        inner.flush(&self.metrics);
+        self.dirtied.notify_one();
         subscribed
     }
 
@@ -75,14 +87,36 @@ impl Hub {
         self.inner.borrow().shard.is_awaiting(connection)
     }
 
-    pub(super) fn give_up(&self, connection: Connection) {
+    pub(super) fn is_laggard(&self, connection: Connection) -> bool {
+        self.inner.borrow().shard.is_laggard(connection)
+    }
+
+    /// Whether something for the connection waits to be flushed.
+    pub(super) fn has_pending(&self, connection: Connection) -> bool {
+        self.inner.borrow().shard.has_pending(connection)
+    }
+
+    /// The connection's socket has taken all that waited for it.
+    pub(super) fn drained(&self, connection: Connection) {
         let mut inner = self.inner.borrow_mut();
-        inner.shard.give_up(connection);
-        inner.flush(&self.metrics);
+        if inner.shard.is_laggard(connection) {
+            inner.shard.drained(connection);
+            self.dirtied.notify_one();
+        }
+    }
+
+    pub(super) fn give_up(&self, connection: Connection) {
+        self.inner.borrow_mut().shard.give_up(connection);
+        self.dirtied.notify_one();
     }
 
     pub(super) fn unsubscribe(&self, connection: Connection, topic: TopicId) -> bool {
         self.inner.borrow_mut().shard.unsubscribe(connection, topic)
+    }
+
+    /// The topic that a connection follows of all the rates of a topic.
+    pub(super) fn followed(&self, connection: Connection, topic: TopicId) -> Option<TopicId> {
+        self.inner.borrow().shard.followed(connection, topic)
     }
 
     /// Writes the answer to `list`.
@@ -92,38 +126,77 @@ impl Hub {
         followed.sort_unstable();
         let rows = followed
             .into_iter()
-            .map(|(topic, seq)| (topic.channel(), self.directory.get(topic.symbol()).symbol.as_str(), seq));
+            .map(|(topic, seq)| (topic, self.directory.get(topic.symbol()).symbol.as_str(), seq));
         message::ack_list(out, req_id, rows);
     }
 
     /// Sends a JSON object to one connection, after what it is to get anyway.
     pub(super) fn tell(&self, connection: Connection, object: &[u8]) {
-        let mut inner = self.inner.borrow_mut();
-        inner.shard.tell(connection, object);
-        inner.flush(&self.metrics);
+        self.inner.borrow_mut().shard.tell(connection, object);
+        self.dirtied.notify_one();
     }
 
-    /// Delivers batches, and writes what they bring to each connection.
-    pub(super) fn deliver(&self, batches: &[std::sync::Arc<Batch>]) {
+    /// Like [`Hub::tell`], and closes the connection behind it.
+    pub(super) fn tell_and_close(
+        &self,
+        connection: Connection,
+        object: &[u8],
+        code: CloseCode,
+        reason: &str,
+    ) {
+        let mut inner = self.inner.borrow_mut();
+        inner.shard.tell(connection, object);
+        inner.flush_one(connection);
+        if let Some(socket) = &inner.sockets[connection] {
+            socket.close(code, reason);
+        }
+    }
+
+    /// Adds what batches bring to what each connection is to be sent.
+    pub(super) fn deliver(&self, batches: &[Arc<Batch>]) {
         let mut inner = self.inner.borrow_mut();
         for batch in batches {
             inner.shard.deliver(batch);
         }
-        inner.flush(&self.metrics);
     }
 
-    /// Sends a heartbeat to each connection that has been silent for a second.
-    pub(super) fn heartbeat(&self, clock: &Clock) {
+    /// Whether something is to be flushed.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.inner.borrow().shard.is_dirty()
+    }
+
+    /// Whether something should be flushed before more is delivered.
+    pub(super) fn is_full(&self) -> bool {
+        self.inner.borrow().shard.is_full()
+    }
+
+    /// Sends to some connections what there is for them.
+    pub(super) fn flush(&self, now: Instant) -> Flushed {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { shard, sockets, .. } = &mut *inner;
+        let flushed = shard.flush(now, FLUSH_SENDS_MAX, send_to(sockets, now));
+        inner.conclude(flushed);
+        flushed
+    }
+
+    /// What is to be done now and then: cohorts settle, laggards catch up or are given up, and each connection that
+    /// has been silent for a second gets a heartbeat.
+    pub(super) fn tick(&self, clock: &Clock) {
         let now = monotonic();
-        for socket in self.inner.borrow().sockets.iter().flatten() {
-            if now.duration_since(socket.last_data()) < HEARTBEAT_EVERY {
-                continue;
+        let mut inner = self.inner.borrow_mut();
+        let Inner { shard, sockets, .. } = &mut *inner;
+        let flushed = shard.tick(now, send_to(sockets, now));
+        // The publisher may have been too busy when their sockets drained.
+        for connection in shard.laggards().to_vec() {
+            if sockets[connection].as_ref().is_some_and(|socket| !socket.has_waiting()) {
+                shard.drained(connection);
             }
-            let lag_us = u64::try_from(socket.lag().as_micros()).unwrap_or(u64::MAX);
-            let mut heartbeat = Vec::new();
-            json::heartbeat(&mut heartbeat, clock.now(), lag_us, false);
-            socket.send_heartbeat(frame::text(&[b"[", &heartbeat[..], b"]"].concat()));
         }
+        self.metrics.laggards().set(i64::try_from(shard.laggards().len()).unwrap_or(i64::MAX));
+        inner.conclude(flushed);
+        inner.send_heartbeats(now, clock);
+        drop(inner);
+        self.dirtied.notify_one();
     }
 
     /// Begins to close every connection, telling each client when to come back.
@@ -142,34 +215,49 @@ impl Hub {
 }
 
 impl Inner {
-    fn flush(&mut self, metrics: &Metrics) {
-        let sockets = &self.sockets;
-        let mut messages = 0;
-        let mut bytes = 0;
-        let mut overrun = 0;
-        self.shard.flush(|connection, objects| {
-            let Some(socket) = &sockets[connection] else { return };
-            messages += 1;
-            bytes += objects.len() as u64;
-            if socket.send_array(objects) == Sent::Overrun {
-                overrun += 1;
-            }
-        });
+    fn flush_one(&mut self, connection: Connection) {
+        let now = monotonic();
+        let flushed = self.shard.flush_one(now, connection, send_to(&self.sockets, now));
+        self.conclude(flushed);
+    }
+
+    /// Counts what was sent, closes those for which too much waits, and wakes those who waited for it to be sent.
+    fn conclude(&mut self, flushed: Flushed) {
         for connection in self.shard.take_overrun() {
             // It may be closing for that already.
-            if let Some(socket) = &sockets[connection]
+            if let Some(socket) = &self.sockets[connection]
                 && socket.close(CloseCode::TooSlow, CloseCode::TooSlow.reason())
             {
-                overrun += 1;
+                self.metrics.connections_overrun_total().add(1);
             }
         }
         for connection in self.shard.take_completed() {
-            if let Some(socket) = &sockets[connection] {
+            if let Some(socket) = &self.sockets[connection] {
                 socket.wake.notify_one();
             }
         }
-        metrics.messages_out_total().add(messages);
-        metrics.bytes_out_total().add(bytes);
-        metrics.connections_overrun_total().add(overrun);
+        self.metrics.messages_out_total().add(flushed.messages);
+        self.metrics.updates_out_total().add(flushed.updates);
+        self.metrics.bytes_out_total().add(flushed.bytes);
+    }
+
+    fn send_heartbeats(&self, now: Instant, clock: &Clock) {
+        for (connection, socket) in self.sockets.iter().enumerate() {
+            let Some(socket) = socket else { continue };
+            if now.duration_since(socket.last_data()) < HEARTBEAT_EVERY {
+                continue;
+            }
+            let lag_us = u64::try_from(socket.lag(now).as_micros()).unwrap_or(u64::MAX);
+            let mut heartbeat = Vec::new();
+            json::heartbeat(&mut heartbeat, clock.now(), lag_us, self.shard.is_laggard(connection));
+            socket.send_heartbeat(frame::text(&[b"[", &heartbeat[..], b"]"].concat()), now);
+        }
+    }
+}
+
+fn send_to(sockets: &[Option<Rc<Socket>>], now: Instant) -> impl FnMut(Connection, &[u8]) -> Sent {
+    move |connection, frame| match &sockets[connection] {
+        Some(socket) => socket.send(frame, now),
+        None => Sent::Taken,
     }
 }

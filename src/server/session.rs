@@ -1,5 +1,6 @@
 //! One WebSocket connection: reads requests, answers them, and writes what the socket did not take at once.
 
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
@@ -11,18 +12,22 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::hub::Hub;
 use super::socket::{ReadSide, Socket};
-use crate::fanout::{Connection, Subscribe, Subscribed};
+use super::upgrade::Upgraded;
+use crate::bus::Wanted;
+use crate::fanout::{Connection, Subscribe, SubscribeKind, Subscribed};
 use crate::limits::{
     BAD_REQUESTS_MAX, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX, REQUEST_BYTES_MAX,
     STATES_WAIT, SUBSCRIBE_PART_TOPICS,
 };
-use crate::topic::{Channel, TopicId};
+use crate::topic::{Channel, Rate, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
-use crate::wire::message::{self, Method, ReqId, Request, RequestError, Symbols};
+use crate::wire::message::{self, Method, ReqId, Request, RequestError, Resume, Symbols};
 
 /// Serves a connection to its end. `already_read` is what came after the handshake in the same packet.
-pub(super) async fn serve(hub: Rc<Hub>, socket: Rc<Socket>, already_read: Vec<u8>, clock: Clock) {
-    let connection = hub.join(&socket);
+pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
+    let Upgraded { stream, already_read, form } = upgraded;
+    let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
+    let connection = hub.join(&socket, form);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(MESSAGE_IN_BYTES_MAX))
@@ -66,11 +71,27 @@ enum Ended {
     Broken,
 }
 
+/// How topics are to be followed.
+struct Wish {
+    channel: Channel,
+    rate: Rate,
+    snapshot: bool,
+    resume: Option<Resume>,
+}
+
+impl Wish {
+    /// The number of the state that the client holds of a symbol, in the epoch of that name.
+    fn held(&self, epoch: &str, symbol: &str) -> Option<u64> {
+        let resume = self.resume.as_ref().filter(|resume| resume.epoch == epoch)?;
+        resume.seq.get(symbol).copied()
+    }
+}
+
 impl Session {
     async fn run(&mut self) -> Ended {
         loop {
             loop {
-                if self.socket.write_waiting().is_err() {
+                if self.write().is_err() {
                     return Ended::Broken;
                 }
                 if self.socket.is_closing() {
@@ -163,82 +184,134 @@ impl Session {
             Method::Unsubscribe { channel, symbols } => {
                 self.unsubscribe(channel, symbols, req_id.as_ref(), &mut out);
             }
-            Method::Resync { .. } => unreachable!("refused when it is parsed"),
-            Method::Subscribe { channel, symbols, snapshot, .. } => {
-                return self.subscribe(channel, symbols, snapshot, req_id).await;
+            Method::Resync { channel, symbol, held } => {
+                return self.resync(channel, symbol, held, req_id).await;
+            }
+            Method::Subscribe { channel, symbols, snapshot, rate, resume, on_overflow } => {
+                if let Some(what) = on_overflow {
+                    self.socket.set_on_overflow(what);
+                }
+                let wish = Wish { channel, rate, snapshot, resume };
+                return self.subscribe(&wish, symbols, req_id).await;
             }
         }
         self.hub.tell(self.connection, &out);
     }
 
-    async fn subscribe(&mut self, channel: Channel, symbols: Symbols, snapshot: bool, req_id: Option<ReqId>) {
-        let (mut topics, unknown) = self.find(channel, symbols);
+    async fn subscribe(&mut self, wish: &Wish, symbols: Symbols, req_id: Option<ReqId>) {
+        let (topics, unknown) = self.find(wish.channel, symbols);
         let mut rejected: Vec<_> =
             unknown.into_iter().map(|symbol| (symbol, ErrorCode::UnknownSymbol)).collect();
-        loop {
-            // In parts, each when the client has taken the states of the one before: all of them at once may be more
-            // than may wait for a client.
-            let rest = topics.split_off(topics.len().min(SUBSCRIBE_PART_TOPICS));
-            let has_more = !rest.is_empty();
-            let part = Subscribe {
-                req_id: req_id.clone(),
-                channel,
-                snapshot,
-                topics: std::mem::replace(&mut topics, rest),
-                rejected: std::mem::take(&mut rejected),
-                has_more,
-            };
-            match self.hub.subscribe(self.connection, part) {
-                Subscribed::Acknowledged => {}
-                Subscribed::Awaiting => self.wait_for_states().await,
-                Subscribed::Refused(code) => {
-                    let method = Some("subscribe".to_owned());
-                    let message = "the server is busy: try again in a moment".to_owned();
-                    return self.refuse(&RequestError { code, message, req_id, method });
-                }
+        // In parts, each when the client has taken the states of the one before: all of them at once may be more
+        // than may wait for a client. A request that names nothing known is a part too.
+        let mut parts: VecDeque<&[TopicId]> = topics.chunks(SUBSCRIBE_PART_TOPICS).collect();
+        if parts.is_empty() {
+            parts.push_back(&[]);
+        }
+        while let Some(part) = parts.pop_front() {
+            if !self.wait_while(|session| session.hub.is_laggard(session.connection)).await {
+                return;
             }
-            if !has_more || !self.wait_until_taken().await {
+            let kind = if parts.is_empty() { SubscribeKind::Last } else { SubscribeKind::Part };
+            let epoch = self.hub.epoch();
+            let topics = part.iter().map(|&topic| Wanted {
+                topic: topic.at(wish.rate),
+                held: wish.held(&epoch, self.hub.directory().get(topic.symbol()).symbol.as_str()),
+            });
+            let subscribe = Subscribe {
+                req_id: req_id.clone(),
+                channel: wish.channel,
+                rate: wish.rate,
+                snapshot: wish.snapshot,
+                topics: topics.collect(),
+                rejected: std::mem::take(&mut rejected),
+                kind,
+            };
+            let is_done = self.ask(subscribe, "subscribe", req_id.as_ref()).await;
+            let is_waiting =
+                |session: &Self| session.socket.has_waiting() || session.hub.has_pending(session.connection);
+            if !is_done || (kind == SubscribeKind::Part && !self.wait_while(is_waiting).await) {
                 return;
             }
         }
     }
 
-    /// Waits until nothing waits for the client's socket; `false`: the connection is at its end.
-    async fn wait_until_taken(&self) -> bool {
-        loop {
-            if self.socket.write_waiting().is_err() || self.socket.is_closing() {
+    async fn resync(&mut self, channel: Channel, symbol: String, held: Option<u64>, req_id: Option<ReqId>) {
+        if !self.wait_while(|session| session.hub.is_laggard(session.connection)).await {
+            return;
+        }
+        let found = self.hub.directory().find(&symbol).map(|symbol| TopicId::new(channel, symbol));
+        let followed = found.and_then(|topic| self.hub.followed(self.connection, topic));
+        let Some(topic) = followed else {
+            let (code, message) = match found {
+                Some(_) => {
+                    (ErrorCode::NotSubscribed, "this connection does not follow that topic".to_owned())
+                }
+                None => (ErrorCode::UnknownSymbol, "there is no such instrument".to_owned()),
+            };
+            let method = Some("resync".to_owned());
+            return self.refuse(&RequestError { code, message, req_id, method });
+        };
+        let resync = Subscribe {
+            req_id: req_id.clone(),
+            channel,
+            rate: topic.rate(),
+            snapshot: true,
+            topics: vec![Wanted { topic, held }],
+            rejected: Vec::new(),
+            kind: SubscribeKind::Resync,
+        };
+        self.ask(resync, "resync", req_id.as_ref()).await;
+    }
+
+    /// Subscribes, and waits for the states; `false`: the request was refused.
+    async fn ask(&mut self, subscribe: Subscribe, method: &str, req_id: Option<&ReqId>) -> bool {
+        match self.hub.subscribe(self.connection, subscribe) {
+            Subscribed::Acknowledged => {}
+            Subscribed::Awaiting => {
+                // Meanwhile nothing more is read from this client.
+                let is_awaiting = |session: &Self| session.hub.is_awaiting(session.connection);
+                if timeout(STATES_WAIT, self.wait_while(is_awaiting)).await.is_err() {
+                    self.hub.give_up(self.connection);
+                }
+            }
+            Subscribed::Refused(code) => {
+                let message = "the server is busy: try again in a moment".to_owned();
+                let (req_id, method) = (req_id.cloned(), Some(method.to_owned()));
+                self.refuse(&RequestError { code, message, req_id, method });
                 return false;
             }
-            if !self.socket.has_waiting() {
+        }
+        true
+    }
+
+    /// Waits while something is so, and writes what waits; `false`: the connection is at its end.
+    async fn wait_while(&self, is_so: impl Fn(&Self) -> bool) -> bool {
+        loop {
+            if self.write().is_err() || self.socket.is_closing() {
+                return false;
+            }
+            if !is_so(self) {
                 return true;
             }
-            tokio::select! {
-                ready = self.socket.stream.writable() => if ready.is_err() { return false },
-                () = self.socket.wake.notified() => {}
+            if self.socket.has_waiting() {
+                tokio::select! {
+                    ready = self.socket.stream.writable() => if ready.is_err() { return false },
+                    () = self.socket.wake.notified() => {}
+                }
+            } else {
+                self.socket.wake.notified().await;
             }
         }
     }
 
-    /// Waits until the states of a subscription have come; meanwhile nothing more is read from this client.
-    async fn wait_for_states(&self) {
-        let arrived = timeout(STATES_WAIT, async {
-            while self.hub.is_awaiting(self.connection) {
-                if self.socket.write_waiting().is_err() || self.socket.is_closing() {
-                    return;
-                }
-                if self.socket.has_waiting() {
-                    tokio::select! {
-                        _ = self.socket.stream.writable() => {}
-                        () = self.socket.wake.notified() => {}
-                    }
-                } else {
-                    self.socket.wake.notified().await;
-                }
-            }
-        });
-        if arrived.await.is_err() {
-            self.hub.give_up(self.connection);
+    /// Writes what waits, as far as the socket takes it.
+    fn write(&self) -> io::Result<()> {
+        self.socket.write_waiting()?;
+        if !self.socket.has_waiting() {
+            self.hub.drained(self.connection);
         }
+        Ok(())
     }
 
     fn unsubscribe(&self, channel: Channel, symbols: Symbols, req_id: Option<&ReqId>, out: &mut Vec<u8>) {
@@ -281,10 +354,12 @@ impl Session {
         self.hub.metrics().requests_bad_total().add(1);
         let mut out = Vec::new();
         message::error(&mut out, error);
-        self.hub.tell(self.connection, &out);
         self.bad_requests += 1;
         if self.bad_requests >= BAD_REQUESTS_MAX {
-            self.socket.close(CloseCode::Policy, "too many malformed requests in a row");
+            let reason = "too many malformed requests in a row";
+            self.hub.tell_and_close(self.connection, &out, CloseCode::Policy, reason);
+        } else {
+            self.hub.tell(self.connection, &out);
         }
     }
 }

@@ -2,19 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::fanout::Sent;
 use crate::limits::{
-    CLOSE_WAIT, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES, OUTBOX_TOTAL_BYTES_MAX, SLOW_CLOSE_WAIT,
+    CLOSE_WAIT, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES, OUTBOX_TOTAL_BYTES_MAX,
+    SLOW_CLOSE_WAIT,
 };
 use crate::metrics::Metrics;
+use crate::wire::OnOverflow;
 use crate::wire::code::CloseCode;
-use crate::ws::frame::{self, Header, Opcode};
+use crate::ws::frame;
 
 /// One connection's raw socket and outbox. Not shared between threads.
 pub(super) struct Socket {
@@ -24,13 +27,16 @@ pub(super) struct Socket {
     /// Wakes the session: the outbox has something in it, or states have come.
     pub(super) wake: Notify,
     last_data: Cell<Instant>,
+    on_overflow: Cell<OnOverflow>,
 }
 
-/// Frames that wait for the socket, whole but for the first, which may have been written in part.
+/// Frames that wait for the socket, whole but for the first, of which a part may have been written.
 #[derive(Default)]
 struct Outbox {
     frames: VecDeque<Waiting>,
-    written_of_first: usize,
+    /// Part of the first frame has been written.
+    is_begun: bool,
+    /// What is left to be written of them.
     bytes: usize,
     /// Answers the newest ping, at the next frame boundary. Older ones need no answer any more (RFC 6455 section
     /// 5.5.3), so that a client which pings and never reads makes nothing grow.
@@ -43,63 +49,73 @@ struct Outbox {
 
 struct Waiting {
     bytes: Vec<u8>,
+    written: usize,
     since: Instant,
-}
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Written, or waiting in the outbox.
-    Taken,
-    /// The outbox is over its bound: the connection is being closed with 4007.
-    Overrun,
-    /// The socket is closing or broken: nothing goes there any more.
-    Gone,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, metrics: Metrics) -> Self {
-        let last_data = Cell::new(monotonic());
-        Self { stream, outbox: RefCell::default(), metrics, wake: Notify::new(), last_data }
+        Self {
+            stream,
+            outbox: RefCell::default(),
+            metrics,
+            wake: Notify::new(),
+            last_data: Cell::new(monotonic()),
+            on_overflow: Cell::default(),
+        }
     }
 
-    /// Sends a text message that is the JSON array of `objects`, comma-separated. Never waits: what the socket does
-    /// not take stays in the outbox.
-    pub(super) fn send_array(&self, objects: &[u8]) -> Sent {
+    /// What happens when more waits than should.
+    pub(super) fn set_on_overflow(&self, what: OnOverflow) {
+        self.on_overflow.set(what);
+    }
+
+    /// Sends a whole frame. Never waits: what the socket does not take is copied into the outbox. `now`: the time,
+    /// about.
+    pub(super) fn send(&self, frame: &[u8], now: Instant) -> Sent {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_closing {
-            return Sent::Gone;
+            return Sent::Taken;
         }
-        self.last_data.set(monotonic());
-        let header = Header::new(Opcode::Text, objects.len() + 2);
-        let parts = [header.as_bytes(), b"[", objects, b"]"];
-        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.last_data.set(now);
         let mut written = 0;
-        if outbox.frames.is_empty() {
-            match self.stream.try_write_vectored(&parts.map(IoSlice::new)) {
-                Ok(count) if count == len => return Sent::Taken,
+        if outbox.frames.is_empty() && outbox.pong.is_none() {
+            match self.stream.try_write(frame) {
+                Ok(count) if count == frame.len() => return Sent::Taken,
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     // The session learns of it when it reads.
                     self.wake.notify_one();
-                    return Sent::Gone;
+                    return Sent::Taken;
                 }
             }
-            outbox.written_of_first = written;
         }
         let before = outbox.bytes;
-        outbox.push(parts.concat());
+        outbox.is_begun |= written > 0;
+        outbox.push(frame[written..].to_vec(), now);
         self.wake.notify_one();
-        let waiting = outbox.bytes - written;
+        let verdict = self.judge(&mut outbox);
+        self.count(before, outbox.bytes);
+        verdict
+    }
+
+    /// Whether more waits than should. More than may closes the connection with 4007.
+    fn judge(&self, outbox: &mut Outbox) -> Sent {
         let is_crowded = self.metrics.outbox_bytes().get() > OUTBOX_TOTAL_BYTES_MAX;
-        let is_overrun = waiting > OUTBOX_BYTES_MAX || (is_crowded && waiting > OUTBOX_FAIR_BYTES);
-        if is_overrun {
+        let conflates = self.on_overflow.get() == OnOverflow::Conflate;
+        let (should, may) = match (conflates, is_crowded) {
+            (true, false) => (LAG_BYTES, OUTBOX_BYTES_MAX),
+            (true, true) => (LAG_FAIR_BYTES, OUTBOX_FAIR_BYTES),
+            (false, false) => (OUTBOX_BYTES_MAX, OUTBOX_BYTES_MAX),
+            (false, true) => (OUTBOX_FAIR_BYTES, OUTBOX_FAIR_BYTES),
+        };
+        if outbox.bytes > may {
             outbox.is_slow = true;
             outbox.close(frame::close(CloseCode::TooSlow.code(), CloseCode::TooSlow.reason()));
+            self.metrics.connections_overrun_total().add(1);
         }
-        self.count(before, outbox.bytes);
-        if is_overrun { Sent::Overrun } else { Sent::Taken }
+        if outbox.bytes > should && !outbox.is_closing { Sent::Refused } else { Sent::Taken }
     }
 
     fn count(&self, before: usize, after: usize) {
@@ -119,18 +135,18 @@ impl Socket {
     }
 
     /// Sends a heartbeat, at the next frame boundary.
-    pub(super) fn send_heartbeat(&self, frame: Vec<u8>) {
+    pub(super) fn send_heartbeat(&self, frame: Vec<u8>, now: Instant) {
         let mut outbox = self.outbox.borrow_mut();
         // While one waits for a socket that takes nothing, another would say nothing new.
         if !outbox.is_closing && outbox.frames.len() < 2 {
-            let position = usize::from(outbox.written_of_first > 0);
+            let position = usize::from(outbox.is_begun);
             let before = outbox.bytes;
             outbox.bytes += frame.len();
             self.count(before, outbox.bytes);
-            outbox.frames.insert(position, Waiting { bytes: frame, since: monotonic() });
+            outbox.frames.insert(position, Waiting { bytes: frame, written: 0, since: now });
             self.wake.notify_one();
         }
-        self.last_data.set(monotonic());
+        self.last_data.set(now);
     }
 
     /// Begins to close, unless that has begun: data that waits is dropped, and the close frame goes out at the next
@@ -169,9 +185,9 @@ impl Socket {
     }
 
     /// How long the oldest waiting frame has waited.
-    pub(super) fn lag(&self) -> Duration {
+    pub(super) fn lag(&self, now: Instant) -> Duration {
         let outbox = self.outbox.borrow();
-        outbox.frames.front().map(|first| monotonic().duration_since(first.since)).unwrap_or_default()
+        outbox.frames.front().map(|first| now.duration_since(first.since)).unwrap_or_default()
     }
 
     /// Whether something waits to be written.
@@ -194,15 +210,15 @@ impl Socket {
 
     fn write_frames(&self, outbox: &mut Outbox) -> io::Result<()> {
         loop {
-            if outbox.written_of_first == 0
+            if !outbox.is_begun
                 && let Some(pong) = outbox.pong.take()
             {
                 match self.stream.try_write(&pong) {
-                    Ok(count) if count == pong.len() => {}
-                    Ok(count) => {
-                        outbox.written_of_first = count;
-                        outbox.bytes += pong.len();
-                        outbox.frames.push_front(Waiting { bytes: pong, since: monotonic() });
+                    Ok(written) if written == pong.len() => {}
+                    Ok(written) => {
+                        outbox.bytes += pong.len() - written;
+                        outbox.is_begun = true;
+                        outbox.frames.push_front(Waiting { bytes: pong, written, since: monotonic() });
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         outbox.pong = Some(pong);
@@ -211,18 +227,24 @@ impl Socket {
                     Err(error) => return Err(error),
                 }
             }
-            let Some(first) = outbox.frames.front() else { break };
-            let rest = &first.bytes[outbox.written_of_first..];
-            match self.stream.try_write(rest) {
-                Ok(count) if count == rest.len() => {
-                    let done = outbox.frames.pop_front().map_or(0, |waiting| waiting.bytes.len());
-                    outbox.bytes -= done;
-                    outbox.written_of_first = 0;
-                }
-                Ok(count) => outbox.written_of_first += count,
+            let Some(first) = outbox.frames.front_mut() else { break };
+            let rest = &first.bytes[first.written..];
+            let count = match self.stream.try_write(rest) {
+                Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
+            };
+            outbox.bytes -= count;
+            outbox.is_begun = count < rest.len();
+            if outbox.is_begun {
+                first.written += count;
+            } else {
+                outbox.frames.pop_front();
             }
+        }
+        // An idle connection holds no memory for what once waited.
+        if outbox.frames.is_empty() {
+            outbox.frames = VecDeque::new();
         }
         Ok(())
     }
@@ -236,17 +258,17 @@ impl Drop for Socket {
 }
 
 impl Outbox {
-    fn push(&mut self, bytes: Vec<u8>) {
+    fn push(&mut self, bytes: Vec<u8>, now: Instant) {
         self.bytes += bytes.len();
-        self.frames.push_back(Waiting { bytes, since: monotonic() });
+        self.frames.push_back(Waiting { bytes, written: 0, since: now });
     }
 
     fn close(&mut self, last_frames: Vec<u8>) {
         self.is_closing = true;
         self.pong = None;
-        self.frames.truncate(usize::from(self.written_of_first > 0));
-        self.bytes = self.frames.iter().map(|waiting| waiting.bytes.len()).sum();
-        self.push(last_frames);
+        self.frames.truncate(usize::from(self.is_begun));
+        self.bytes = self.frames.iter().map(|waiting| waiting.bytes.len() - waiting.written).sum();
+        self.push(last_frames, monotonic());
     }
 }
 

@@ -2,6 +2,7 @@
 //! A connection never moves to another thread.
 
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +10,59 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use feeds::Clock;
+use feeds::clock::monotonic;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::{Sleep, sleep};
 
 use super::http::{self, Bounds};
 use super::hub::Hub;
 use super::session;
-use super::socket::Socket;
 use super::upgrade::{self, Entrance, Upgraded};
 use crate::bus::ShardEnd;
 use crate::directory::Directory;
 use crate::fanout::Shard;
-use crate::limits::{BATCHES_PER_TURN_MAX, CLOSE_WAIT, HEARTBEAT_CHECK, UPGRADES_WAITING_MAX};
+use crate::limits::{BATCHES_PER_TURN_MAX, CLOSE_WAIT, FLUSH_PAUSE_MAX, SHARD_TICK, UPGRADES_WAITING_MAX};
 use crate::metrics::Metrics;
 use crate::wire::code::CloseCode;
+
+/// How a shard shares its time between sending and letting updates come together: after a round of sends, it rests as
+/// long as the round took, within bounds. An idle shard sends at once; a busy one sends more at a time, which costs
+/// less, and so does not use up its core before it must.
+#[derive(Default)]
+struct Pace {
+    /// What this round of sends has taken so far.
+    spent: Duration,
+    rest: Option<Pin<Box<Sleep>>>,
+    /// The last flush found nothing that could be sent.
+    is_in_vain: bool,
+}
+
+impl Pace {
+    fn flush(&mut self, hub: &Hub) {
+        let began = monotonic();
+        let flushed = hub.flush(began);
+        self.spent += monotonic().duration_since(began);
+        self.is_in_vain = flushed.messages == 0;
+        if flushed.is_round_over {
+            let rest = std::mem::take(&mut self.spent).min(FLUSH_PAUSE_MAX);
+            // Timers are of a millisecond.
+            if rest >= Duration::from_millis(1) {
+                self.rest = Some(Box::pin(sleep(rest)));
+            }
+        }
+    }
+
+    /// Waits until the rest is over; for ever if there is none.
+    async fn rested(&mut self) {
+        match &mut self.rest {
+            Some(rest) => rest.await,
+            None => std::future::pending().await,
+        }
+        self.rest = None;
+    }
+}
 
 /// What a shard's thread is made of.
 pub(super) struct Worker {
@@ -55,28 +94,40 @@ impl Worker {
         let accepting =
             tokio::task::spawn_local(http::serve(listener, app, self.metrics.clone(), Bounds::SERVICE));
 
-        let shard = Shard::new(self.end.shard, self.end.bus.clone(), self.directory.clone(), self.epoch);
+        let number = self.end.shard;
+        let shard = Shard::new(number, self.end.bus.clone(), self.directory.clone(), self.epoch, monotonic());
         let hub = Rc::new(Hub::new(shard, self.directory, self.metrics));
-        let mut heartbeat = tokio::time::interval(HEARTBEAT_CHECK);
+        let mut tick = tokio::time::interval(SHARD_TICK);
         let mut batches = Vec::with_capacity(BATCHES_PER_TURN_MAX);
+        let mut pace = Pace::default();
         loop {
+            let may_flush = pace.rest.is_none() && hub.is_dirty();
+            // A shard that rests is not woken for what it would not send. Those that await states from a batch cannot be
+            // flushed before it has come.
+            let may_take = pace.rest.is_none() && (!hub.is_full() || pace.is_in_vain);
             tokio::select! {
-                count = self.end.batches.recv_many(&mut batches, BATCHES_PER_TURN_MAX) => {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop) => break,
+                _ = tick.tick() => hub.tick(&self.clock),
+                Some(upgraded) = upgraded.recv() => {
+                    tokio::task::spawn_local(session::serve(Rc::clone(&hub), upgraded, self.clock.clone()));
+                }
+                count = self.end.batches.recv_many(&mut batches, BATCHES_PER_TURN_MAX), if may_take => {
                     if count == 0 {
                         break;
                     }
                     hub.deliver(&batches);
                     batches.clear();
-                    // Clients' requests and new connections take their turn between batches.
-                    tokio::task::yield_now().await;
                 }
-                Some(Upgraded { stream, already_read }) = upgraded.recv() => {
-                    let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
-                    tokio::task::spawn_local(session::serve(Rc::clone(&hub), socket, already_read, self.clock.clone()));
-                }
-                _ = heartbeat.tick() => hub.heartbeat(&self.clock),
-                _ = self.stop.wait_for(|stop| *stop) => break,
+                () = pace.rested() => {}
+                () = std::future::ready(()), if may_flush => {}
+                () = hub.dirtied.notified() => {}
             }
+            if pace.rest.is_none() && hub.is_dirty() {
+                pace.flush(&hub);
+            }
+            // Clients' requests and new connections take their turn between sends.
+            tokio::task::yield_now().await;
         }
         accepting.abort();
         hub.close_all(CloseCode::GoingAway);
@@ -84,7 +135,7 @@ impl Worker {
         // while its last frames are being written.
         let _ = tokio::time::timeout(CLOSE_WAIT, async {
             while Rc::strong_count(&hub) > 1 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(10)).await;
             }
         })
         .await;

@@ -115,6 +115,19 @@ pub fn gap(out: &mut Vec<u8>, envelope: &Envelope<'_>, channel: Channel, prev_se
     out.push(b'}');
 }
 
+/// A snapshot's object for a client that holds the state of number `prev_seq`, and gets it in place of so many
+/// `changes`: the same with `prev_seq` and `n`.
+pub fn caught_up(out: &mut Vec<u8>, snapshot: &[u8], prev_seq: u64, changes: u64) {
+    let fields = snapshot.strip_suffix(b"}").unwrap_or(snapshot);
+    debug_assert_ne!(fields, snapshot, "an object ends with a brace");
+    out.extend_from_slice(fields);
+    out.extend_from_slice(b",\"prev_seq\":");
+    integer(out, prev_seq);
+    out.extend_from_slice(b",\"n\":");
+    integer(out, changes);
+    out.push(b'}');
+}
+
 /// The connection lives although nothing was sent. `ts`: the server's clock; `lag_us`: the age in microseconds of what
 /// is being sent to this client; `laggard`: whether it gets merged states because it reads too slowly.
 pub fn heartbeat(out: &mut Vec<u8>, ts: Timestamp, lag_us: u64, laggard: bool) {

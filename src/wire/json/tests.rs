@@ -97,6 +97,21 @@ fn a_gap_names_the_first_and_the_last_message_that_is_lost() {
 }
 
 #[test]
+fn merged_changes_are_counted() {
+    let (old, new) = (Quote { bid: Some(level(18_910, 300)), ask: None }, Quote::default());
+    let five = Envelope { merged: 5, ..apple() };
+    assert_eq!(
+        written(|out| quote_update(out, &five, 918_230, &old, &new)),
+        r#"{"channel":"quote","type":"update","symbol":"AAPL","seq":918241,"prev_seq":918230,"n":5,"ts_event":1763848800124001,"bid":null,"bid_size":null}"#
+    );
+    let snapshot = written(|out| quote_snapshot(out, &apple(), "k3f9", &new));
+    assert_eq!(
+        written(|out| caught_up(out, snapshot.as_bytes(), 918_200, 37)),
+        r#"{"channel":"quote","type":"snapshot","symbol":"AAPL","epoch":"k3f9","seq":918241,"ts_event":1763848800124001,"bid":null,"bid_size":null,"ask":null,"ask_size":null,"prev_seq":918200,"n":37}"#
+    );
+}
+
+#[test]
 fn books_are_spelled_as_in_the_protocol() {
     let bids = [level(18_910, 300), level(18_909, 1)];
     let snapshot = |depth| {

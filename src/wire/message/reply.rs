@@ -5,7 +5,7 @@ use feeds::{Exponent, Timestamp};
 use super::super::code::ErrorCode;
 use super::super::json::{channel_fields, integer, text};
 use super::{ReqId, RequestError};
-use crate::topic::{Channel, TopicId};
+use crate::topic::{Channel, Rate, TopicId};
 
 /// A topic that a client follows from now on.
 #[derive(Clone, Copy, Debug)]
@@ -22,36 +22,46 @@ pub struct Granted<'a> {
     pub seq: u64,
 }
 
+/// What an acknowledgement of `subscribe` or `resync` is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged<'a> {
+    /// The client's number of the request.
+    pub req_id: Option<&'a ReqId>,
+    /// The channel.
+    pub channel: Channel,
+    /// How often its topics are sent at most; said where it is not raw.
+    pub rate: Rate,
+    /// The run of the stream.
+    pub epoch: &'a str,
+}
+
 /// What of a `subscribe` was done; with `has_more`, of its first part: the next answers the rest.
 pub fn ack_subscribe<'a>(
     out: &mut Vec<u8>,
-    req_id: Option<&ReqId>,
-    channel: Channel,
-    epoch: &str,
+    acknowledged: &Acknowledged<'_>,
     granted: impl Iterator<Item = Granted<'a>>,
     rejected: impl Iterator<Item = (&'a str, ErrorCode)>,
     has_more: bool,
 ) {
-    success(out, "subscribe", req_id);
-    channel_fields(out, channel);
-    out.extend_from_slice(b",\"epoch\":");
-    text(out, epoch);
+    success(out, "subscribe", acknowledged.req_id);
+    acknowledged_fields(out, acknowledged);
     out.extend_from_slice(b",\"granted\":");
     array(out, granted, |out, granted| {
-        out.extend_from_slice(b"{\"symbol\":");
-        text(out, granted.symbol);
-        out.extend_from_slice(b",\"topic\":");
-        integer(out, granted.topic.0);
-        out.extend_from_slice(b",\"price_exponent\":");
-        integer(out, granted.price_exponent.get());
-        out.extend_from_slice(b",\"size_exponent\":");
-        integer(out, granted.size_exponent.get());
-        out.extend_from_slice(b",\"seq\":");
-        integer(out, granted.seq);
+        out.push(b'{');
+        granted_fields(out, &granted);
         out.push(b'}');
     });
     write_rejected(out, rejected);
     out.extend_from_slice(if has_more { b",\"more\":true}}".as_slice() } else { b"}}" });
+}
+
+/// The topic's whole state follows, or what the client missed of it.
+pub fn ack_resync(out: &mut Vec<u8>, acknowledged: &Acknowledged<'_>, granted: &Granted<'_>) {
+    success(out, "resync", acknowledged.req_id);
+    acknowledged_fields(out, acknowledged);
+    out.push(b',');
+    granted_fields(out, granted);
+    out.extend_from_slice(b"}}");
 }
 
 /// What of an `unsubscribe` was done.
@@ -88,13 +98,14 @@ pub fn pong(out: &mut Vec<u8>, req_id: Option<&ReqId>, ts: Timestamp) {
 pub fn ack_list<'a>(
     out: &mut Vec<u8>,
     req_id: Option<&ReqId>,
-    subscriptions: impl Iterator<Item = (Channel, &'a str, u64)>,
+    subscriptions: impl Iterator<Item = (TopicId, &'a str, u64)>,
 ) {
     success(out, "list", req_id);
     out.extend_from_slice(b"\"subscriptions\":");
-    array(out, subscriptions, |out, (channel, symbol, seq)| {
+    array(out, subscriptions, |out, (topic, symbol, seq)| {
         out.push(b'{');
-        channel_fields(out, channel);
+        channel_fields(out, topic.channel());
+        rate_field(out, topic.rate());
         out.extend_from_slice(b",\"symbol\":");
         text(out, symbol);
         out.extend_from_slice(b",\"seq\":");
@@ -127,6 +138,34 @@ pub fn system_shutdown(out: &mut Vec<u8>, reconnect_after_ms: u64) {
     out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"shutdown\",\"reconnect_after_ms\":");
     integer(out, reconnect_after_ms);
     out.push(b'}');
+}
+
+fn acknowledged_fields(out: &mut Vec<u8>, acknowledged: &Acknowledged<'_>) {
+    channel_fields(out, acknowledged.channel);
+    rate_field(out, acknowledged.rate);
+    out.extend_from_slice(b",\"epoch\":");
+    text(out, acknowledged.epoch);
+}
+
+fn rate_field(out: &mut Vec<u8>, rate: Rate) {
+    if rate != Rate::Raw {
+        out.extend_from_slice(b",\"max_frequency\":\"");
+        out.extend_from_slice(rate.as_str().as_bytes());
+        out.push(b'"');
+    }
+}
+
+fn granted_fields(out: &mut Vec<u8>, granted: &Granted<'_>) {
+    out.extend_from_slice(b"\"symbol\":");
+    text(out, granted.symbol);
+    out.extend_from_slice(b",\"topic\":");
+    integer(out, granted.topic.0);
+    out.extend_from_slice(b",\"price_exponent\":");
+    integer(out, granted.price_exponent.get());
+    out.extend_from_slice(b",\"size_exponent\":");
+    integer(out, granted.size_exponent.get());
+    out.extend_from_slice(b",\"seq\":");
+    integer(out, granted.seq);
 }
 
 /// `{"method":"…","success":true,"req_id":…,"result":{`
@@ -171,6 +210,8 @@ fn array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&m
 
 #[cfg(test)]
 mod tests {
+    use feeds::SymbolId;
+
     use super::*;
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -192,29 +233,29 @@ mod tests {
             size_exponent: exponent(0),
             seq: 918_240,
         };
+        let quote =
+            Acknowledged { req_id: Some(&number), channel: Channel::Quote, rate: Rate::Raw, epoch: "k3f9" };
         let both = [granted, Granted { symbol: "MSFT", topic: TopicId(24), ..granted }];
         assert_eq!(
             written(|out| {
                 let rejected = [("NO\"PE", ErrorCode::UnknownSymbol)];
-                ack_subscribe(
-                    out,
-                    Some(&number),
-                    Channel::Quote,
-                    "k3f9",
-                    both.into_iter(),
-                    rejected.into_iter(),
-                    false,
-                );
+                ack_subscribe(out, &quote, both.into_iter(), rejected.into_iter(), false);
             }),
             r#"{"method":"subscribe","success":true,"req_id":-2,"result":{"channel":"quote","epoch":"k3f9","granted":[{"symbol":"AAPL","topic":12,"price_exponent":-2,"size_exponent":0,"seq":918240},{"symbol":"MSFT","topic":24,"price_exponent":-2,"size_exponent":0,"seq":918240}],"rejected":[{"symbol":"NO\"PE","code":"UNKNOWN_SYMBOL"}]}}"#
         );
         let part = written(|out| {
-            let nothing = std::iter::empty();
-            ack_subscribe(out, None, Channel::Trade, "k3f9", nothing, std::iter::empty(), true);
+            let about = Acknowledged { req_id: None, rate: Rate::Ms250, ..quote };
+            ack_subscribe(out, &about, std::iter::empty(), std::iter::empty(), true);
         });
         assert_eq!(
             part,
-            r#"{"method":"subscribe","success":true,"result":{"channel":"trade","epoch":"k3f9","granted":[],"rejected":[],"more":true}}"#
+            r#"{"method":"subscribe","success":true,"result":{"channel":"quote","max_frequency":"250ms","epoch":"k3f9","granted":[],"rejected":[],"more":true}}"#
+        );
+        let about =
+            Acknowledged { channel: Channel::Book(crate::topic::Depth::D25), rate: Rate::S1, ..quote };
+        assert_eq!(
+            written(|out| ack_resync(out, &about, &granted)),
+            r#"{"method":"resync","success":true,"req_id":-2,"result":{"channel":"book","depth":25,"max_frequency":"1s","epoch":"k3f9","symbol":"AAPL","topic":12,"price_exponent":-2,"size_exponent":0,"seq":918240}}"#
         );
         assert_eq!(
             written(|out| {
@@ -231,10 +272,12 @@ mod tests {
         assert_eq!(written(|out| ack_auth(out, None)), r#"{"method":"auth","success":true,"result":{}}"#);
         assert_eq!(
             written(|out| {
-                let book = Channel::Book(crate::topic::Depth::D10);
-                ack_list(out, Some(&number), [(book, "AAPL", 77), (Channel::Trade, "MSFT", 0)].into_iter());
+                let topic = |channel, symbol| TopicId::new(channel, SymbolId(symbol));
+                let book = topic(Channel::Book(crate::topic::Depth::D10), 1).at(Rate::S5);
+                let rows = [(book, "AAPL", 77), (topic(Channel::Trade, 2), "MSFT", 0)];
+                ack_list(out, Some(&number), rows.into_iter());
             }),
-            r#"{"method":"list","success":true,"req_id":-2,"result":{"subscriptions":[{"channel":"book","depth":10,"symbol":"AAPL","seq":77},{"channel":"trade","symbol":"MSFT","seq":0}]}}"#
+            r#"{"method":"list","success":true,"req_id":-2,"result":{"subscriptions":[{"channel":"book","depth":10,"max_frequency":"5s","symbol":"AAPL","seq":77},{"channel":"trade","symbol":"MSFT","seq":0}]}}"#
         );
         assert_eq!(
             written(|out| system_shutdown(out, 3_250)),

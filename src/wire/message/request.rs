@@ -186,30 +186,25 @@ impl Method {
             "subscribe" => {
                 let channel = take_channel(&mut params)?;
                 let symbols = take_symbols(&mut params)?;
-                let snapshot = match params.remove("snapshot") {
-                    None => true,
-                    Some(Value::Bool(snapshot)) => snapshot,
-                    Some(_) => return Err(bad_request("`params.snapshot` must be true or false")),
-                };
-                match params.remove("max_frequency") {
-                    None => {}
-                    Some(Value::String(frequency)) if frequency == "raw" => {}
-                    Some(Value::String(_)) => {
-                        return Err(unsupported("`params.max_frequency` can only be \"raw\" so far"));
-                    }
-                    Some(_) => return Err(bad_request("`params.max_frequency` must be a string")),
+                let wants_snapshot = take(&mut params, "snapshot", "true or false", as_bool)?;
+                let rate = take_rate(&mut params, channel)?;
+                let resume = take_resume(&mut params)?;
+                if resume.is_some() && wants_snapshot == Some(false) {
+                    return Err(bad_parameter(
+                        "`params.snapshot` cannot be false beside `resume`: what cannot be resumed begins with it",
+                    ));
                 }
-                if params.remove("resume").is_some() {
-                    return Err(unsupported("`params.resume` is not there yet: subscribe without it"));
-                }
-                Self::Subscribe {
-                    channel,
-                    symbols,
-                    snapshot,
-                    rate: Rate::Raw,
-                    resume: None,
-                    on_overflow: None,
-                }
+                let on_overflow = take_on_overflow(&mut params)?;
+                let snapshot = wants_snapshot.unwrap_or(true);
+                Self::Subscribe { channel, symbols, snapshot, rate, resume, on_overflow }
+            }
+            "resync" => {
+                let channel = take_channel(&mut params)?;
+                let symbol = take(&mut params, "symbol", "a string", as_text)?;
+                let mut symbol = symbol.ok_or_else(|| bad_request("`params.symbol` is missing"))?;
+                symbol.make_ascii_uppercase();
+                let held = take(&mut params, "seq", "an integer of 0 or more", |value| value.as_u64())?;
+                Self::Resync { channel, symbol, held }
             }
             "unsubscribe" => {
                 let channel = take_channel(&mut params)?;
@@ -222,11 +217,8 @@ impl Method {
             },
             "ping" => Self::Ping,
             "list" => Self::List,
-            "resync" => {
-                return Err(unsupported("`resync` is not there yet: unsubscribe, then subscribe"));
-            }
             _ => {
-                let message = "`method` is none of auth, subscribe, unsubscribe, ping, list";
+                let message = "`method` is none of auth, subscribe, unsubscribe, resync, ping, list";
                 return Err((ErrorCode::UnknownMethod, message.to_owned()));
             }
         };
@@ -241,8 +233,8 @@ fn bad_request(message: impl Into<String>) -> Fault {
     (ErrorCode::BadRequest, message.into())
 }
 
-fn unsupported(message: &str) -> Fault {
-    (ErrorCode::Unsupported, message.to_owned())
+fn bad_parameter(message: impl Into<String>) -> Fault {
+    (ErrorCode::BadParameter, message.into())
 }
 
 fn no_more(fields: &Map<String, Value>, prefix: &str) -> Result<(), Fault> {
@@ -264,6 +256,85 @@ fn read_req_id(value: Value) -> Result<ReqId, Fault> {
         }
         _ => Err(bad_request("`req_id` must be an integer or a string")),
     }
+}
+
+/// A parameter that may be missing.
+fn take<T>(
+    params: &mut Map<String, Value>,
+    name: &str,
+    kind: &str,
+    read: impl FnOnce(Value) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    let Some(value) = params.remove(name) else { return Ok(None) };
+    read(value).map(Some).ok_or_else(|| bad_request(format!("`params.{name}` must be {kind}")))
+}
+
+fn as_text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `take` calls all of them")]
+fn as_bool(value: Value) -> Option<bool> {
+    value.as_bool()
+}
+
+fn take_rate(params: &mut Map<String, Value>, channel: Channel) -> Result<Rate, Fault> {
+    let Some(text) = take(params, "max_frequency", "a string", as_text)? else { return Ok(Rate::Raw) };
+    let rate = Rate::from_text(&text)
+        .ok_or_else(|| bad_parameter("`params.max_frequency` must be raw, 100ms, 250ms, 500ms, 1s or 5s"))?;
+    if channel == Channel::Trade && rate != Rate::Raw {
+        return Err(bad_parameter("`params.max_frequency` of trade must be raw: trades are never merged"));
+    }
+    Ok(rate)
+}
+
+fn take_on_overflow(params: &mut Map<String, Value>) -> Result<Option<OnOverflow>, Fault> {
+    match take(params, "on_overflow", "a string", as_text)?.as_deref() {
+        None => Ok(None),
+        Some("conflate") => Ok(Some(OnOverflow::Conflate)),
+        Some("disconnect") => Ok(Some(OnOverflow::Disconnect)),
+        Some(_) => Err(bad_parameter("`params.on_overflow` must be conflate or disconnect")),
+    }
+}
+
+fn take_resume(params: &mut Map<String, Value>) -> Result<Option<Resume>, Fault> {
+    let mut resume = match params.remove("resume") {
+        None => return Ok(None),
+        Some(Value::Object(resume)) => resume,
+        Some(_) => return Err(bad_request("`params.resume` must be an object")),
+    };
+    let epoch = match resume.remove("epoch") {
+        Some(Value::String(epoch)) => epoch,
+        Some(_) => return Err(bad_request("`params.resume.epoch` must be a string")),
+        None => return Err(bad_request("`params.resume.epoch` is missing")),
+    };
+    let numbers = match resume.remove("seq") {
+        Some(Value::Object(numbers)) => numbers,
+        Some(_) => return Err(bad_request("`params.resume.seq` must be an object of numbers by symbol")),
+        None => return Err(bad_request("`params.resume.seq` is missing")),
+    };
+    no_more(&resume, "params.resume.")?;
+    if numbers.len() > SYMBOLS_PER_REQUEST_MAX {
+        return Err(bad_request(format!(
+            "`params.resume.seq` has {} symbols, at most {SYMBOLS_PER_REQUEST_MAX} go into one request",
+            numbers.len()
+        )));
+    }
+    let mut seq = FxHashMap::default();
+    for (mut symbol, number) in numbers {
+        let shown = shortened(&symbol);
+        let number = number.as_u64().ok_or_else(|| {
+            bad_request(format!("`params.resume.seq` must be an integer of 0 or more for `{shown}`"))
+        })?;
+        symbol.make_ascii_uppercase();
+        if seq.insert(symbol, number).is_some() {
+            return Err(bad_request(format!("`params.resume.seq` has two numbers for `{shown}`")));
+        }
+    }
+    Ok(Some(Resume { epoch, seq }))
 }
 
 fn take_channel(params: &mut Map<String, Value>) -> Result<Channel, Fault> {
@@ -459,6 +530,33 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_and_what_is_held_are_read() {
+        let method = |value: &Value| parse(value).map(|request| request.method);
+        for rate in Rate::ALL {
+            let params = json!({"channel": "book.25", "symbols": ["a", "B"], "max_frequency": rate.as_str(),
+                "resume": {"epoch": "k3f9", "seq": {"a": 7, "C": u64::MAX}}, "on_overflow": "disconnect"});
+            let seq = [("A".to_owned(), 7), ("C".to_owned(), u64::MAX)].into_iter().collect();
+            let expected = Method::Subscribe {
+                channel: Channel::Book(Depth::D25),
+                symbols: Symbols::Named(vec!["A".into(), "B".into()]),
+                snapshot: true,
+                rate,
+                resume: Some(Resume { epoch: "k3f9".into(), seq }),
+                on_overflow: Some(OnOverflow::Disconnect),
+            };
+            assert_eq!(method(&subscribe(&params)), Ok(expected));
+        }
+        for (held, seq) in [(None, json!({})), (Some(0), json!({"seq": 0})), (Some(12), json!({"seq": 12}))] {
+            let mut params = seq;
+            (params["channel"], params["interval"], params["symbol"]) =
+                ("bar".into(), "5m".into(), "aapl".into());
+            let expected =
+                Method::Resync { channel: Channel::Bar(Interval::M5), symbol: "AAPL".into(), held };
+            assert_eq!(method(&json!({"method": "resync", "params": params})), Ok(expected));
+        }
+    }
+
+    #[test]
     fn the_small_methods_are_read() {
         let method = |value: &Value| parse(value).map(|request| request.method);
         assert_eq!(method(&json!({"method": "ping"})), Ok(Method::Ping));
@@ -474,8 +572,13 @@ mod tests {
 
     #[test]
     fn every_mistake_has_its_code_and_names_its_field() {
-        use ErrorCode::{BadParameter, BadRequest, UnknownChannel, UnknownMethod, Unsupported};
+        use ErrorCode::{BadParameter, BadRequest, UnknownChannel, UnknownMethod};
         let all = ["*"];
+        let resync = |params: &Value| json!({"method": "resync", "params": params});
+        let with = |mut params: Value| {
+            (params["channel"], params["symbols"]) = ("quote".into(), json!(all));
+            subscribe(&params)
+        };
         let cases = [
             (json!([]), BadRequest, "object"),
             (json!({}), BadRequest, "`method` is missing"),
@@ -490,7 +593,16 @@ mod tests {
             (json!({"method": "ping", "req_id": "x".repeat(65)}), BadRequest, "`req_id`"),
             (json!({"method": "auth"}), BadRequest, "`params.token`"),
             (json!({"method": "auth", "params": {"token": 1}}), BadRequest, "`params.token`"),
-            (json!({"method": "resync", "params": {"channel": "quote"}}), Unsupported, "`resync`"),
+            (resync(&json!({"symbol": "A"})), BadRequest, "`params.channel`"),
+            (resync(&json!({"channel": "quote"})), BadRequest, "`params.symbol`"),
+            (resync(&json!({"channel": "quote", "symbol": ["A"]})), BadRequest, "`params.symbol`"),
+            (resync(&json!({"channel": "quote", "symbol": "A", "seq": -1})), BadRequest, "`params.seq`"),
+            (resync(&json!({"channel": "quote", "symbol": "A", "depth": 10})), BadRequest, "`params.depth`"),
+            (
+                resync(&json!({"channel": "quote", "symbol": "A", "max_frequency": "1s"})),
+                BadRequest,
+                "`params.max_frequency`",
+            ),
             (subscribe(&json!({"symbols": all})), BadRequest, "`params.channel`"),
             (subscribe(&json!({"channel": 1, "symbols": all})), BadRequest, "`params.channel`"),
             (subscribe(&json!({"channel": "quotes", "symbols": all})), UnknownChannel, "quotes"),
@@ -530,20 +642,27 @@ mod tests {
                 BadRequest,
                 "`params.snapshot`",
             ),
+            (with(json!({"max_frequency": "2s"})), BadParameter, "`params.max_frequency`"),
+            (with(json!({"max_frequency": 1})), BadRequest, "`params.max_frequency`"),
             (
-                subscribe(&json!({"channel": "quote", "symbols": all, "max_frequency": "1s"})),
-                Unsupported,
-                "`params.max_frequency`",
+                subscribe(&json!({"channel": "trade", "symbols": all, "max_frequency": "1s"})),
+                BadParameter,
+                "never merged",
             ),
+            (with(json!({"on_overflow": "wait"})), BadParameter, "`params.on_overflow`"),
+            (with(json!({"on_overflow": null})), BadRequest, "`params.on_overflow`"),
+            (with(json!({"resume": []})), BadRequest, "`params.resume`"),
+            (with(json!({"resume": {}})), BadRequest, "`params.resume.epoch`"),
+            (with(json!({"resume": {"epoch": 1}})), BadRequest, "`params.resume.epoch`"),
+            (with(json!({"resume": {"epoch": "e"}})), BadRequest, "`params.resume.seq`"),
+            (with(json!({"resume": {"epoch": "e", "seq": [1]}})), BadRequest, "`params.resume.seq`"),
+            (with(json!({"resume": {"epoch": "e", "seq": {"A": "1"}}})), BadRequest, "for `A`"),
+            (with(json!({"resume": {"epoch": "e", "seq": {"A": 1, "a": 2}}})), BadRequest, "two numbers"),
+            (with(json!({"resume": {"epoch": "e", "seq": {}, "x": 1}})), BadRequest, "`params.resume.x`"),
             (
-                subscribe(&json!({"channel": "quote", "symbols": all, "max_frequency": 1})),
-                BadRequest,
-                "`params.max_frequency`",
-            ),
-            (
-                subscribe(&json!({"channel": "quote", "symbols": all, "resume": {}})),
-                Unsupported,
-                "`params.resume`",
+                with(json!({"resume": {"epoch": "e", "seq": {}}, "snapshot": false})),
+                BadParameter,
+                "`params.snapshot`",
             ),
             (
                 subscribe(&json!({"channel": "quote", "symbols": all, "snapshots": true})),
@@ -582,8 +701,20 @@ mod tests {
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             "[a-z*.0-9]{0,8}".prop_map(Value::from),
-            prop::sample::select(vec!["subscribe", "quote", "book.10", "bar", "1m", "raw", "*", "list"])
-                .prop_map(Value::from),
+            prop::sample::select(vec![
+                "subscribe",
+                "resync",
+                "quote",
+                "book.10",
+                "bar",
+                "1m",
+                "raw",
+                "1s",
+                "conflate",
+                "*",
+                "list",
+            ])
+            .prop_map(Value::from),
         ];
         leaf.prop_recursive(3, 24, 6, |inner| {
             let names = vec![
@@ -597,6 +728,10 @@ mod tests {
                 "snapshot",
                 "max_frequency",
                 "resume",
+                "epoch",
+                "seq",
+                "symbol",
+                "on_overflow",
                 "token",
                 "x",
             ];

@@ -1,97 +1,49 @@
-//! What was last published of a topic: what its next update is the difference to.
+//! The levels last published of a `book` topic: what its next update is the difference to.
 
 use feeds::{Level, Price, Timestamp};
 
 use crate::limits::{CHECKSUM_EVERY, CHECKSUM_EVERY_UPDATES};
 use crate::market::BookView;
-use crate::state::{Bar, Ticker};
 use crate::topic::Depth;
 
-/// The state last published of a topic that somebody listens to.
-pub(super) enum Baseline {
-    Book(BookBaseline),
-    Ticker(Published<Ticker>),
-    Bar(Published<Option<Bar>>),
-}
-
-/// A state with its number and the venue's time of it.
-pub(super) struct Published<T> {
-    pub(super) state: T,
-    pub(super) seq: u64,
-    pub(super) ts_event: Timestamp,
-}
-
-/// The levels last published of a `book` topic, best first.
-pub(super) struct BookBaseline {
-    pub(super) seq: u64,
-    pub(super) ts_event: Timestamp,
-    bids: Vec<Level>,
-    asks: Vec<Level>,
-    changed_bids: Vec<Level>,
-    changed_asks: Vec<Level>,
+/// A book's best levels, best first, and what changed last.
+#[derive(Clone)]
+pub(super) struct BookLevels {
+    pub(super) depth: Depth,
+    pub(super) bids: SideLevels,
+    pub(super) asks: SideLevels,
     checksum_at: Timestamp,
     updates_since_checksum: u32,
 }
 
-impl BookBaseline {
-    pub(super) fn new(book: &BookView<'_>, depth: Depth, seq: u64, ts_event: Timestamp) -> Self {
+/// Those of one side.
+#[derive(Clone)]
+pub(super) struct SideLevels {
+    levels: Vec<Level>,
+    /// What changed in the last [`BookLevels::advance`]; size zero: the level is gone from the best ones.
+    pub(super) changed: Vec<Level>,
+    /// The best price before it.
+    pub(super) best_before: Option<Price>,
+}
+
+impl BookLevels {
+    pub(super) fn new(book: &BookView<'_>, depth: Depth, ts_event: Timestamp) -> Self {
         Self {
-            seq,
-            ts_event,
-            bids: book.bids().take(depth.levels()).collect(),
-            asks: book.asks().take(depth.levels()).collect(),
-            changed_bids: Vec::new(),
-            changed_asks: Vec::new(),
+            depth,
+            bids: SideLevels::new(book.bids().take(depth.levels())),
+            asks: SideLevels::new(book.asks().take(depth.levels())),
             checksum_at: ts_event,
             updates_since_checksum: 0,
         }
     }
 
-    pub(super) fn bids(&self) -> impl Iterator<Item = Level> {
-        self.bids.iter().copied()
-    }
-
-    pub(super) fn asks(&self) -> impl Iterator<Item = Level> {
-        self.asks.iter().copied()
-    }
-
-    /// Bids that changed in the last [`BookBaseline::advance`]; size zero: the level is gone from the best ones.
-    pub(super) fn changed_bids(&self) -> &[Level] {
-        &self.changed_bids
-    }
-
-    /// The same of asks.
-    pub(super) fn changed_asks(&self) -> &[Level] {
-        &self.changed_asks
-    }
-
-    /// Takes over the book's best levels as the state of number `seq`; `false`, and no change, if they are the same.
-    /// The best `from` of each side are known to be as they were, and not looked at.
-    pub(super) fn advance(
-        &mut self,
-        book: &BookView<'_>,
-        depth: Depth,
-        from: usize,
-        seq: u64,
-        ts_event: Timestamp,
-    ) -> bool {
-        let levels = depth.levels();
-        debug_assert!(
-            book.bids().take(from).eq(self.bids.iter().copied().take(from)),
-            "bids changed above {from}"
-        );
-        debug_assert!(
-            book.asks().take(from).eq(self.asks.iter().copied().take(from)),
-            "asks changed above {from}"
-        );
-        let (bids, asks) = (book.bids().take(levels), book.asks().take(levels));
-        advance_side(&mut self.bids, from, bids, &mut self.changed_bids, |a, b| a > b);
-        advance_side(&mut self.asks, from, asks, &mut self.changed_asks, |a, b| a < b);
-        if self.changed_bids.is_empty() && self.changed_asks.is_empty() {
-            return false;
-        }
-        (self.seq, self.ts_event) = (seq, ts_event);
-        true
+    /// Takes over the book's best levels; `false`, and no change, if they are the same. The best `from` of each side
+    /// are known to be as they were, and not looked at.
+    pub(super) fn advance(&mut self, book: &BookView<'_>, from: usize) -> bool {
+        let levels = self.depth.levels();
+        self.bids.advance(book.bids().take(levels), from, |a, b| a > b);
+        self.asks.advance(book.asks().take(levels), from, |a, b| a < b);
+        !self.bids.changed.is_empty() || !self.asks.changed.is_empty()
     }
 
     /// Whether the update that is being made is to carry a checksum.
@@ -104,6 +56,32 @@ impl BookBaseline {
             self.updates_since_checksum = 0;
         }
         is_due
+    }
+}
+
+impl SideLevels {
+    fn new(levels: impl Iterator<Item = Level>) -> Self {
+        Self { levels: levels.collect(), changed: Vec::new(), best_before: None }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Level> + Clone {
+        self.levels.iter().copied()
+    }
+
+    /// The last level's price, where there are as many as the topic shows.
+    pub(super) fn last_of(&self, depth: Depth) -> Option<Price> {
+        self.levels.get(depth.levels() - 1).map(|level| level.price)
+    }
+
+    fn advance(
+        &mut self,
+        new: impl ExactSizeIterator<Item = Level> + Clone,
+        from: usize,
+        is_better: impl Fn(Price, Price) -> bool,
+    ) {
+        debug_assert!(new.clone().take(from).eq(self.iter().take(from)), "levels changed above {from}");
+        self.best_before = self.levels.first().map(|level| level.price);
+        advance_side(&mut self.levels, from, new, &mut self.changed, is_better);
     }
 }
 
