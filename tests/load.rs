@@ -266,9 +266,11 @@ fn a_drain_bears_a_rude_server() {
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     assert!(output.status.success(), "{report}");
-    let [updates, frames] = ["updates", "frames"].map(|name| number(&report, &format!("/delivered/{name}")));
+    let [updates, snapshots, frames] =
+        ["updates", "snapshots", "frames"].map(|name| number(&report, &format!("/delivered/{name}")));
     // At the borders of the window a message may have been there in part.
     assert!(frames > 10 && updates.abs_diff(3 * frames) <= 3, "{report}");
+    assert!(snapshots.abs_diff(frames) <= 1, "{report}");
     assert_eq!((number(&report, "/faults/disconnects"), number(&report, "/faults/reconnects")), (1, 1));
     assert_eq!(report["errors"], serde_json::json!({"closed by the server: 4007 out": 1}));
 }
@@ -389,7 +391,9 @@ fn a_load_that_cannot_be_says_why() {
     };
     let nowhere_url = format!("ws://{nowhere}");
     let here = &url(&server);
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&[here, "--clients", "2", "--slow", "3:9"], &["3 clients", "the 2"]),
+        (&[here, "--max-frequency", "1s"], &["--verify 0"]),
         (&[here, "--compress"], &["--verify 0"]),
         (&[here, "--encoding", "binary"], &["--verify 0"]),
         (&[&nowhere_url], &[&nowhere, "refused"]),
