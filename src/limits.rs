@@ -77,7 +77,7 @@ pub const REST_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const REST_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that the kernel takes for a socket beyond those on their way (`TCP_NOTSENT_LOWAT`). Its own bound is some
 /// megabytes: to a slow client these would all be sent, stale, before its close frame.
-pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+pub const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 
 /// WebSocket connections of the process. One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -106,7 +106,7 @@ pub const STREAMS_PER_SHARD_MAX: usize = 256;
 pub const COMPRESS_BYTES_MIN: usize = 512;
 /// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
 /// them (unless it asked to be closed rather than to miss anything).
-pub const LAG_BYTES: usize = 256 * 1024;
+pub const LAG_BYTES: usize = 64 * 1024;
 /// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
 pub const LAG_FAIR_BYTES: usize = 16 * 1024;
 /// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.
@@ -116,10 +116,8 @@ pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
-pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
-/// Read buffer of a connection; grows with a message and is reused.
-pub const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Bytes that a connection reads before the others of its shard take their turn.
+pub const MESSAGE_IN_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes that a connection reads before the others of its shard take their turn: the shard's read buffer.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with
 /// 4007.
@@ -223,6 +221,8 @@ pub const LOAD_ERRORS_MAX: usize = 16;
 
 /// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
 pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+/// Pings of one connection that are answered each, in one turn of reading. Of more, the newest is.
+pub const PONGS_PER_TURN_MAX: u32 = 16;
 /// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
 /// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
 pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;

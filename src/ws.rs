@@ -6,3 +6,4 @@ pub mod handshake;
 pub mod extensions;
 pub mod deflate;
 pub mod frame;
+pub mod decode;

@@ -71,10 +71,7 @@ impl Shard {
             return;
         };
         lag.since = self.now;
-        let cohort = match self.members[connection].seat {
-            Some(seat) => seat.cohort,
-            None => self.found(connection),
-        };
+        let cohort = self.alone(connection);
         let encoding = self.members[connection].form.encoding;
         let mut stale = Vec::new();
         for (topic, held) in std::mem::take(&mut lag.held) {
@@ -127,7 +124,9 @@ impl Shard {
         }
         let topics: Vec<TopicId> = self.cohorts[seat.cohort].topics.keys().copied().collect();
         for topic in topics {
-            lag.held.insert(topic, Some(self.registry.reached(topic)));
+            // Of a run that is over, it holds nothing, although the topic's state of the new one is yet to come.
+            let held = Some(self.registry.reached(topic)).filter(|held| held.run == self.run);
+            lag.held.insert(topic, held);
             self.registry.follow(topic, encoding);
         }
         self.members[connection].lag = Some(lag);
@@ -216,6 +215,10 @@ impl Shard {
         }
         if lag.is_over() {
             self.leave_lag(connection);
+            if self.members[connection].seat.is_some() {
+                // While it lagged, it did not settle: it is to be looked at once more.
+                self.alone(connection);
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Reached {
     pub(super) seq: u64,
     /// How many changes the shard was sent of it so far, modulo 2³²: only differences count.
     pub(super) changes: u32,
+    /// The run of the stream that the number is of, as the shard counts them.
+    pub(super) run: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +96,14 @@ impl Registry {
 }
 
 impl Listeners {
-    /// A message of the topic has come.
-    pub(super) fn advance(&mut self, message: &TopicMessage) {
-        self.state.seq = message.seq;
+    /// A message of the topic has come that is for all who listen.
+    pub(super) fn advance(&mut self, message: &TopicMessage, run: u32) {
+        self.answer(message, run);
         self.state.changes = self.state.changes.wrapping_add(message.merged);
+    }
+
+    /// A message of the topic has come that says nothing new to those who listen.
+    pub(super) const fn answer(&mut self, message: &TopicMessage, run: u32) {
+        (self.state.seq, self.state.run) = (message.seq, run);
     }
 }

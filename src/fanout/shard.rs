@@ -38,6 +38,8 @@ pub struct Shard {
     pub(super) bus: BusHandle,
     pub(super) directory: Directory,
     pub(super) epoch: Arc<str>,
+    /// How many runs of the stream there were before this one.
+    pub(super) run: u32,
     pub(super) members: Slab<Member>,
     pub(super) cohorts: Slab<Cohort>,
     /// Those that others can settle in.
@@ -130,6 +132,7 @@ impl Shard {
             bus,
             directory,
             epoch,
+            run: 0,
             members: Slab::new(),
             cohorts: Slab::new(),
             known: FxHashMap::default(),
@@ -201,8 +204,10 @@ impl Shard {
     /// Adds a JSON object that is for one connection alone.
     pub fn tell(&mut self, connection: Connection, object: &[u8]) {
         let member = &mut self.members[connection];
+        // Not before what it was told when it shared a cohort.
         if let Some(seat) = member.seat
             && self.cohorts[seat.cohort].is_lone()
+            && member.private.is_empty()
         {
             self.append(seat.cohort, Opcode::Text, object, false);
             return;
@@ -219,22 +224,25 @@ impl Shard {
     pub fn deliver(&mut self, batch: &Batch) {
         if batch.epoch != self.epoch {
             self.epoch = Arc::clone(&batch.epoch);
+            self.run = self.run.wrapping_add(1);
             self.forget_what_laggards_hold();
         }
         for message in &batch.messages {
             let listeners = self.registry.of(message.topic);
             match message.kind {
                 // Those who did not ask hold it already, or are sent the updates that lead to it.
-                Kind::Requested | Kind::Resumed { .. } => listeners.state.seq = message.seq,
+                Kind::Requested | Kind::Resumed { .. } => listeners.answer(message, self.run),
                 Kind::Update | Kind::Snapshot | Kind::Gap => {
-                    let held = listeners.state.seq;
-                    let missed = if message.kind == Kind::Snapshot { message.merged } else { 0 };
-                    listeners.advance(message);
+                    let held = listeners.state;
+                    // Of another run, what they hold is void, and nothing is continued.
+                    let is_in_place = message.kind == Kind::Snapshot && held.run == self.run;
+                    let missed = if is_in_place { message.merged } else { 0 };
+                    listeners.advance(message, self.run);
                     for &id in &listeners.live {
                         let cohort = &mut self.cohorts[id];
                         let (opcode, mut data) = data_of(batch, message, cohort.form.encoding);
                         if missed > 0 && !data.is_empty() {
-                            in_place_of(&mut self.merged, opcode, data, message.topic, held, missed);
+                            in_place_of(&mut self.merged, opcode, data, message.topic, held.seq, missed);
                             data = &self.merged;
                         }
                         if self.queue.push(cohort, id, |out| out.append_data(opcode, data)).is_err() {

@@ -199,8 +199,11 @@ impl Shard {
             }
         };
         for topic in topics {
-            // What comes between what it holds and the answer is part of the answer.
-            self.unlisten(cohort, topic);
+            // What comes between what it holds and the answer is part of the answer. A connection follows a topic at
+            // one rate; the newest request counts.
+            for rate in Rate::ALL {
+                self.unlisten(cohort, topic.at(rate));
+            }
             self.registry.of(topic).waiting.push(Waiter { connection, ticket });
         }
         let member = &mut self.members[connection];
@@ -305,12 +308,6 @@ impl Shard {
     fn admit_one(&mut self, connection: Connection, batch: &Batch, message: &TopicMessage) {
         let topic = message.topic;
         let cohort = self.alone(connection);
-        // A connection follows a topic at one rate; the newest request counts.
-        for rate in Rate::ALL {
-            if rate != topic.rate() {
-                self.unlisten(cohort, topic.at(rate));
-            }
-        }
         self.listen(cohort, topic);
         let Some(awaiting) = &mut self.members[connection].awaiting else { return };
         let is_complete = awaiting.arrived(topic, message.seq);

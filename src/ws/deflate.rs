@@ -15,7 +15,6 @@ pub const WINDOW_BITS_MIN: u8 = 9;
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// An empty message: the first byte of the block whose tail is not sent.
 const EMPTY: u8 = 0x00;
-/// Twice the bytes of level 1 are not worth a sixth of the time: see the table in the documentation of [`Deflater`].
 const LEVEL: u32 = 1;
 
 /// Compresses the messages of one stream, each with the ones before as its context.
@@ -78,8 +77,11 @@ pub enum InflateError {
 }
 
 /// Decompresses messages: those of one stream, or, where each stands for itself, of any number of streams.
+///
+/// Its window is allocated with the first message.
 pub struct Inflater {
-    stream: Decompress,
+    stream: Option<Decompress>,
+    window_bits: u8,
     has_context: bool,
 }
 
@@ -90,13 +92,13 @@ impl Inflater {
     pub fn with_context(window_bits: u8) -> Self {
         // What was made with a smaller window is read with a larger one.
         let window_bits = window_bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS_MAX);
-        Self { stream: Decompress::new_with_window_bits(false, window_bits), has_context: true }
+        Self { stream: None, window_bits, has_context: true }
     }
 
     /// For messages that each stand for themselves, whoever sends them.
     #[must_use]
-    pub fn without_context() -> Self {
-        Self { stream: Decompress::new(false), has_context: false }
+    pub const fn without_context() -> Self {
+        Self { stream: None, window_bits: WINDOW_BITS_MAX, has_context: false }
     }
 
     /// Appends what `payload` was before, when that is at most `bytes_max` bytes long; no more room than that is made.
@@ -109,33 +111,48 @@ impl Inflater {
         out: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
+        let window_bits = self.window_bits;
+        let stream = self.stream.get_or_insert_with(|| Decompress::new_with_window_bits(false, window_bits));
         if !self.has_context {
-            self.stream.reset(false);
+            stream.reset(false);
         }
         let mut room = Room { start: out.len(), bytes_max, final_blocks: 0 };
-        self.feed(payload, out, &mut room)?;
-        self.feed(&TAIL, out, &mut room)?;
-        self.check_end()
+        room.feed(stream, payload, out)?;
+        room.feed(stream, &TAIL, out)?;
+        check_end(stream, self.has_context)
     }
+}
 
-    fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>, room: &mut Room) -> Result<(), InflateError> {
+/// What a message may still become.
+struct Room {
+    start: usize,
+    bytes_max: usize,
+    final_blocks: u32,
+}
+
+impl Room {
+    fn feed(
+        &mut self,
+        stream: &mut Decompress,
+        mut input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), InflateError> {
         loop {
-            room.make(out);
-            let (taken_before, len_before) = (self.stream.total_in(), out.len());
-            let status = self
-                .stream
+            self.make(out);
+            let (taken_before, len_before) = (stream.total_in(), out.len());
+            let status = stream
                 .decompress_vec(input, out, FlushDecompress::Sync)
                 .map_err(|_damaged| InflateError::Damaged)?;
-            let taken = self.stream.total_in() - taken_before;
+            let taken = stream.total_in() - taken_before;
             input = after(input, taken);
-            room.check(out)?;
+            self.check(out)?;
             match status {
                 Status::StreamEnd => {
-                    room.final_blocks += 1;
-                    if room.final_blocks > DEFLATE_FINAL_BLOCKS_MAX {
+                    self.final_blocks += 1;
+                    if self.final_blocks > DEFLATE_FINAL_BLOCKS_MAX {
                         return Err(InflateError::Damaged);
                     }
-                    self.stream.reset(false);
+                    stream.reset(false);
                     if input.is_empty() {
                         return Ok(());
                     }
@@ -152,38 +169,11 @@ impl Inflater {
         }
     }
 
-    /// The tail must have ended a block, so that another one is read as such. One that is marked as the last says it
-    /// for certain; the one that a stream with context can go on behind may vanish in a block's header that was cut.
-    fn check_end(&mut self) -> Result<(), InflateError> {
-        let mut empty = [0x00, 0x00, 0x00, 0xff, 0xff];
-        let mut ended = Status::Ok;
-        if !self.has_context {
-            empty[0] = 0x01;
-            ended = Status::StreamEnd;
-        }
-        let (taken_before, given_before) = (self.stream.total_in(), self.stream.total_out());
-        let status = self.stream.decompress(&empty, &mut [0], FlushDecompress::Sync);
-        let taken = self.stream.total_in() - taken_before;
-        let is_end = status.is_ok_and(|status| status == ended)
-            && taken == empty.len() as u64
-            && self.stream.total_out() == given_before;
-        if is_end { Ok(()) } else { Err(InflateError::Damaged) }
-    }
-}
-
-/// What a message may still become.
-struct Room {
-    start: usize,
-    bytes_max: usize,
-    final_blocks: u32,
-}
-
-impl Room {
     /// Doubles what there is, up to one byte more than may be used.
     fn make(&self, out: &mut Vec<u8>) {
         if out.len() == out.capacity() {
             let used = out.len() - self.start;
-            out.reserve_exact(used.max(1024).min(self.bytes_max - used + 1));
+            out.reserve_exact(used.max(1024).min((self.bytes_max - used).saturating_add(1)));
         }
     }
 
@@ -195,7 +185,180 @@ impl Room {
     }
 }
 
+/// The tail must have ended a block, so that another one is read as such. One that is marked as the last says it
+/// for certain; the one that a stream with context can go on behind may vanish in a block's header that was cut.
+fn check_end(stream: &mut Decompress, has_context: bool) -> Result<(), InflateError> {
+    let mut empty = [0x00, 0x00, 0x00, 0xff, 0xff];
+    let mut ended = Status::Ok;
+    if !has_context {
+        empty[0] = 0x01;
+        ended = Status::StreamEnd;
+    }
+    let (taken_before, given_before) = (stream.total_in(), stream.total_out());
+    let status = stream.decompress(&empty, &mut [0], FlushDecompress::Sync);
+    let taken = stream.total_in() - taken_before;
+    let is_end = status.is_ok_and(|status| status == ended)
+        && taken == empty.len() as u64
+        && stream.total_out() == given_before;
+    if is_end { Ok(()) } else { Err(InflateError::Damaged) }
+}
+
 /// What is left of `bytes` when the first `taken` of them are.
 fn after(bytes: &[u8], taken: u64) -> &[u8] {
     usize::try_from(taken).ok().and_then(|taken| bytes.get(taken..)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn compressed(deflater: &mut Deflater, payload: &[u8]) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        deflater.compress(payload, &mut out);
+        assert!(out.starts_with(b"before"), "it is appended");
+        out.split_off(6)
+    }
+
+    fn inflated(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
+        let mut out = b"before".to_vec();
+        inflater.decompress(payload, &mut out, 1 << 20)?;
+        assert!(out.starts_with(b"before"), "it is appended");
+        Ok(out.split_off(6))
+    }
+
+    /// RFC 7692 section 7.2.3.
+    #[test]
+    fn the_samples_of_the_rfc_are_read() {
+        let samples: [&[u8]; 5] = [
+            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+            // In a stored block.
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+            // In a final block.
+            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+            // In two blocks.
+            &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+            // In a final stored block.
+            &[0x01, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+        ];
+        for sample in samples {
+            for mut inflater in [Inflater::without_context(), Inflater::with_context(15)] {
+                for _ in 0..3 {
+                    assert_eq!(inflated(&mut inflater, sample), Ok(b"Hello".to_vec()), "{sample:x?}");
+                }
+            }
+        }
+        let mut inflater = Inflater::with_context(15);
+        assert_eq!(inflated(&mut inflater, samples[0]), Ok(b"Hello".to_vec()));
+        let with_context = [0xf2, 0x00, 0x11, 0x00, 0x00];
+        assert_eq!(inflated(&mut inflater, &with_context), Ok(b"Hello".to_vec()));
+        assert_eq!(inflated(&mut Inflater::without_context(), &with_context), Err(InflateError::Damaged));
+        assert_eq!(inflated(&mut inflater, &[EMPTY]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_damaged() {
+        let mut deflater = Deflater::new(15);
+        let text: Vec<u8> =
+            (0..2_000_u32).flat_map(|number| (number * number).to_string().into_bytes()).collect();
+        let whole = compressed(&mut deflater, &text);
+        for len in 0..whole.len() {
+            let cut = inflated(&mut Inflater::without_context(), &whole[..len]);
+            assert_eq!(cut, Err(InflateError::Damaged), "{len} of {}", whole.len());
+        }
+        assert_eq!(inflated(&mut Inflater::without_context(), &whole), Ok(text));
+    }
+
+    #[test]
+    fn a_bomb_makes_no_more_room_than_a_message_may_have() {
+        let bomb = compressed(&mut Deflater::new(15), &vec![b'x'; 64 << 20]);
+        for bytes_max in [0, 1, 1_000, 1 << 20] {
+            for mut inflater in [Inflater::without_context(), Inflater::with_context(15)] {
+                let mut out = Vec::new();
+                let result = inflater.decompress(&bomb, &mut out, bytes_max);
+                assert_eq!(result, Err(InflateError::TooBig { bytes_max }));
+                assert!(out.capacity() <= bytes_max + 1, "{} for {bytes_max}", out.capacity());
+            }
+        }
+        let mut out = Vec::new();
+        let exact = compressed(&mut Deflater::new(15), &[b'x'; 1_000]);
+        assert_eq!(Inflater::without_context().decompress(&exact, &mut out, 1_000), Ok(()));
+        assert_eq!(out.len(), 1_000);
+    }
+
+    #[test]
+    fn final_blocks_are_counted() {
+        let many = |count: u32| {
+            let mut payload = [0x03, 0x00].repeat(count as usize);
+            payload.push(EMPTY);
+            inflated(&mut Inflater::without_context(), &payload)
+        };
+        assert_eq!(many(DEFLATE_FINAL_BLOCKS_MAX), Ok(Vec::new()));
+        assert_eq!(many(DEFLATE_FINAL_BLOCKS_MAX + 1), Err(InflateError::Damaged));
+    }
+
+    /// A message that refers to others, as those of a market do.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let text = vec((0..50_u32, 0..1_000_u32), 0..200).prop_map(|quotes| {
+            let quote =
+                |(symbol, price)| format!("{{\"symbol\":\"S{symbol}\",\"bid\":\"{price}\"}},").into_bytes();
+            quotes.into_iter().flat_map(quote).collect()
+        });
+        prop_oneof![4 => text, 1 => vec(any::<u8>(), 0..5_000)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compressed_is_read_by_all_who_joined_at_a_restart(
+            window_bits in WINDOW_BITS_MIN..=WINDOW_BITS_MAX,
+            messages in vec((message(), any::<bool>()), 1..40),
+        ) {
+            let mut deflater = Deflater::new(window_bits);
+            // Each with nothing decoded before: one that is there from the start, and one for each restart.
+            let mut readers = vec![Inflater::with_context(window_bits)];
+            for (message, restarts) in messages {
+                if restarts {
+                    deflater.restart();
+                    readers.push(Inflater::with_context(window_bits));
+                }
+                let payload = compressed(&mut deflater, &message);
+                for reader in &mut readers {
+                    prop_assert_eq!(inflated(reader, &payload), Ok(message.clone()));
+                }
+            }
+        }
+
+        #[test]
+        fn without_context_each_message_stands_for_itself(messages in vec(message(), 1..20)) {
+            let mut deflater = Deflater::new(15);
+            let mut inflater = Inflater::without_context();
+            for message in messages {
+                deflater.restart();
+                let payload = compressed(&mut deflater, &message);
+                prop_assert_eq!(inflated(&mut inflater, &payload), Ok(message));
+            }
+        }
+
+        #[test]
+        fn whatever_comes_makes_no_more_than_it_may(
+            garbage in vec(any::<u8>(), 0..300),
+            good in message(),
+            flipped in any::<prop::sample::Index>(),
+        ) {
+            let mut mutated = compressed(&mut Deflater::new(15), &good);
+            let at = flipped.index(mutated.len());
+            mutated[at] ^= 0x10;
+            let mut inflater = Inflater::without_context();
+            for payload in [&garbage, &mutated] {
+                let mut out = Vec::new();
+                let _ = inflater.decompress(payload, &mut out, 1_000);
+                prop_assert!(out.capacity() <= 1_024);
+            }
+            // What was wrong with one message is forgotten with the next.
+            let payload = compressed(&mut Deflater::new(15), &good);
+            prop_assert_eq!(inflated(&mut inflater, &payload), Ok(good));
+        }
+    }
 }
