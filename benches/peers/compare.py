@@ -147,14 +147,15 @@ def measure(scenario, server, duration, warmup):
                    "--clients", scenario.clients, "--verify", scenario.verify, "--connect-rate", 2_000,
                    "--warmup", f"{warmup}s", "--duration", f"{duration}s", *scenario.load, *server.load]
         load = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        full = empty
+        sizes = [empty]
         while load.poll() is None:
-            # The largest of all: it is reached when all clients are there.
-            full = max(full, rss_kib(process.pid))
+            sizes.append(rss_kib(process.pid))
             try:
                 load.wait(0.25)
             except subprocess.TimeoutExpired:
                 pass
+        # From the middle of the window: all clients are there, and what connecting took is given back.
+        full = sizes[-min(len(sizes), 2 * duration + 1)]
         out, err = load.communicate()
         if not out:
             raise RuntimeError(err.strip())
