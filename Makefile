@@ -16,7 +16,7 @@ CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-page test-loom clients lint bench
+.PHONY: help run test test-rust test-page test-loom clients lint bench bench-peers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -82,3 +82,8 @@ lint: ## format, clippy, licences and sources of dependencies, documentation
 bench: ## the benchmarks, in full; each asserts its result
 	@$(need_cargo)
 	cargo bench --workspace --locked
+
+bench-peers: ## Tickwire beside Bun, Node, Python, axum and the kernel's limit: ROUNDS=5 SCENARIOS=A,B SERVERS=tickwire,bun
+	@$(need_cargo)
+	@$(call need,python3,it starts and measures the peers)
+	benches/peers/compare.py --rounds $(or $(ROUNDS),5) --scenarios $(or $(SCENARIOS),all) --servers $(or $(SERVERS),all)

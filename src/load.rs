@@ -45,7 +45,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::ClientError;
 use crate::limits::LOAD_READY_WAIT;
-use crate::topic::Channel;
+use crate::topic::{Channel, Rate};
 
 pub use habit::Habit;
 pub use process::ProcessError;
@@ -78,6 +78,8 @@ pub struct Settings {
     pub encoding: Encoding,
     /// Whether `permessage-deflate` is negotiated.
     pub compress: bool,
+    /// How often each topic is to be sent at most.
+    pub max_frequency: Rate,
     /// Threads that they live on.
     pub threads: usize,
     /// Clients that connect in a second.
@@ -91,6 +93,16 @@ pub struct Settings {
     /// Changes per second and symbol that the server's feed has, where that is known: what is missing is counted, and makes
     /// the run unsound. Not for a server that merges updates, and not for times of another clock.
     pub expect_rate: Option<u64>,
+}
+
+impl Settings {
+    const fn dialect(&self) -> Dialect {
+        Dialect { encoding: self.encoding, compress: self.compress, max_frequency: self.max_frequency }
+    }
+
+    const fn is_for_drains_alone(&self) -> bool {
+        self.verify == 0 && self.habits.is_empty()
+    }
 }
 
 /// How messages are encoded.
@@ -167,7 +179,7 @@ pub enum LoadError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// What verifying clients do not speak yet.
-    #[error("clients that verify speak uncompressed JSON alone so far: use --verify 0")]
+    #[error("clients that verify speak uncompressed JSON at the raw rate alone so far: use --verify 0")]
     OnlyDrains,
     /// A thread or its runtime cannot be started, or has died.
     #[error("{0}")]
@@ -212,9 +224,7 @@ impl Settled {
 }
 
 async fn measure(settings: &Settings) -> Result<Report, LoadError> {
-    if (settings.verify > 0 || !settings.habits.is_empty())
-        && (settings.compress || settings.encoding != Encoding::Json)
-    {
+    if !settings.is_for_drains_alone() && settings.dialect() != Dialect::default() {
         return Err(LoadError::OnlyDrains);
     }
     let server = settings.server_pid.map(Process::of).transpose()?;
@@ -228,7 +238,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
         let swarm = Swarm {
             url: settings.url.clone(),
             channel: settings.channel,
-            dialect: Dialect { encoding: settings.encoding, compress: settings.compress },
+            dialect: settings.dialect(),
             seats,
             groups: 1 + settings.habits.len(),
             settled: Arc::clone(&settled),
@@ -376,6 +386,7 @@ mod tests {
             verify: clients,
             encoding: Encoding::Json,
             compress: false,
+            max_frequency: Rate::Raw,
             threads: 1,
             connect_rate: 4,
             warmup: Duration::ZERO,

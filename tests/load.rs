@@ -8,6 +8,8 @@ mod service {
     pub(crate) mod simulated;
 }
 
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use feeds::clock::monotonic;
@@ -104,6 +106,173 @@ fn drains_count_what_clients_that_verify_count() {
     assert!(success, "{drained}");
     assert!(number(&drained, "/delivered/updates") > 150, "{drained}");
     assert_eq!((&drained["latency_us"], &drained["latency_absent"]), (&Value::Null, &"no_updates".into()));
+}
+
+#[test]
+fn clients_that_are_odd_are_told_apart() {
+    let server = Service::simulated("quotes", 20, 50);
+    let mut flags = vec!["--clients", "20", "--symbols", "2", "--verify", "4", "--warmup", "200ms"];
+    flags.extend(["--duration", "3s", "--expect-rate", "50", "--slow", "2:1000", "--stall", "2:1s:300ms"]);
+    flags.extend(["--churn", "2:500ms", "--churn-subs", "2:200ms"]);
+    let (report, success) = load(&server, &flags);
+    assert!(success, "{report}");
+    // Four that read steadily and verify; the odd ones always do.
+    assert_eq!((number(&report, "/clients"), number(&report, "/verifying")), (20, 12));
+    assert_eq!((number(&report, "/due/expected"), number(&report, "/due/missing")), (4 * 2 * 50 * 3, 0));
+    for fault in ["clients_lost", "clients_unready", "gaps", "disconnects", "refusals"] {
+        assert_eq!(number(&report, &format!("/faults/{fault}")), 0, "{report}");
+    }
+    let groups = report["groups"].as_array().expect("an array");
+    let habits =
+        ["slow: 1000 bytes/s", "stalling: 300ms every 1s", "dropping: every 500ms", "switching: every 200ms"];
+    assert_eq!(groups.iter().map(|group| &group["habit"]).collect::<Vec<_>>(), habits);
+    for group in groups {
+        assert_eq!(number(group, "/clients"), 2);
+        assert!(number(group, "/updates") > 0 && number(group, "/deeds") > 0, "{report}");
+        assert_eq!((number(group, "/too_slow"), number(group, "/too_slow_at_end")), (0, 0));
+    }
+    // A client that reads 1,000 of some 10,000 bytes a second falls behind, and nobody else does for it.
+    assert!(number(&groups[0], "/latency_us/p50") > number(&report, "/latency_us/p50"), "{report}");
+    assert!(number(&groups[0], "/latency_us/max") >= 1_000_000, "{report}");
+}
+
+#[test]
+fn watch_lists_are_shared() {
+    let server = Service::simulated("quotes", 20, 20);
+    let flags =
+        ["--clients", "6", "--symbols", "5", "--watchlists", "2", "--warmup", "0s", "--duration", "1s"];
+    let (report, success) = load(&server, &[&flags[..], &["--expect-rate", "20"]].concat());
+    assert!(success, "{report}");
+    assert_eq!((number(&report, "/topics"), number(&report, "/due/missing")), (30, 0));
+}
+
+/// A frame of a server, in the shortest form.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let len = payload.len();
+    let mut frame = vec![first];
+    match u8::try_from(len) {
+        Ok(len @ 0..=125) => frame.push(len),
+        _ => {
+            frame.push(126);
+            frame.extend(u16::try_from(len).expect("short").to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn answer(channel: &str) -> String {
+    format!(
+        r#"[{{"method":"subscribe","success":true,"req_id":0,"result":{{"channel":"{channel}","epoch":"e",
+        "granted":[{{"symbol":"A","topic":1,"price_exponent":-2,"size_exponent":0,"seq":1}}],"rejected":[]}}}}]"#
+    )
+}
+
+/// Answers a handshake, and gives the first request: a masked frame of 126 bytes at least, or less.
+fn welcome(stream: &TcpStream) -> (BufReader<TcpStream>, String) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        reader.read_exact(&mut byte).expect("a handshake");
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).expect("UTF-8");
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
+    });
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.expect("a key").as_bytes());
+    let mut writer = stream;
+    write!(
+        writer,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: tickwire.v1.json\r\n\r\n"
+    )
+    .expect("a client");
+    let (_, request) = read_frame(&mut reader);
+    (reader, request)
+}
+
+/// A masked frame of a client: its first byte, and its payload.
+fn read_frame(reader: &mut impl Read) -> (u8, String) {
+    let mut head = [0; 2];
+    reader.read_exact(&mut head).expect("a frame");
+    assert_eq!(head[1] & 0x80, 0x80, "clients mask");
+    let mut len = u16::from(head[1] & 0x7f);
+    if len == 126 {
+        let mut bytes = [0; 2];
+        reader.read_exact(&mut bytes).expect("a length");
+        len = u16::from_be_bytes(bytes);
+    }
+    let mut bytes = vec![0; 4 + usize::from(len)];
+    reader.read_exact(&mut bytes).expect("a payload");
+    let (mask, payload) = bytes.split_at_mut(4);
+    payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+    (head[0], String::from_utf8(payload.to_vec()).expect("UTF-8"))
+}
+
+/// Cuts every message in two, asks for pongs in between, sends what only looks like updates; throws the first drain out.
+fn be_rude(listener: &TcpListener) {
+    let (scout, _) = listener.accept().expect("the scout");
+    let (_scout_reader, request) = welcome(&scout);
+    assert!(request.contains("status"), "{request}");
+    let status = r#"[{"channel":"status","type":"snapshot","symbol":"A","epoch":"e","seq":1,"ts_event":0,"state":"trading","reason":""}]"#;
+    for text in [answer("status"), status.to_owned()] {
+        (&scout).write_all(&frame(0x81, text.as_bytes())).expect("the scout reads");
+    }
+    for is_first in [true, false] {
+        let (mut drain, _) = listener.accept().expect("a drain");
+        drain.set_nodelay(true).expect("a socket");
+        let (mut reader, request) = welcome(&drain);
+        assert!(request.contains(r#""channel":"quote""#), "{request}");
+        drain.write_all(&frame(0x81, answer("quote").as_bytes())).expect("it reads");
+        let update = r#"{"channel":"quote","type":"update","symbol":"A","seq":2,"prev_seq":1,"ts_event":0}"#;
+        let gap = update.replace("update", "gap");
+        let (snapshot, heartbeat) = (update.replace("update", "snapshot"), r#"{"channel":"heartbeat"}"#);
+        let text = format!("[{update},{snapshot},{update},{gap},{heartbeat},{update}]");
+        for number in 0_usize.. {
+            // The cut goes through every byte in turn, one of a needle's too.
+            let (begin, end) = text.as_bytes().split_at(number % text.len());
+            let mut bytes = frame(0x01, begin);
+            if is_first {
+                bytes.extend(frame(0x89, b"who is there"));
+            }
+            bytes.extend(frame(0x80, end));
+            let (first, second) = bytes.split_at(number % bytes.len());
+            if drain.write_all(first).and_then(|()| drain.write_all(second)).is_err() {
+                return;
+            }
+            if is_first && number < 30 {
+                assert_eq!(read_frame(&mut reader), (0x8a, "who is there".to_owned()));
+            } else if is_first {
+                drain
+                    .write_all(&frame(0x88, &[&4007_u16.to_be_bytes()[..], b"out"].concat()))
+                    .expect("it reads");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drain_bears_a_rude_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    // Not joined: should the load not come, it would wait for it for ever.
+    std::thread::spawn(move || be_rude(&listener));
+    let flags = ["--clients", "1", "--verify", "0", "--warmup", "1500ms", "--duration", "500ms", "--json"];
+    let output = run(tickwire().args(["load", &format!("http://{address}")]).args(flags));
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert!(output.status.success(), "{report}");
+    let [updates, snapshots, frames] =
+        ["updates", "snapshots", "frames"].map(|name| number(&report, &format!("/delivered/{name}")));
+    // At the borders of the window a message may have been there in part.
+    assert!(frames > 10 && updates.abs_diff(3 * frames) <= 3, "{report}");
+    assert!(snapshots.abs_diff(frames) <= 1, "{report}");
+    assert_eq!((number(&report, "/faults/disconnects"), number(&report, "/faults/reconnects")), (1, 1));
+    assert_eq!(report["errors"], serde_json::json!({"closed by the server: 4007 out": 1}));
 }
 
 #[test]
@@ -217,12 +386,14 @@ fn a_load_that_cannot_be_says_why() {
     let server = Service::simulated("quotes", 2, 1);
     // A port that was free a moment ago.
     let nowhere = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.local_addr().expect("bound").to_string()
     };
     let nowhere_url = format!("ws://{nowhere}");
     let here = &url(&server);
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&[here, "--clients", "2", "--slow", "3:9"], &["3 clients", "the 2"]),
+        (&[here, "--max-frequency", "1s"], &["--verify 0"]),
         (&[here, "--compress"], &["--verify 0"]),
         (&[here, "--encoding", "binary"], &["--verify 0"]),
         (&[&nowhere_url], &[&nowhere, "refused"]),

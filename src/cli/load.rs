@@ -10,7 +10,7 @@ use feeds::Symbol;
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
 use crate::load::{self, Encoding, Follow, Habit, Settings};
-use crate::topic::Channel;
+use crate::topic::{Channel, Rate};
 
 /// Flags of `load`.
 #[derive(Debug, clap::Args)]
@@ -18,11 +18,18 @@ use crate::topic::Channel;
 Examples:
   tickwire serve --sim-mode quotes --sim-instruments 200 --sim-rate 20
   tickwire load --clients 1000 --symbols 20 --expect-rate 20 --pid PID
+  tickwire load --clients 1000 --symbols 20 --watchlists 10 --verify 20 --pid PID
+  tickwire load --clients 100 --slow 10:20000 --stall 10:5s:1s --churn 10:1s --churn-subs 10:1s
   tickwire load http://127.0.0.1:8080 --channel book.25 --duration 30s --json
 
 Latency is from the moment at which a change was due by the feed's schedule to the moment at which a client has verified
 it, of every change that was due in the window, however late it came: a server that stalls cannot hide it. It is only known
 for a feed of this machine's clock: a simulated market (best: --sim-mode quotes, where each change has its own moment).
+
+--verify N is for speed: each client that verifies costs a microsecond an update of ours, the others little more than their
+reads. --slow, --stall, --churn and --churn-subs make some clients odd: these always verify, and are told apart from the others.
+That a client was closed with 4007 is no fault where it was slow on purpose. All of them behave once the window is over,
+and have to have all their states at the end.
 
 `own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
 
@@ -47,6 +54,9 @@ pub(super) struct Args {
     /// Negotiate permessage-deflate; needs --verify 0 so far
     #[arg(long)]
     compress: bool,
+    /// How often each topic is to be sent at most: raw, 100ms, 250ms, 500ms, 1s or 5s; all but raw need --verify 0 so far
+    #[arg(long, value_name = "RATE", default_value = "raw", value_parser = parse_rate)]
+    max_frequency: Rate,
     /// How many symbols each follows: neighbouring clients different ones, all symbols equally often
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     symbols: u32,
@@ -116,6 +126,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         verify: args.verify.0,
         encoding: args.encoding,
         compress: args.compress,
+        max_frequency: args.max_frequency,
         threads: args.threads.map_or((cores / 2).max(1), usize::from),
         connect_rate: args.connect_rate,
         warmup: args.warmup,
@@ -184,6 +195,11 @@ fn parse_verify(text: &str) -> Result<Verify, String> {
         "all" => Ok(Verify(usize::MAX)),
         number => number.parse().map(Verify).map_err(|_| "all, or a number".to_owned()),
     }
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    let names = || format!("one of {}", Rate::ALL.map(Rate::as_str).join(", "));
+    Rate::from_text(text).ok_or_else(names)
 }
 
 fn parse_encoding(text: &str) -> Result<Encoding, String> {

@@ -18,33 +18,42 @@ use super::Encoding;
 use super::counts::Counts;
 use super::scanner::{BadFrame, Control, Form, Needle, Piece, Scanner, Tail};
 use crate::limits::{LOAD_ANSWER_BYTES_MAX, LOAD_CONNECT_WAIT, LOAD_READ_BYTES, SYMBOLS_A_REQUEST};
-use crate::topic::Channel;
+use crate::topic::{Channel, Rate};
 use crate::wire::ServerMessage;
 use crate::wire::decode::decode;
 
 /// The key of RFC 6455 section 1.3: nothing caches what lies between us and a server under test.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// What each update has, and nothing else.
+/// What each update has, and nothing else; and each snapshot.
 const UPDATE: &str = r#""type":"update""#;
+const SNAPSHOT: &str = r#""type":"snapshot""#;
 
 /// What the drains of a thread share: what they read into, and what they look for.
 #[derive(Debug)]
 pub(super) struct Basin {
     buffer: RefCell<Box<[u8]>>,
+    needles: Needles,
+}
+
+#[derive(Debug)]
+struct Needles {
     update: Needle,
+    snapshot: Needle,
 }
 
 impl Basin {
     pub(super) fn new() -> Self {
-        Self { buffer: RefCell::new(vec![0; LOAD_READ_BYTES].into()), update: Needle::new(UPDATE) }
+        let needles = Needles { update: Needle::new(UPDATE), snapshot: Needle::new(SNAPSHOT) };
+        Self { buffer: RefCell::new(vec![0; LOAD_READ_BYTES].into()), needles }
     }
 }
 
 /// What is asked of a server beside its topics.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) encoding: Encoding,
     pub(super) compress: bool,
+    pub(super) max_frequency: Rate,
 }
 
 /// One connection.
@@ -54,7 +63,8 @@ pub(super) struct Drain {
     /// What came right behind the handshake.
     early: Vec<u8>,
     scanner: Scanner,
-    tail: Tail,
+    update_tail: Tail,
+    snapshot_tail: Tail,
     /// Until all topics are granted, messages are read as what they are.
     answers: Option<Answers>,
     pongs: Vec<u8>,
@@ -113,7 +123,11 @@ impl Drain {
         let (mut stream, early) = connected.map_err(failed)?;
         let mut requests = Vec::new();
         for (number, symbols) in symbols.chunks(SYMBOLS_A_REQUEST).enumerate() {
-            let params = json!({"channel": channel.to_string(), "symbols": symbols});
+            let mut params = json!({"channel": channel.to_string(), "symbols": symbols});
+            // A server that does not know rates need not be told that none is wanted.
+            if dialect.max_frequency != Rate::Raw {
+                params["max_frequency"] = dialect.max_frequency.as_str().into();
+            }
             let request = json!({"method": "subscribe", "params": params, "req_id": number}).to_string();
             put_frame(&mut requests, TEXT, request.as_bytes());
         }
@@ -124,7 +138,8 @@ impl Drain {
             stream,
             early,
             scanner: Scanner::default(),
-            tail: Tail::default(),
+            update_tail: Tail::default(),
+            snapshot_tail: Tail::default(),
             answers: Some(answers),
             pongs: Vec::new(),
             counts: Counts::default(),
@@ -146,18 +161,18 @@ impl Drain {
     fn poll_read(&mut self, basin: &Basin, context: &mut Context<'_>) -> Poll<Result<Read, DrainError>> {
         if !self.early.is_empty() {
             let early = std::mem::take(&mut self.early);
-            return Poll::Ready(self.take(&early, &basin.update));
+            return Poll::Ready(self.take(&early, &basin.needles));
         }
         let mut buffer = basin.buffer.borrow_mut();
         let mut read = ReadBuf::new(&mut buffer);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
         Poll::Ready(match read.filled() {
             [] => Err(DrainError::Ended),
-            bytes => self.take(bytes, &basin.update),
+            bytes => self.take(bytes, &basin.needles),
         })
     }
 
-    fn take(&mut self, mut bytes: &[u8], update: &Needle) -> Result<Read, DrainError> {
+    fn take(&mut self, mut bytes: &[u8], needles: &Needles) -> Result<Read, DrainError> {
         self.counts.wire_bytes += bytes.len() as u64;
         let mut read = Read::More;
         while let Some(piece) = self.scanner.next(&mut bytes)? {
@@ -166,7 +181,10 @@ impl Drain {
                     self.counts.bytes += payload.len() as u64;
                     self.counts.frames += u64::from(is_end);
                     match form {
-                        Form::Text => self.counts.updates += update.count(&mut self.tail, payload),
+                        Form::Text => {
+                            self.counts.updates += needles.update.count(&mut self.update_tail, payload);
+                            self.counts.snapshots += needles.snapshot.count(&mut self.snapshot_tail, payload);
+                        }
                         Form::Opaque => self.counts.opaque += u64::from(is_end),
                     }
                     if let Some(answers) = &mut self.answers
@@ -314,7 +332,7 @@ fn put_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
 mod tests {
     use super::*;
 
-    const JSON: Dialect = Dialect { encoding: Encoding::Json, compress: false };
+    const JSON: Dialect = Dialect { encoding: Encoding::Json, compress: false, max_frequency: Rate::Raw };
 
     #[test]
     fn a_handshake_must_accept_what_was_offered() {

@@ -636,7 +636,7 @@ mod tests {
 
     use super::super::{Encoding, Follow, Window};
     use super::*;
-    use crate::topic::Channel;
+    use crate::topic::{Channel, Rate};
 
     const SECOND: i64 = 1_000_000_000;
     const WINDOW: Window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
@@ -677,6 +677,7 @@ mod tests {
             verify: 3,
             encoding: Encoding::Json,
             compress: false,
+            max_frequency: Rate::Raw,
             threads: 2,
             connect_rate: 1_000,
             warmup: Duration::from_secs(1),

@@ -187,12 +187,12 @@ pub(super) struct Tail {
 }
 
 impl Needle {
-    const BYTES_MAX: usize = 16;
+    const BYTES_MAX: usize = 24;
 
     /// # Panics
-    /// When it is empty or longer than 16 bytes.
+    /// When it is empty or longer than 24 bytes.
     pub(super) fn new(needle: &'static str) -> Self {
-        assert!((1..=Self::BYTES_MAX).contains(&needle.len()), "{needle:?} is not of 1 to 16 bytes");
+        assert!((1..=Self::BYTES_MAX).contains(&needle.len()), "{needle:?} is not of 1 to 24 bytes");
         Self { finder: memmem::Finder::new(needle) }
     }
 
