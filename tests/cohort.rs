@@ -69,7 +69,8 @@ fn clients_of_all_kinds_follow_a_compressed_market() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
         println!("{name}: {report}");
-        let count = |field: &str| report[field].as_u64().unwrap_or_else(|| panic!("{name}: no {field}: {report}"));
+        let count =
+            |field: &str| report[field].as_u64().unwrap_or_else(|| panic!("{name}: no {field}: {report}"));
         for field in ["checksums_failed", "gaps", "failures"] {
             assert_eq!(count(field), 0, "{name}: {field}: {report}");
         }

@@ -45,9 +45,8 @@ fn assert_prints_live_quotes(output: &Output, symbols: &[&str]) {
 /// Runs a client against a market, and against what it must refuse; not at all where it is not there.
 fn check(client: impl Fn() -> Option<Command>) {
     let Some(_) = client() else { return };
-    let client = |arguments: &[&str]| {
-        client().expect("it is there").args(arguments).output().expect("it is there")
-    };
+    let client =
+        |arguments: &[&str]| client().expect("it is there").args(arguments).output().expect("it is there");
     let server = Service::simulated("quotes", 3, 50);
     let url = format!("ws://{}/v1/ws", server.address);
     let updates = UPDATES.to_string();

@@ -18,11 +18,10 @@ pub(crate) fn is_there(what: &str, command: &mut Command) -> bool {
         command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let there = command.status().is_ok_and(|status| status.success());
     if !there {
-        let required = std::env::var_os("CLIENTS_REQUIRED").is_some();
-        assert!(!required, "{what} is missing: `make clients` installs what the clients need, or says what to");
+        let missing = format!("{what} is missing: `make clients` installs it, or says how to");
+        assert!(std::env::var_os("CLIENTS_REQUIRED").is_none(), "{missing}");
         // Not by `eprintln!`: what tests print by that is shown only when they fail.
-        let skipped =
-            format!("SKIPPED: {what} is missing: `make clients` installs what the clients need, or says what to\n");
+        let skipped = format!("SKIPPED: {missing}\n");
         std::io::stderr().write_all(skipped.as_bytes()).expect("standard error");
     }
     there
