@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 CLIENTS := tests/clients
 VENV := .venv
 
-# The clients' tests skip, loudly, when Node, Python or their packages are absent; here that is a failure instead.
+# The clients' tests skip, loudly, when Node, Python, Chromium or their packages are absent; here that is a failure instead.
 CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 
 # $(call need,command,what it is for and where it comes from)
@@ -25,12 +25,12 @@ run: ## serve a simulated market and its page on 127.0.0.1:8080
 	@$(need_cargo)
 	cargo run --release --locked -- serve
 
-test: clients test-page test-loom ## every test: Rust, benches in small, the Node and the Python client, the page, the model tests
+test: clients test-page test-loom ## every test: Rust, benches in small, the clients in Node, Python and Chromium, the page, the model tests
 	@$(need_cargo)
 	$(CLIENTS_ENV) cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
 
-test-rust: ## the Rust tests alone; what needs Node or Python skips, and says so
+test-rust: ## the Rust tests alone; what needs Node, Python or Chromium skips, and says so
 	@$(need_cargo)
 	cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
@@ -47,7 +47,8 @@ test-loom: ## every interleaving of the quote cache's sequence latch
 	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
 	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
 
-clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the Node and the Python client need
+clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the clients in Node, Python and Chromium need
+	@$(call need,/usr/bin/chromium,a client of tests/clients runs in Debian's package chromium; 'make test-rust' does without)
 
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	@$(call need,npm,the Node client of tests/clients needs Node 20 or newer; 'make test-rust' does without)

@@ -1,9 +1,8 @@
-//! The clients of the README, in Node and in Python, against the real program.
-//!
-//! Where Node, Python or their packages are missing, these tests say so and skip; with `CLIENTS_REQUIRED` set,
-//! as `make test` does, they fail instead.
+//! The clients of the README, in Node and in Python, against the real program: as far as they are there, see
+//! `service/clients.rs`.
 
 mod service {
+    pub(crate) mod clients;
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod metrics;
@@ -12,58 +11,13 @@ mod service {
     pub(crate) mod simulated;
 }
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use service::clients::{folder, is_there, node, python};
 use service::eventually::eventually;
 use service::process::Service;
 
 const UPDATES: usize = 200;
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-fn python() -> OsString {
-    std::env::var_os("CLIENTS_PYTHON").unwrap_or_else(|| "python3".into())
-}
-
-/// Whether a command ends well; else this test is skipped, which is not allowed everywhere.
-fn is_there(what: &str, command: &mut Command) -> bool {
-    let command =
-        command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let there = command.status().is_ok_and(|status| status.success());
-    if !there {
-        let required = std::env::var_os("CLIENTS_REQUIRED").is_some();
-        assert!(!required, "{what} is missing: `make clients` installs what the clients need");
-        // Not by `eprintln!`: what tests print by that is shown only when they fail.
-        let skipped = format!("SKIPPED: {what} is missing: `make clients` installs what the clients need\n");
-        std::io::stderr().write_all(skipped.as_bytes()).expect("standard error");
-    }
-    there
-}
-
-fn node_with_ws() -> bool {
-    is_there("node", Command::new("node").arg("--version"))
-        && is_there(
-            "node's `ws`",
-            Command::new("node").args(["--input-type=module", "--eval", "import 'ws'"]),
-        )
-}
-
-fn python_with_websockets() -> bool {
-    is_there("python3", Command::new(python()).arg("--version"))
-        && is_there(
-            "python's `websockets`",
-            Command::new(python()).args(["-c", "import websockets.sync.client"]),
-        )
-}
-
-fn run(command: &mut Command) -> Output {
-    command.current_dir(folder()).stdin(Stdio::null()).output().expect("it is there")
-}
 
 /// A line for each snapshot and each update: symbol, bid, ask, and the bid below the ask.
 fn assert_prints_live_quotes(output: &Output, symbols: &[&str]) {
@@ -88,21 +42,24 @@ fn assert_prints_live_quotes(output: &Output, symbols: &[&str]) {
     assert!(lines_of.iter().all(|&lines| lines > 2), "each moves: {lines_of:?}");
 }
 
-/// Runs a client against a market, and against what it must refuse.
-fn check(client: impl Fn() -> Command) {
+/// Runs a client against a market, and against what it must refuse; not at all where it is not there.
+fn check(client: impl Fn() -> Option<Command>) {
+    let Some(_) = client() else { return };
+    let client =
+        |arguments: &[&str]| client().expect("it is there").args(arguments).output().expect("it is there");
     let server = Service::simulated("quotes", 3, 50);
     let url = format!("ws://{}/v1/ws", server.address);
     let updates = UPDATES.to_string();
 
-    let output = run(client().args([&url, &updates, "SYM00000", "sym00002"]));
+    let output = client(&[&url, &updates, "SYM00000", "sym00002"]);
     assert_prints_live_quotes(&output, &["SYM00000", "SYM00002"]);
-    let output = run(client().args([&url, &updates, "*"]));
+    let output = client(&[&url, &updates, "*"]);
     assert_prints_live_quotes(&output, &["SYM00000", "SYM00001", "SYM00002"]);
 
-    let refused = run(client().args([&url, &updates, "NOPE"]));
+    let refused = client(&[&url, &updates, "NOPE"]);
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && stderr.contains("UNKNOWN_SYMBOL"), "{stderr}");
-    let refused = run(client().args([&url, &updates]));
+    let refused = client(&[&url, &updates]);
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && stderr.contains("BAD_REQUEST"), "{stderr}");
 
@@ -111,31 +68,20 @@ fn check(client: impl Fn() -> Command) {
 
 #[test]
 fn the_node_client_prints_live_quotes() {
-    if node_with_ws() {
-        check(|| {
-            let mut node = Command::new("node");
-            node.arg("quotes.mjs");
-            node
-        });
-    }
+    check(|| node("quotes.mjs", "ws"));
 }
 
 #[test]
 fn the_python_client_prints_live_quotes() {
-    if python_with_websockets() {
-        check(|| {
-            let mut python = Command::new(python());
-            python.arg("quotes.py");
-            python
-        });
-    }
+    check(|| python("quotes.py"));
 }
 
 /// The page's own logic has its tests in Node, which need no packages.
 #[test]
 fn the_page_passes_its_own_tests() {
     if is_there("node", Command::new("node").arg("--version")) {
-        let output = run(Command::new("node").args(["--test", "page.test.mjs"]));
+        let mut node = Command::new("node");
+        let output = node.args(["--test", "page.test.mjs"]).current_dir(folder()).output().expect("node");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
