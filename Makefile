@@ -7,6 +7,8 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 CLIENTS := tests/clients
+FUZZ_TARGETS := frame_decode inflate client_message binary_decode
+FUZZ_SECONDS ?= 20
 VENV := .venv
 
 # The clients' tests skip, loudly, when Node, Python or their packages are absent; here that is a failure instead.
@@ -16,7 +18,7 @@ CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-page test-loom clients lint bench
+.PHONY: help run test test-rust test-page test-loom fuzz clients lint bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,6 +48,20 @@ test-loom: ## every interleaving of the quote cache's sequence latch
 	mkdir -p target/loom
 	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
 	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
+
+# `cargo fuzz` asks rustc for coverage, which a stable one allows when it is told to. What was found before is kept in
+# fuzz/corpus, and what crashed in fuzz/artifacts.
+fuzz: export RUSTC_BOOTSTRAP := 1
+fuzz: ## bytes of all kinds at each decoder, FUZZ_SECONDS (20) each; a crash, 5 s or 1 GB for one input fails
+	@$(need_cargo)
+	@cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
+	cargo fetch --locked --manifest-path fuzz/Cargo.toml
+	cargo fuzz build --sanitizer none
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the Node and the Python client need
 
