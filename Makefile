@@ -42,12 +42,14 @@ test-page: ## the page's own logic, without a browser, and the binary protocol a
 	node --test $(CLIENTS)/page.test.mjs $(CLIENTS)/binary.test.mjs
 
 # loom replaces the atomics, so everything is built once more: in a folder of its own, for both to stay warm. A
-# filter that matches nothing would pass, hence the grep.
-test-loom: ## every interleaving of the quote cache's sequence latch
+# filter that matches nothing would pass, hence the grep, once for each file that has models.
+test-loom: ## every interleaving of the quote cache's sequence latch, and of what the bus shares
 	@$(need_cargo)
 	mkdir -p target/loom
-	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
-	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
+	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib model:: 2>&1 | tee target/loom/test.log
+	@for file in market::quotes::latch bus::interest bus::untaken; do \
+	  grep -qE "^test $$file::model::.* ok$$" target/loom/test.log || { echo "error: no model test of $$file ran" >&2; exit 1; }; \
+	done
 
 # `cargo fuzz` asks rustc for coverage, which a stable one allows when it is told to. What was found before is kept in
 # fuzz/corpus, and what crashed in fuzz/artifacts.
