@@ -178,26 +178,28 @@ impl Shard {
             return;
         }
         let key = cohort.key();
-        let Some(&other) = self.known.get(&key) else {
-            let cohort = &mut self.cohorts[id];
-            (cohort.changed, cohort.is_known) = (None, true);
-            self.known.insert(key, id);
-            return;
-        };
-        if !self.cohorts[other].has_same_topics(cohort) {
-            return;
+        if let Some(&other) = self.known.get(&key) {
+            if !self.cohorts[other].has_same_topics(cohort) {
+                return;
+            }
+            // What each has to send would be sent twice to one, or not at all.
+            self.flush_cohort(id, flushed, send);
+            self.flush_cohort(other, flushed, send);
+            // Either may have been the end of a cohort: those who do not keep up leave.
+            if !self.members[connection].seat.is_some_and(|seat| seat.cohort == id) {
+                return;
+            }
+            if self.cohorts.contains(other) {
+                self.leave_cohort(connection);
+                let members = &mut self.cohorts[other].members;
+                self.members[connection].seat = Some(Seat { cohort: other, position: members.len() });
+                members.push(connection);
+                return;
+            }
         }
-        // What each has to send would be sent twice to one, or not at all.
-        self.flush_cohort(id, flushed, send);
-        self.flush_cohort(other, flushed, send);
-        let is_still_there = self.members[connection].seat.is_some_and(|seat| seat.cohort == id);
-        if !is_still_there || !self.cohorts.contains(other) {
-            return;
-        }
-        self.leave_cohort(connection);
-        let members = &mut self.cohorts[other].members;
-        self.members[connection].seat = Some(Seat { cohort: other, position: members.len() });
-        members.push(connection);
+        let cohort = &mut self.cohorts[id];
+        (cohort.changed, cohort.is_known) = (None, true);
+        self.known.insert(key, id);
     }
 
     /// Takes a connection out of its cohort, which may be empty then; nothing else changes.
