@@ -35,9 +35,9 @@ test-rust: ## the Rust tests alone; what needs Node or Python skips, and says so
 	cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
 
-test-page: ## the page's own logic, without a browser
+test-page: ## the page's own logic, without a browser, and the binary protocol as Node reads it
 	@$(call need,node,the page's tests need Node 20 or newer; 'make test-rust' does without)
-	node --test $(CLIENTS)/page.test.mjs
+	node --test $(CLIENTS)/page.test.mjs $(CLIENTS)/binary.test.mjs
 
 # loom replaces the atomics, so everything is built once more: in a folder of its own, for both to stay warm. A
 # filter that matches nothing would pass, hence the grep.

@@ -403,6 +403,12 @@ impl Bus {
         self.shards[shard].has_room()
     }
 
+    /// Whether some shard is yet to take what it was sent.
+    #[must_use]
+    pub fn has_untaken(&self) -> bool {
+        self.shards.iter().any(|way| way.sent_total > way.taken_total.load(Ordering::Relaxed))
+    }
+
     /// Hands a batch to a shard; `false`: it is full, or late, and the batch was not taken. A shard that is gone takes
     /// all.
     #[must_use]

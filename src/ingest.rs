@@ -11,8 +11,8 @@ use feeds::{Clock, Feed, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
 use tracing::{error, info, warn};
 
 use crate::limits::{
-    FEED_LATE_LOG_EVERY, FEED_LATE_MAX, INGEST_RETRY_AFTER, INGEST_SLEEP_MAX, TURN_MESSAGES_MAX,
-    WAIT_CLIENTS_QUIET,
+    FEED_LATE_LOG_EVERY, FEED_LATE_MAX, INGEST_PAUSE, INGEST_RETRY_AFTER, INGEST_SLEEP_MAX,
+    TURN_MESSAGES_MAX, WAIT_CLIENTS_QUIET,
 };
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
@@ -158,6 +158,9 @@ impl Player<'_> {
             idle = idle.min(INGEST_RETRY_AFTER);
         }
         if !has_more && !idle.is_zero() {
+            if self.publisher.bus().has_untaken() {
+                idle = idle.max(INGEST_PAUSE);
+            }
             std::thread::park_timeout(idle);
         }
     }

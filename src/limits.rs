@@ -77,7 +77,7 @@ pub const REST_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const REST_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that the kernel takes for a socket beyond those on their way (`TCP_NOTSENT_LOWAT`). Its own bound is some
 /// megabytes: to a slow client these would all be sent, stale, before its close frame.
-pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+pub const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 
 /// WebSocket connections of the process. One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -92,10 +92,8 @@ pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
 /// the publisher conflates for it.
 pub const SHARD_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Assemblies that a shard keeps for the next messages of whichever cohort has some. More are given back.
-pub const ASSEMBLIES_KEPT: usize = 1_024;
-/// Bytes of one of them: some 40 updates' worth. What it took beyond, for states or a burst, is given back.
-pub const ASSEMBLY_BYTES_KEPT: usize = 8 * 1024;
+/// Memory that a shard keeps for the next messages of whichever cohort has some. More is given back.
+pub const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a connection's topics stay the same before it moves into the cohort of those with the same.
 pub const SETTLE_AFTER: Duration = Duration::from_millis(500);
 /// Connections of a shard that settle in one turn; the others follow in the next.
@@ -108,7 +106,7 @@ pub const STREAMS_PER_SHARD_MAX: usize = 256;
 pub const COMPRESS_BYTES_MIN: usize = 512;
 /// Bytes that wait for one client's socket before it is taken for a laggard, which gets no more until it has taken
 /// them (unless it asked to be closed rather than to miss anything).
-pub const LAG_BYTES: usize = 256 * 1024;
+pub const LAG_BYTES: usize = 64 * 1024;
 /// The same when more than [`OUTBOX_TOTAL_BYTES_MAX`] wait for all clients together.
 pub const LAG_FAIR_BYTES: usize = 16 * 1024;
 /// Topics whose newest states a laggard is sent at once; it gets those of the next when it has taken these.
@@ -118,10 +116,8 @@ pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
-pub const MESSAGE_IN_BYTES_MAX: usize = 1024 * 1024;
-/// Read buffer of a connection; grows with a message and is reused.
-pub const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Bytes that a connection reads before the others of its shard take their turn.
+pub const MESSAGE_IN_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes that a connection reads before the others of its shard take their turn: the shard's read buffer.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with
 /// 4007.
@@ -160,6 +156,9 @@ pub const BACKLOG_MAX: i32 = 4_096;
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
+/// How long the ingest sleeps at least while a shard has not taken what it was sent last: it could only be sent more of
+/// the same batch.
+pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 /// How late a feed may be before the log says so, and how often it says so.
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
 /// See [`FEED_LATE_MAX`].
@@ -203,7 +202,9 @@ pub const LOAD_READ_BYTES: usize = 128 * 1024;
 /// Bytes of an answer that a drain reads as a whole: of a handshake, or to a subscription. A longer one ends its
 /// connection.
 pub const LOAD_ANSWER_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX;
-/// How long a drain waits before it makes a lost connection anew.
+/// How often a client of a load that does not read steadily looks whether to do what is its habit.
+pub const LOAD_HABIT_STEP: Duration = Duration::from_millis(50);
+/// How long a drain waits before it makes a lost connection anew; a client that is slow or comes and goes on purpose, at most.
 pub const LOAD_RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// How long the first connection of a load, and each of a drain, may take. Then there is none.
 pub const LOAD_CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -217,3 +218,11 @@ pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
 pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
 /// Different texts of errors that a load reports; more are only counted.
 pub const LOAD_ERRORS_MAX: usize = 16;
+
+/// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
+pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+/// Pings of one connection that are answered each, in one turn of reading. Of more, the newest is.
+pub const PONGS_PER_TURN_MAX: u32 = 16;
+/// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
+/// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
+pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;

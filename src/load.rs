@@ -26,6 +26,7 @@
 
 mod counts;
 mod drain;
+mod habit;
 mod latency;
 mod process;
 mod report;
@@ -46,8 +47,9 @@ use crate::client::ClientError;
 use crate::limits::LOAD_READY_WAIT;
 use crate::topic::Channel;
 
+pub use habit::Habit;
 pub use process::ProcessError;
-pub use report::{Counted, Cpu, Delivered, Due, Faults, LatencyAbsent, Percentiles, Report};
+pub use report::{Ages, Counted, Cpu, Delivered, Due, Faults, Group, LatencyAbsent, Percentiles, Report};
 
 use drain::Dialect;
 use process::Process;
@@ -67,8 +69,10 @@ pub struct Settings {
     pub follow: Follow,
     /// How many clients.
     pub clients: usize,
-    /// How many of them prove what they get, and time it. The others only drain their sockets, and count. All, if there
-    /// are not so many.
+    /// So many of them have such a habit; the others read steadily.
+    pub habits: Vec<(usize, Habit)>,
+    /// How many of those that read steadily prove what they get, and time it. The others only drain their sockets, and count.
+    /// All, if there are not so many. Clients with another habit always verify.
     pub verify: usize,
     /// How messages are encoded.
     pub encoding: Encoding,
@@ -114,6 +118,14 @@ pub enum Follow {
     /// So many of those that the server has, in the order of their names: client `i` begins at the `i`-th and goes
     /// round, so that each instrument has as many followers as any other, and neighbours differ.
     EachOf(usize),
+    /// So many, in that many different lists, which begin evenly spread over all instruments: client `i` follows the list
+    /// `i` modulo their number.
+    Lists {
+        /// Symbols of a list.
+        of: usize,
+        /// How many lists.
+        lists: usize,
+    },
     /// These, for every client.
     These(Vec<String>),
 }
@@ -142,6 +154,14 @@ pub enum LoadError {
         there: usize,
         /// How many were asked for.
         wanted: usize,
+    },
+    /// More clients with habits than clients.
+    #[error("{odd} clients are to be slow or to come and go, which is more than the {clients} there are")]
+    TooFewClients {
+        /// How many there are.
+        clients: usize,
+        /// How many were asked for.
+        odd: usize,
     },
     /// The server's process cannot be measured.
     #[error(transparent)]
@@ -192,7 +212,9 @@ impl Settled {
 }
 
 async fn measure(settings: &Settings) -> Result<Report, LoadError> {
-    if settings.verify > 0 && (settings.compress || settings.encoding != Encoding::Json) {
+    if (settings.verify > 0 || !settings.habits.is_empty())
+        && (settings.compress || settings.encoding != Encoding::Json)
+    {
         return Err(LoadError::OnlyDrains);
     }
     let server = settings.server_pid.map(Process::of).transpose()?;
@@ -208,6 +230,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
             channel: settings.channel,
             dialect: Dialect { encoding: settings.encoding, compress: settings.compress },
             seats,
+            groups: 1 + settings.habits.len(),
             settled: Arc::clone(&settled),
         };
         let runtime = single_threaded()?;
@@ -264,18 +287,46 @@ fn seats(settings: &Settings, symbols: &[String]) -> Result<Vec<Seat>, LoadError
             }
             Box::new(|_| names.clone())
         }
-        &Follow::EachOf(wanted) if wanted > symbols.len() || symbols.is_empty() => {
+        &(Follow::EachOf(wanted) | Follow::Lists { of: wanted, .. })
+            if wanted > symbols.len() || symbols.is_empty() =>
+        {
             return Err(LoadError::TooFewInstruments { there: symbols.len(), wanted });
         }
+        &Follow::Lists { of: wanted, lists } => Box::new(move |client| {
+            let first = client % lists * symbols.len() / lists;
+            symbols.iter().cycle().skip(first).take(wanted).cloned().collect()
+        }),
         &Follow::EachOf(wanted) => Box::new(move |client| {
             symbols.iter().cycle().skip(client % symbols.len()).take(wanted).cloned().collect()
         }),
     };
+    let odd: usize = settings.habits.iter().map(|&(clients, _)| clients).sum();
     let clients = settings.clients;
-    let verify = settings.verify.min(clients);
+    if odd > clients {
+        return Err(LoadError::TooFewClients { clients, odd });
+    }
+    let mut habits = (1..)
+        .zip(&settings.habits)
+        .flat_map(|(group, &(clients, habit))| std::iter::repeat_n((group, habit), clients));
+    let steady = clients - odd;
+    let mut seated = 0;
     let seats = (0..clients).map(|client| {
-        let at = Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX) / settings.connect_rate;
-        Seat { connect_after: at, symbols: of_client(client), verifies: is_chosen(client, verify, clients) }
+        let chosen = if is_chosen(client, odd, clients) { habits.next() } else { None };
+        let verifies = chosen.is_some() || {
+            seated += 1;
+            is_chosen(seated - 1, settings.verify.min(steady), steady)
+        };
+        let (group, habit) = chosen.unwrap_or((0, Habit::Steady));
+        Seat {
+            connect_after: Duration::from_secs(1) * u32::try_from(client).unwrap_or(u32::MAX)
+                / settings.connect_rate,
+            symbols: of_client(client),
+            verifies,
+            habit,
+            group,
+            // Neighbouring numbers lie far from each other by the golden section.
+            phase: u8::try_from(client.wrapping_mul(158) % 256).unwrap_or(0),
+        }
     });
     Ok(seats.collect())
 }
@@ -321,6 +372,7 @@ mod tests {
             channel: Channel::Quote,
             follow,
             clients,
+            habits: Vec::new(),
             verify: clients,
             encoding: Encoding::Json,
             compress: false,
@@ -369,6 +421,32 @@ mod tests {
         assert_eq!(hands(3, 2), ("v--v--v-".to_owned(), vec![(2, 4), (1, 4)]));
         assert_eq!(hands(4, 2), ("v-v-v-v-".to_owned(), vec![(2, 4), (2, 4)]));
         assert_eq!(hands(100, 3), ("vvvvvvvv".to_owned(), vec![(3, 3), (3, 3), (2, 2)]));
+    }
+
+    #[test]
+    fn clients_with_habits_verify_beside_those_that_do() {
+        let there = names(&["A"]);
+        let (slow, dropping) =
+            (Habit::Slow { bytes_per_second: 1 }, Habit::Dropping { every: Duration::from_secs(1) });
+        let settings =
+            Settings { verify: 2, habits: vec![(1, slow), (2, dropping)], ..settings(9, Follow::EachOf(1)) };
+        let dealt = seats(&settings, &there).unwrap();
+        let groups: Vec<usize> = dealt.iter().map(|seat| seat.group).collect();
+        assert_eq!(groups, [1, 0, 0, 2, 0, 0, 2, 0, 0]);
+        assert!(dealt[0].habit == slow && dealt[6].habit == dropping && dealt[1].habit == Habit::Steady);
+        let verify: Vec<usize> = (0..9).filter(|&client| dealt[client].verifies).collect();
+        assert_eq!(verify, [0, 1, 3, 5, 6]);
+        let too_many = Settings { clients: 2, ..settings };
+        let error = seats(&too_many, &there).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("3 clients") && error.contains("the 2"), "{error}");
+    }
+
+    #[test]
+    fn lists_are_shared_and_spread() {
+        let there = names(&["A", "B", "C", "D", "E", "F"]);
+        let dealt = seats(&settings(5, Follow::Lists { of: 2, lists: 3 }), &there).unwrap();
+        let followed: Vec<String> = dealt.iter().map(|seat| seat.symbols.concat()).collect();
+        assert_eq!(followed, ["AB", "CD", "EF", "AB", "CD"]);
     }
 
     #[test]

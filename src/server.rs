@@ -4,6 +4,7 @@ mod assets;
 mod health;
 mod http;
 mod hub;
+mod reading;
 mod rest;
 mod session;
 mod socket;

@@ -1,7 +1,9 @@
-//! RFC 6455 without I/O: what a handshake must hold, and the frames that leave.
+//! RFC 6455 and RFC 7692 without I/O: the handshake, frames in and out, and compression, for a server and for a client.
 //!
-//! Reading frames is tungstenite's; writing is ours, because one encoded message goes to many sockets.
+//! Writing is apart from reading, because one encoded message goes to many sockets.
 
+pub mod handshake;
+pub mod extensions;
 pub mod deflate;
 pub mod frame;
-pub mod handshake;
+pub mod decode;

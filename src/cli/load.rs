@@ -9,7 +9,7 @@ use feeds::Symbol;
 
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
-use crate::load::{self, Encoding, Follow, Settings};
+use crate::load::{self, Encoding, Follow, Habit, Settings};
 use crate::topic::Channel;
 
 /// Flags of `load`.
@@ -50,9 +50,24 @@ pub(super) struct Args {
     /// How many symbols each follows: neighbouring clients different ones, all symbols equally often
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     symbols: u32,
+    /// Only W different lists of symbols over all clients, instead of one for each
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "symbol")]
+    watchlists: Option<u32>,
     /// Follow these symbols with every client
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = Symbol::new, conflicts_with = "symbols")]
     symbol: Option<Vec<Symbol>>,
+    /// N clients that read at most BYTES a second, such as 10:20000
+    #[arg(long, value_name = "N:BYTES", value_parser = parse_slow)]
+    slow: Option<Odd>,
+    /// N clients that now and then stop reading, such as 10:5s:1s
+    #[arg(long, value_name = "N:EVERY:PAUSE", value_parser = parse_stall)]
+    stall: Option<Odd>,
+    /// N clients that drop their connections and come back, such as 50:1s
+    #[arg(long, value_name = "N:EVERY", value_parser = parse_churn)]
+    churn: Option<Odd>,
+    /// N clients that in turn leave a topic and follow it again, such as 50:1s
+    #[arg(long, value_name = "N:EVERY", value_parser = parse_churn_subs)]
+    churn_subs: Option<Odd>,
     /// quote, trade, book, book.25, book.100, ticker, bar.1s, bar.1m, status, …
     #[arg(long, value_name = "CHANNEL", default_value = "quote", value_parser = parse_channel)]
     channel: Channel,
@@ -87,9 +102,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         channel: args.channel,
         follow: match &args.symbol {
             Some(symbols) => Follow::These(distinct(symbols)),
-            None => Follow::EachOf(args.symbols as usize),
+            None => match args.watchlists {
+                Some(lists) => Follow::Lists { of: args.symbols as usize, lists: lists as usize },
+                None => Follow::EachOf(args.symbols as usize),
+            },
         },
         clients: args.clients as usize,
+        habits: [args.slow, args.stall, args.churn, args.churn_subs]
+            .into_iter()
+            .flatten()
+            .map(|Odd(clients, habit)| (clients, habit))
+            .collect(),
         verify: args.verify.0,
         encoding: args.encoding,
         compress: args.compress,
@@ -117,6 +140,39 @@ fn distinct(symbols: &[Symbol]) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// So many clients have that habit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Odd(usize, Habit);
+
+fn parse_slow(text: &str) -> Result<Odd, String> {
+    let wrong = || "clients, and bytes a second, such as 10:20000".to_owned();
+    let (clients, rate) = text.split_once(':').ok_or_else(wrong)?;
+    match rate.parse() {
+        Ok(bytes_per_second @ 1..) => Ok(Odd(count(clients)? as usize, Habit::Slow { bytes_per_second })),
+        _ => Err(wrong()),
+    }
+}
+
+fn parse_stall(text: &str) -> Result<Odd, String> {
+    let wrong = || "clients, and two times, such as 10:5s:1s".to_owned();
+    let (rest, pause) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let (clients, every) = parse_recurring(rest)?;
+    Ok(Odd(clients, Habit::Stalling { every, pause: parse_time(pause)? }))
+}
+
+fn parse_churn(text: &str) -> Result<Odd, String> {
+    parse_recurring(text).map(|(clients, every)| Odd(clients, Habit::Dropping { every }))
+}
+
+fn parse_churn_subs(text: &str) -> Result<Odd, String> {
+    parse_recurring(text).map(|(clients, every)| Odd(clients, Habit::Switching { every }))
+}
+
+fn parse_recurring(text: &str) -> Result<(usize, Duration), String> {
+    let (clients, every) = text.split_once(':').ok_or("clients, and a time, such as 50:1s")?;
+    Ok((count(clients)? as usize, parse_time(every)?))
 }
 
 /// How many clients verify.
@@ -170,6 +226,22 @@ mod tests {
         for wrong in ["", "10", "s", "1.5s", "-1s", "10 s", "2h", "86401s", "99999999999999999999s"] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn habits_have_clients_and_times() {
+        let second = Duration::from_secs(1);
+        assert_eq!(parse_slow("10:20000"), Ok(Odd(10, Habit::Slow { bytes_per_second: 20_000 })));
+        assert_eq!(parse_stall("3:5s:1s"), Ok(Odd(3, Habit::Stalling { every: 5 * second, pause: second })));
+        assert_eq!(parse_churn("50:1s"), Ok(Odd(50, Habit::Dropping { every: second })));
+        assert_eq!(parse_churn_subs("50:1s"), Ok(Odd(50, Habit::Switching { every: second })));
+        for wrong in ["", "10", "10:", "0:1", "10:0", "10:-1", "x:1"] {
+            assert!(parse_slow(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "3:5s", "3::1s", "0:5s:1s", "3:5s:1"] {
+            assert!(parse_stall(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_churn("50").is_err() && parse_churn("50:1").is_err());
     }
 
     #[test]

@@ -46,8 +46,9 @@ impl Assembly {
         self.bytes.len()
     }
 
-    pub(super) const fn has_buffer(&self) -> bool {
-        self.bytes.capacity() > 0
+    /// How much memory it has for its messages.
+    pub(super) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// How many updates and states are in it.
@@ -142,10 +143,9 @@ impl Assembly {
         self.updates = 0;
     }
 
-    /// Empties it, and gives back what memory it has beyond `bytes_kept`.
-    pub(super) fn clear(&mut self, bytes_kept: usize) {
+    /// Empties it, and keeps its memory.
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(bytes_kept);
         self.messages.clear();
         self.updates = 0;
     }

@@ -21,8 +21,7 @@ use super::subscribing::Awaiting;
 use crate::bus::{Batch, BusHandle, Kind, TopicMessage};
 use crate::directory::Directory;
 use crate::limits::{
-    ASSEMBLIES_KEPT, ASSEMBLY_BYTES_KEPT, LAGGARD_MAX, SETTLE_AFTER, SETTLES_PER_TURN_MAX,
-    SHARD_PENDING_BYTES_MAX,
+    LAGGARD_MAX, SETTLE_AFTER, SETTLES_PER_TURN_MAX, SHARD_PENDING_BYTES_MAX, SPARE_BYTES_MAX,
 };
 use crate::topic::TopicId;
 use crate::wire::Encoding;
@@ -74,6 +73,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// Empty assemblies with memory, for whoever has something to send next.
     spare: Vec<Assembly>,
+    /// How much memory.
+    spare_bytes: usize,
 }
 
 /// A connection as its shard sees it.
@@ -424,8 +425,9 @@ impl Queue {
         if !cohort.is_dirty {
             cohort.is_dirty = true;
             self.dirty.push_back(id);
-            if !cohort.out.has_buffer() {
+            if cohort.out.capacity() == 0 {
                 cohort.out = self.spare.pop().unwrap_or_default();
+                self.spare_bytes -= cohort.out.capacity();
             }
         }
         let before = cohort.out.bytes();
@@ -450,8 +452,10 @@ impl Queue {
     }
 
     fn recycle(&mut self, mut out: Assembly) {
-        if self.spare.len() < ASSEMBLIES_KEPT && out.has_buffer() {
-            out.clear(ASSEMBLY_BYTES_KEPT);
+        let capacity = out.capacity();
+        if capacity > 0 && self.spare_bytes + capacity <= SPARE_BYTES_MAX {
+            out.clear();
+            self.spare_bytes += capacity;
             self.spare.push(out);
         }
     }

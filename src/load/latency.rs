@@ -10,6 +10,9 @@ use crate::limits::LOAD_LATENCY_MAX;
 #[derive(Debug)]
 pub(super) struct Latencies {
     histogram: Histogram<u64>,
+    /// Of what came in the first and in the last third of the window, whenever it was due: a backlog that grows shows in
+    /// the difference.
+    thirds: [Histogram<u64>; 2],
     came_after: u64,
     due_before: u64,
     off_clock: u64,
@@ -29,7 +32,8 @@ pub(super) enum Moment {
 impl Latencies {
     pub(super) fn new() -> Self {
         let histogram = Histogram::new(3).expect("three digits are within 0 to 5");
-        Self { histogram, came_after: 0, due_before: 0, off_clock: 0 }
+        let thirds = [histogram.clone(), histogram.clone()];
+        Self { histogram, thirds, came_after: 0, due_before: 0, off_clock: 0 }
     }
 
     /// Takes a change that was due at `due`, and was there at `now`.
@@ -38,18 +42,34 @@ impl Latencies {
             self.off_clock += 1;
             return Moment::OffClock;
         }
+        let micros = u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX);
+        let third = window.until.since(window.from) / 3;
+        let histogram = if now < window.from || now >= window.until {
+            None
+        } else if now.since(window.from) < third {
+            Some(&mut self.thirds[0])
+        } else if window.until.since(now) <= third {
+            Some(&mut self.thirds[1])
+        } else {
+            None
+        };
+        if let Some(histogram) = histogram {
+            histogram.record(micros).expect("a histogram that grows takes every number");
+        }
         if due < window.from || due >= window.until {
             self.due_before += u64::from(due < window.from && now >= window.from);
             return Moment::Outside;
         }
         self.came_after += u64::from(now >= window.until);
-        let micros = u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX);
         self.histogram.record(micros).expect("a histogram that grows takes every number");
         Moment::Inside
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("a histogram that grows takes every other");
+        for (own, other) in self.thirds.iter_mut().zip(&other.thirds) {
+            own.add(other).expect("a histogram that grows takes every other");
+        }
         self.came_after += other.came_after;
         self.due_before += other.due_before;
         self.off_clock += other.off_clock;
@@ -80,6 +100,12 @@ impl Latencies {
         self.histogram.value_at_quantile(quantile)
     }
 
+    /// The same of what came in the first and in the last third of the window; `None` where in one of them nothing came.
+    pub(super) fn of_thirds(&self, quantile: f64) -> Option<[u64; 2]> {
+        let is_known = self.thirds.iter().all(|third| !third.is_empty());
+        is_known.then(|| self.thirds.each_ref().map(|third| third.value_at_quantile(quantile)))
+    }
+
     pub(super) fn max(&self) -> u64 {
         self.histogram.max()
     }
@@ -87,6 +113,8 @@ impl Latencies {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
@@ -119,5 +147,20 @@ mod tests {
         assert!(near(sum.at(0.99), 980_000), "{}", sum.at(0.99));
         assert!(near(sum.at(0.999), 998_000), "{}", sum.at(0.999));
         assert!(near(sum.max(), 1_000_000), "{}", sum.max());
+    }
+
+    #[test]
+    fn a_backlog_that_grows_shows_between_the_thirds() {
+        let window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_003 * SECOND) };
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.of_thirds(0.99), None);
+        // All of it was due before the window, and is the older the later it comes.
+        for millis in -100..3_100 {
+            let now = Timestamp(window.from.0 + millis * 1_000_000);
+            let age = Duration::from_millis(500 + u64::try_from(millis + 100).unwrap() * 2);
+            latencies.take(window, Timestamp(now.0 - i64::try_from(age.as_nanos()).unwrap()), now);
+        }
+        let [first, last] = latencies.of_thirds(0.5).unwrap();
+        assert!(first.abs_diff(1_700_000) < 5_000 && last.abs_diff(5_700_000) < 10_000, "{first} {last}");
     }
 }

@@ -38,8 +38,13 @@ pub struct Report {
     pub due: Option<Due>,
     /// From due to verified, in microseconds; absent without a clock in common.
     pub latency_us: Option<Percentiles>,
-    /// Why that is absent.
+    /// The 99th percentile of the age of what came, early and late in the window; absent without a clock in common, or where
+    /// nothing came.
+    pub age_p99_us: Option<Ages>,
+    /// Why `latency_us` is absent.
     pub latency_absent: Option<LatencyAbsent>,
+    /// Clients with a habit, which do not count in `due`, `latency_us` and `age_p99_us`, but everywhere else.
+    pub groups: Vec<Group>,
     /// Checksums of books that agreed, in the whole run.
     pub checksums_ok: u64,
     /// What went wrong, in the whole run.
@@ -126,6 +131,36 @@ pub struct Percentiles {
     pub max: u64,
 }
 
+/// How old updates were when they came, in microseconds, whenever they were due: what a server lags behind by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ages {
+    /// Of those that came in the first third of the window.
+    pub first_third: u64,
+    /// Of those that came in its last third. Much more than in the first: the backlog grows.
+    pub last_third: u64,
+}
+
+/// Clients with one habit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// What they do.
+    pub habit: String,
+    /// How many they are.
+    pub clients: u64,
+    /// Updates in the window.
+    pub updates: u64,
+    /// From due to verified, as of the others.
+    pub latency_us: Option<Percentiles>,
+    /// As of the others.
+    pub age_p99_us: Option<Ages>,
+    /// How often they did what their habit is, in the whole run: pauses, drops, or topics left or followed again.
+    pub deeds: u64,
+    /// How often they were closed with 4007, which is no disconnect of [`Faults`], and how many had not come back at the end.
+    pub too_slow: u64,
+    /// See `too_slow`.
+    pub too_slow_at_end: u64,
+}
+
 /// Why there are no latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,7 +178,8 @@ pub struct Faults {
     pub clients_unconnected: u64,
     /// Clients that never had all of their snapshots.
     pub clients_unready: u64,
-    /// Clients that had them, lost their connection, and did not have them again at the end.
+    /// Clients that had them, lost their connection, and did not have them again at the end. One that was slow on purpose and
+    /// was closed for it is none of them.
     pub clients_lost: u64,
     /// Clients that the server closed for good.
     pub clients_closed: u64,
@@ -184,26 +220,32 @@ impl Report {
         harness_cpu: Duration,
     ) -> Self {
         let window = tallies.iter().map(|tally| tally.window).max().unwrap_or_default();
-        let mut latencies = Latencies::new();
+        let mut by_group: Vec<Latencies> = (0..=settings.habits.len()).map(|_| Latencies::new()).collect();
         let mut errors = Errors::default();
         let threads = tallies.len() as u64;
         let mut clients = Vec::new();
         let mut updates_by_thread = Vec::new();
         for tally in tallies {
-            latencies.add(&tally.latencies);
+            by_group.iter_mut().zip(&tally.latencies).for_each(|(all, own)| all.add(own));
             tally.errors.0.into_iter().for_each(|(text, count)| errors.add(text, count));
             updates_by_thread.push(tally.clients.iter().map(updates_of).sum());
             clients.extend(tally.clients);
         }
         let delivered = Delivered::new(&clients, updates_by_thread, window);
         let faults = Faults::new(&clients);
+        let latencies = &by_group[0];
         let (due, latency_us, latency_absent) = if latencies.off_clock() > latencies.due() {
             (None, None, Some(LatencyAbsent::NotALiveClock))
         } else {
-            let due = Due::new(settings, &latencies, &clients);
-            let percentiles = Percentiles::of(&latencies);
+            let due = Due::new(settings, latencies, &clients);
+            let percentiles = Percentiles::of(latencies);
             (Some(due), percentiles, percentiles.is_none().then_some(LatencyAbsent::NoUpdates))
         };
+        let groups = (1..).zip(&settings.habits).map(|(group, (_, habit))| {
+            let clients: Vec<&ClientTally> = clients.iter().filter(|client| client.group == group).collect();
+            Group::new(habit.to_string(), &clients, &by_group[group])
+        });
+        let groups = groups.collect();
         Self {
             url: settings.url.clone(),
             channel: settings.channel.to_string(),
@@ -216,7 +258,9 @@ impl Report {
             window_ms: millis(window),
             due,
             latency_us,
+            age_p99_us: Ages::of(latencies),
             latency_absent,
+            groups,
             checksums_ok: clients.iter().map(|client| client.end.checksums_ok).sum(),
             faults,
             errors: errors.0,
@@ -299,6 +343,11 @@ fn verifying(clients: &[ClientTally]) -> impl Iterator<Item = &ClientTally> {
     clients.iter().filter(|client| client.verifies)
 }
 
+/// Those of which it can be known what should come: they verify, and are always there.
+fn judged(clients: &[ClientTally]) -> impl Iterator<Item = &ClientTally> {
+    verifying(clients).filter(|client| client.group == 0)
+}
+
 fn updates_of(client: &ClientTally) -> u64 {
     client.in_window().updates
 }
@@ -306,7 +355,7 @@ fn updates_of(client: &ClientTally) -> u64 {
 impl Due {
     fn new(settings: &Settings, latencies: &Latencies, clients: &[ClientTally]) -> Self {
         let updates = latencies.due();
-        let topics: u64 = verifying(clients).map(|client| client.topics).sum();
+        let topics: u64 = judged(clients).map(|client| client.topics).sum();
         let expected = settings.expect_rate.map(|rate| {
             let all = u128::from(rate) * u128::from(topics) * settings.duration.as_micros() / 1_000_000;
             u64::try_from(all).unwrap_or(u64::MAX)
@@ -319,14 +368,37 @@ impl Due {
             due_before: latencies.due_before(),
             expected,
             missing: expected.map(|expected| expected.saturating_sub(updates).saturating_sub(topics)),
-            clients_behind: clients.iter().filter(is_behind).count() as u64,
+            clients_behind: judged(clients).filter(is_behind).count() as u64,
+        }
+    }
+}
+
+impl Ages {
+    fn of(latencies: &Latencies) -> Option<Self> {
+        latencies.of_thirds(0.99).map(|[first_third, last_third]| Self { first_third, last_third })
+    }
+}
+
+impl Group {
+    fn new(habit: String, clients: &[&ClientTally], latencies: &Latencies) -> Self {
+        let sum = |what: fn(&ClientTally) -> u64| clients.iter().map(|client| what(client)).sum();
+        let is_away = |client: &&&ClientTally| client.is_sent_away();
+        Self {
+            habit,
+            clients: clients.len() as u64,
+            updates: sum(updates_of),
+            latency_us: Percentiles::of(latencies),
+            age_p99_us: Ages::of(latencies),
+            deeds: sum(|client| client.deeds),
+            too_slow: sum(|client| client.too_slow),
+            too_slow_at_end: clients.iter().filter(is_away).count() as u64,
         }
     }
 }
 
 impl Percentiles {
     fn of(latencies: &Latencies) -> Option<Self> {
-        (latencies.due() > 0).then(|| Self {
+        (latencies.off_clock() <= latencies.due() && latencies.due() > 0).then(|| Self {
             samples: latencies.due(),
             p50: latencies.at(0.5),
             p90: latencies.at(0.9),
@@ -344,7 +416,8 @@ impl Faults {
         Self {
             clients_unconnected: of_state(State::Unconnected),
             clients_unready: of_state(State::Unready),
-            clients_lost: of_state(State::Lost),
+            clients_lost: clients.iter().filter(|c| c.state == State::Lost && !c.is_sent_away()).count()
+                as u64,
             clients_closed: of_state(State::Closed),
             gaps: sum(|client| client.end.gaps),
             checksums_failed: sum(|client| client.end.checksums_failed),
@@ -414,19 +487,17 @@ impl fmt::Display for Report {
             self.write_due(f, due)?;
         }
         match (&self.latency_us, self.latency_absent) {
-            (Some(latency), _) => writeln!(
-                f,
-                "latency ms  p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-                Thousandths(latency.p50),
-                Thousandths(latency.p90),
-                Thousandths(latency.p99),
-                Thousandths(latency.p99_9),
-                Thousandths(latency.max)
-            )?,
+            (Some(latency), _) => latency.write(f, "latency ms  ")?,
             (None, Some(LatencyAbsent::NotALiveClock)) => {
                 writeln!(f, "latency     unknown: the feed's times are not of this machine's clock")?;
             }
             (None, _) => writeln!(f, "latency     unknown: nothing came of what was due in the window")?,
+        }
+        if let Some(age) = &self.age_p99_us {
+            age.write(f, "age ms      ")?;
+        }
+        for group in &self.groups {
+            group.write(f)?;
         }
         if let Some(cpu) = &self.server_cpu {
             cpu.write(f, "server CPU  ")?;
@@ -453,6 +524,48 @@ impl Report {
             Grouped(due.due_before),
             due.clients_behind
         )
+    }
+}
+
+impl Percentiles {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        writeln!(
+            f,
+            "{name}p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+            Thousandths(self.p50),
+            Thousandths(self.p90),
+            Thousandths(self.p99),
+            Thousandths(self.p99_9),
+            Thousandths(self.max)
+        )
+    }
+}
+
+impl Ages {
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        let [first, last] = [self.first_third, self.last_third].map(Thousandths);
+        writeln!(f, "{name}p99 of what came in the first third {first}, in the last {last}")
+    }
+}
+
+impl Group {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [clients, updates, deeds] = [self.clients, self.updates, self.deeds].map(Grouped);
+        writeln!(f, "apart       {clients} clients, {}: {updates} updates, {deeds} times", self.habit)?;
+        if self.too_slow > 0 {
+            writeln!(
+                f,
+                "            closed as too slow {} times, {} at the end",
+                self.too_slow, self.too_slow_at_end
+            )?;
+        }
+        if let Some(latency) = &self.latency_us {
+            latency.write(f, "  latency   ")?;
+        }
+        if let Some(age) = &self.age_p99_us {
+            age.write(f, "  age       ")?;
+        }
+        Ok(())
     }
 }
 
@@ -540,7 +653,10 @@ mod tests {
         ClientTally {
             state,
             verifies: true,
+            group: 0,
             topics: 1,
+            too_slow: 0,
+            deeds: 0,
             before,
             after,
             end,
@@ -557,6 +673,7 @@ mod tests {
             channel: Channel::Quote,
             follow: Follow::EachOf(1),
             clients: 3,
+            habits: Vec::new(),
             verify: 3,
             encoding: Encoding::Json,
             compress: false,
@@ -583,7 +700,12 @@ mod tests {
         let tally = |clients: &[ClientTally], latencies| {
             let mut errors = Errors::default();
             errors.add("late".to_owned(), 2);
-            Tally { clients: clients.to_vec(), window: Duration::from_secs(2), latencies, errors }
+            Tally {
+                clients: clients.to_vec(),
+                window: Duration::from_secs(2),
+                latencies: vec![latencies],
+                errors,
+            }
         };
         let tallies = vec![tally(&clients[..2], latencies), tally(&clients[2..], Latencies::new())];
         let cpu = Duration::from_millis;

@@ -243,11 +243,11 @@ mod tests {
         frame
     }
 
+    type Messages = Vec<(Form, Vec<u8>)>;
+    type Controls = Vec<(Control, Vec<u8>)>;
+
     /// Messages with their payload whole, and control frames, of bytes that come in reads of these lengths.
-    fn walk(
-        bytes: &[u8],
-        cuts: &[usize],
-    ) -> Result<(Vec<(Form, Vec<u8>)>, Vec<(Control, Vec<u8>)>), BadFrame> {
+    fn walk(bytes: &[u8], cuts: &[usize]) -> Result<(Messages, Controls), BadFrame> {
         let (mut messages, mut controls, mut open) = (Vec::new(), Vec::new(), Vec::new());
         let mut scanner = Scanner::default();
         let mut rest = bytes;

@@ -11,16 +11,17 @@ use feeds::clock::{Clock, monotonic};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::counts::Counts;
 use super::drain::{Basin, Dialect, Drain, DrainError, Read};
+use super::habit::{Habit, Rhythm, Urge};
 use super::latency::{Latencies, Moment};
 use super::{Settled, Window};
-use crate::client::{Client, ClientError, ClientSettings, Divergence, Event, Update};
-use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_RECONNECT_WAIT};
+use crate::client::{Client, ClientError, ClientSettings, Disconnect, Divergence, Event, Update};
+use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_HABIT_STEP, LOAD_RECONNECT_WAIT};
 use crate::topic::Channel;
-use crate::wire::Symbols;
+use crate::wire::{CloseCode, Symbols};
 
 /// The clients of a thread, and where they go.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Swarm {
     pub(super) channel: Channel,
     pub(super) dialect: Dialect,
     pub(super) seats: Vec<Seat>,
+    /// How many groups there are: one of steady clients, and one for each habit.
+    pub(super) groups: usize,
     pub(super) settled: Arc<Settled>,
 }
 
@@ -39,6 +42,22 @@ pub(super) struct Seat {
     pub(super) symbols: Vec<String>,
     /// Whether it proves what it gets, or only drains its socket.
     pub(super) verifies: bool,
+    pub(super) habit: Habit,
+    /// The number of its habit in [`Settings::habits`](super::Settings::habits), from 1; 0 of a steady client.
+    pub(super) group: usize,
+    /// How far it is towards its first deed, a share of 256.
+    pub(super) phase: u8,
+}
+
+impl Seat {
+    /// A client that may be sent away again and again comes back soon each time.
+    fn client_settings(&self) -> ClientSettings {
+        let usual = ClientSettings::default();
+        match self.habit {
+            Habit::Steady => usual,
+            _ => ClientSettings { backoff_max: LOAD_RECONNECT_WAIT, ..usual },
+        }
+    }
 }
 
 /// What a thread's clients came to.
@@ -47,7 +66,8 @@ pub(super) struct Tally {
     pub(super) clients: Vec<ClientTally>,
     /// How long the window was in truth.
     pub(super) window: Duration,
-    pub(super) latencies: Latencies,
+    /// Of each group.
+    pub(super) latencies: Vec<Latencies>,
     pub(super) errors: Errors,
 }
 
@@ -56,6 +76,7 @@ pub(super) struct Tally {
 pub(super) struct ClientTally {
     pub(super) state: State,
     pub(super) verifies: bool,
+    pub(super) group: usize,
     pub(super) topics: u64,
     /// When the window opened.
     pub(super) before: Counts,
@@ -65,6 +86,10 @@ pub(super) struct ClientTally {
     pub(super) end: Counts,
     pub(super) overfull: u64,
     pub(super) disconnects: u64,
+    /// How often it was closed with 4007, which is no disconnect where it was slow on purpose.
+    pub(super) too_slow: u64,
+    /// What it did of its habit: stalls, drops, or topics left and followed again.
+    pub(super) deeds: u64,
     pub(super) refusals: u64,
     /// Whether something came that shows that all which was due in the window is there.
     pub(super) drained: bool,
@@ -74,6 +99,11 @@ impl ClientTally {
     /// What it counted in the window.
     pub(super) fn in_window(&self) -> Counts {
         self.after - self.before
+    }
+
+    /// Whether it was slow on purpose, closed for that, and is not back.
+    pub(super) fn is_sent_away(&self) -> bool {
+        self.too_slow > 0 && self.state == State::Lost
     }
 }
 
@@ -107,7 +137,7 @@ impl Errors {
 /// Connects the clients, lets them follow, and measures once `go` names a window.
 pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>) -> Tally {
     LocalSet::new().block_on(runtime, async move {
-        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.dialect, swarm.settled));
+        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.dialect, swarm.groups, swarm.settled));
         let clients: Vec<Rc<Record>> = swarm.seats.into_iter().map(|seat| desk.admit(seat)).collect();
         let each = |what: fn(&Record)| clients.iter().for_each(|record| what(record));
 
@@ -121,8 +151,11 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
             sleep(window.until.since(Clock::System.now())).await;
             each(|record| record.after.set(record.counts.get()));
             length = monotonic().duration_since(opened);
-            let is_drained = |record: &Rc<Record>| {
-                !record.verifies || record.drained.get() || record.state.get() != State::Ready
+            // Clients that are odd are given the time to come back.
+            let is_drained = |record: &Rc<Record>| match record.state.get() {
+                State::Ready => !record.verifies || record.drained.get(),
+                State::Lost | State::Unready => record.group == 0,
+                State::Unconnected | State::Closed => true,
             };
             let patience = length + LOAD_DRAIN_WAIT;
             while monotonic().duration_since(opened) < patience && !clients.iter().all(is_drained) {
@@ -132,7 +165,7 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
         Tally {
             clients: clients.iter().map(|record| record.tally()).collect(),
             window: length,
-            latencies: desk.latencies.replace(Latencies::new()),
+            latencies: desk.latencies.take(),
             errors: desk.errors.take(),
         }
     })
@@ -146,7 +179,7 @@ struct Desk {
     basin: Basin,
     settled: Arc<Settled>,
     window: Cell<Option<Window>>,
-    latencies: RefCell<Latencies>,
+    latencies: RefCell<Vec<Latencies>>,
     errors: RefCell<Errors>,
 }
 
@@ -155,18 +188,21 @@ struct Desk {
 struct Record {
     state: Cell<State>,
     verifies: bool,
+    group: usize,
     topics: usize,
     counts: Cell<Counts>,
     before: Cell<Counts>,
     after: Cell<Counts>,
     overfull: Cell<u64>,
     disconnects: Cell<u64>,
+    too_slow: Cell<u64>,
+    deeds: Cell<u64>,
     refusals: Cell<u64>,
     drained: Cell<bool>,
 }
 
 impl Desk {
-    fn new(url: String, channel: Channel, dialect: Dialect, settled: Arc<Settled>) -> Self {
+    fn new(url: String, channel: Channel, dialect: Dialect, groups: usize, settled: Arc<Settled>) -> Self {
         Self {
             url,
             channel,
@@ -174,7 +210,7 @@ impl Desk {
             basin: Basin::new(),
             settled,
             window: Cell::new(None),
-            latencies: RefCell::new(Latencies::new()),
+            latencies: RefCell::new((0..groups).map(|_| Latencies::new()).collect()),
             errors: RefCell::default(),
         }
     }
@@ -206,19 +242,103 @@ impl Desk {
 
     /// Runs a client until it is over for good; dropped at the end of the load.
     async fn follow(&self, seat: Seat, record: &Record) -> Result<Infallible, ClientError> {
-        let mut client = Client::connect(self.url.as_str(), ClientSettings::default()).await?;
-        let topics = seat.symbols.len();
-        client.subscribe(self.channel, Symbols::Named(seat.symbols));
         loop {
-            let event = client.next().await?;
-            record.counts.set(Counts::of(client.stats(), &record.counts.get()));
+            // What it counted on the connections that it dropped itself.
+            let earlier = record.counts.get();
+            let mut client = Client::connect(self.url.as_str(), seat.client_settings()).await?;
+            client.subscribe(self.channel, Symbols::Named(seat.symbols.clone()));
+            self.read(&seat, &mut client, earlier, record).await?;
+        }
+    }
+
+    /// Reads until the client's habit is to drop its connection.
+    async fn read(
+        &self,
+        seat: &Seat,
+        client: &mut Client,
+        earlier: Counts,
+        record: &Record,
+    ) -> Result<(), ClientError> {
+        let topics = seat.symbols.len();
+        let mut counts = Counts::default();
+        let mut rhythm = None;
+        // The topic that was left and is to be followed again, and how many were.
+        let (mut left, mut switches) = (None, 0);
+        loop {
+            if let Some(rhythm) = &mut rhythm {
+                match self.urge(rhythm, counts.bytes, left.is_some()) {
+                    Urge::Read => {}
+                    Urge::Wait(wait) => {
+                        record.deed();
+                        self.pause(wait).await;
+                    }
+                    Urge::Drop => {
+                        record.deed();
+                        record.state.set(State::Lost);
+                        return Ok(());
+                    }
+                    Urge::Switch => {
+                        record.deed();
+                        let symbol = left.take();
+                        if let Some(symbol) = symbol {
+                            client.subscribe(self.channel, Symbols::Named(vec![symbol]));
+                        } else {
+                            let symbol = seat.symbols[switches % topics].clone();
+                            switches += 1;
+                            client.unsubscribe(self.channel, &Symbols::Named(vec![symbol.clone()]));
+                            record.state.set(State::Lost);
+                            left = Some(symbol);
+                        }
+                    }
+                }
+            }
+            let event = if seat.habit == Habit::Steady {
+                client.next().await?
+            } else {
+                match timeout(LOAD_HABIT_STEP, client.next()).await {
+                    Ok(event) => event?,
+                    Err(_elapsed) => continue,
+                }
+            };
+            counts = Counts::of(client.stats(), &counts);
+            record.counts.set(earlier + counts);
             self.take(event, record);
             if record.state.get() != State::Ready
                 && client.stats().snapshots >= topics as u64
                 && client.topics() == (topics, topics)
             {
                 self.ready(record);
+                if seat.habit != Habit::Steady && rhythm.is_none() {
+                    rhythm = Some(Rhythm::new(seat.habit, counts.bytes, seat.phase));
+                }
             }
+        }
+    }
+
+    /// What a client's habit makes it do: nothing any more behind the window, but to follow again what it has left.
+    fn urge(&self, rhythm: &mut Rhythm, bytes: u64, has_left: bool) -> Urge {
+        if !self.is_over() {
+            rhythm.urge(monotonic(), bytes)
+        } else if has_left {
+            Urge::Switch
+        } else {
+            Urge::Read
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.window.get().is_some_and(|window| Clock::System.now() >= window.until)
+    }
+
+    /// Waits, but not past the window's end.
+    async fn pause(&self, wait: Duration) {
+        let start = monotonic();
+        while !self.is_over() {
+            let left = wait.saturating_sub(monotonic().duration_since(start));
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(LOAD_HABIT_STEP)).await;
         }
     }
 
@@ -288,7 +408,7 @@ impl Desk {
             }
             Event::Heartbeat { .. } => {
                 // Nothing waits for this client at the server: that is when heartbeats are sent.
-                if self.window.get().is_some_and(|window| Clock::System.now() >= window.until) {
+                if self.is_over() {
                     record.drained.set(true);
                 }
             }
@@ -297,6 +417,12 @@ impl Desk {
                     record.overfull.set(record.overfull.get() + 1);
                 }
                 self.error(format!("{channel} of {symbol} diverged: {}", kind(&divergence)));
+            }
+            Event::Disconnected(Disconnect::Closed(code, _))
+                if record.group > 0 && CloseCode::from_code(code) == Some(CloseCode::TooSlow) =>
+            {
+                record.too_slow.set(record.too_slow.get() + 1);
+                record.state.set(State::Lost);
             }
             Event::Disconnected(why) => self.disconnect(record, why.to_string()),
             Event::Failed { code, message, .. } => self.refuse(record, format!("{code}: {message}")),
@@ -311,7 +437,7 @@ impl Desk {
 
     fn time(&self, update: &Update, window: Window, record: &Record) {
         let now = Clock::System.now();
-        let moment = self.latencies.borrow_mut().take(window, update.ts_event, now);
+        let moment = self.latencies.borrow_mut()[record.group].take(window, update.ts_event, now);
         // A client gets its updates in the order in which they were due. Without a clock in common there is nothing to
         // wait for.
         let is_later = update.ts_event >= window.until || moment == Moment::OffClock;
@@ -340,27 +466,37 @@ impl Record {
         Self {
             state: Cell::new(State::Unready),
             verifies: seat.verifies,
+            group: seat.group,
             topics: seat.symbols.len(),
             counts: Cell::default(),
             before: Cell::default(),
             after: Cell::default(),
             overfull: Cell::new(0),
             disconnects: Cell::new(0),
+            too_slow: Cell::new(0),
+            deeds: Cell::new(0),
             refusals: Cell::new(0),
             drained: Cell::new(false),
         }
+    }
+
+    fn deed(&self) {
+        self.deeds.set(self.deeds.get() + 1);
     }
 
     fn tally(&self) -> ClientTally {
         ClientTally {
             state: self.state.get(),
             verifies: self.verifies,
+            group: self.group,
             topics: self.topics as u64,
             before: self.before.get(),
             after: self.after.get(),
             end: self.counts.get(),
             overfull: self.overfull.get(),
             disconnects: self.disconnects.get(),
+            too_slow: self.too_slow.get(),
+            deeds: self.deeds.get(),
             refusals: self.refusals.get(),
             drained: self.drained.get(),
         }

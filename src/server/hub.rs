@@ -1,6 +1,6 @@
 //! A shard with its sockets: where what the shard has for a connection meets the connection's socket.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use feeds::Clock;
 use feeds::clock::monotonic;
 use tokio::sync::Notify;
 
+use super::reading::ReadRoom;
 use super::socket::Socket;
 use crate::bus::Batch;
 use crate::directory::Directory;
@@ -25,6 +26,7 @@ use crate::ws::frame;
 /// One thread's shard and sockets. Every method is short and free of waiting, so that no borrow crosses an `.await`.
 pub(super) struct Hub {
     inner: RefCell<Inner>,
+    read_room: RefCell<ReadRoom>,
     directory: Directory,
     metrics: Metrics,
     /// Wakes the worker: a session has made something that is to be flushed.
@@ -41,7 +43,13 @@ struct Inner {
 impl Hub {
     pub(super) fn new(shard: Shard, directory: Directory, metrics: Metrics) -> Self {
         let inner = Inner { shard, sockets: Vec::new(), metrics: metrics.clone() };
-        Self { inner: RefCell::new(inner), directory, metrics, dirtied: Notify::new() }
+        Self {
+            inner: RefCell::new(inner),
+            read_room: RefCell::new(ReadRoom::new()),
+            directory,
+            metrics,
+            dirtied: Notify::new(),
+        }
     }
 
     pub(super) const fn directory(&self) -> &Directory {
@@ -50,6 +58,10 @@ impl Hub {
 
     pub(super) const fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(super) fn read_room(&self) -> RefMut<'_, ReadRoom> {
+        self.read_room.borrow_mut()
     }
 
     pub(super) fn join(&self, socket: &Rc<Socket>, form: Form) -> Connection {

@@ -7,35 +7,26 @@ use std::rc::Rc;
 use feeds::Clock;
 use tokio::io::Interest;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::hub::Hub;
-use super::socket::{ReadSide, Socket};
+use super::reading::{ReadError, Reader, Received};
+use super::socket::Socket;
 use super::upgrade::Upgraded;
 use crate::bus::Wanted;
 use crate::fanout::{Connection, Subscribe, SubscribeKind, Subscribed};
-use crate::limits::{
-    BAD_REQUESTS_MAX, MESSAGE_IN_BYTES_MAX, READ_BUFFER_BYTES, READ_TURN_BYTES_MAX, REQUEST_BYTES_MAX,
-    STATES_WAIT, SUBSCRIBE_PART_TOPICS,
-};
+use crate::limits::{BAD_REQUESTS_MAX, REQUEST_BYTES_MAX, STATES_WAIT, SUBSCRIBE_PART_TOPICS};
 use crate::topic::{Channel, Rate, TopicId};
 use crate::wire::code::{CloseCode, ErrorCode};
 use crate::wire::message::{self, Method, ReqId, Request, RequestError, Resume, Symbols};
+use crate::ws::frame;
 
 /// Serves a connection to its end. `already_read` is what came after the handshake in the same packet.
 pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
     let Upgraded { stream, already_read, form } = upgraded;
     let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
     let connection = hub.join(&socket, form);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(Some(MESSAGE_IN_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_IN_BYTES_MAX));
     let mut session = Session {
-        context: WebSocketContext::from_partially_read(already_read, Role::Server, Some(config)),
-        replies: Vec::new(),
-        budget: READ_TURN_BYTES_MAX,
+        reader: Reader::new(already_read, form.deflate.is_some()),
         bad_requests: 0,
         hub: Rc::clone(&hub),
         socket: Rc::clone(&socket),
@@ -47,15 +38,12 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
     if ended == Ended::Close {
         // What the client still sends is read away: closing a socket with unread input would send a reset, which can
         // overtake the close frame.
-        let _ = timeout(socket.close_patience(), drain(&socket)).await;
+        let _ = timeout(socket.close_patience(), drain(&hub, &socket)).await;
     }
 }
 
 struct Session {
-    context: WebSocketContext,
-    replies: Vec<u8>,
-    /// Bytes that may still be read in this turn.
-    budget: usize,
+    reader: Reader,
     bad_requests: u32,
     hub: Rc<Hub>,
     socket: Rc<Socket>,
@@ -98,10 +86,10 @@ impl Session {
                     return Ended::Close;
                 }
                 match self.read() {
-                    Ok(Some(message)) => self.take(message).await,
+                    Ok(Some(received)) => self.take(received).await,
                     // Whoever sends without end waits its turn like the others of the shard.
-                    Ok(None) if self.budget == 0 => {
-                        self.budget = READ_TURN_BYTES_MAX;
+                    Ok(None) if self.reader.is_turn_over() => {
+                        self.reader.begin_turn();
                         tokio::task::yield_now().await;
                     }
                     Ok(None) => break,
@@ -117,49 +105,29 @@ impl Session {
                 ready = self.socket.stream.ready(interest) => if ready.is_err() { return Ended::Broken },
                 () = self.socket.wake.notified() => {}
             }
-            self.budget = READ_TURN_BYTES_MAX;
+            self.reader.begin_turn();
         }
     }
 
-    /// The next message, if all of it has come and may be read in this turn.
-    fn read(&mut self) -> Result<Option<Message>, Ended> {
-        let Self { context, socket, replies, budget, .. } = self;
-        let result = context.read(&mut ReadSide { socket, replies, budget });
-        let reply = std::mem::take(replies);
-        if matches!(result, Err(Error::ConnectionClosed | Error::AlreadyClosed)) {
-            // The reply answers the client's close frame, after which nothing may follow.
-            self.socket.close_with(reply);
-            return Err(Ended::Close);
-        }
-        if !reply.is_empty() {
-            self.socket.send_pong(reply);
-            // Before whatever the message behind the ping brings.
-            if self.socket.write_waiting().is_err() {
-                return Err(Ended::Broken);
+    fn read(&mut self) -> Result<Option<Received>, Ended> {
+        self.reader.next(&self.socket, &mut self.hub.read_room()).map_err(|error| match error {
+            ReadError::Broken => Ended::Broken,
+            ReadError::Refused(error) => {
+                self.socket.close_with(frame::close(error.close_code(), &error.to_string()));
+                Ended::Close
             }
-        }
-        let code = match result {
-            Ok(message) => return Ok(Some(message)),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(Error::Capacity(_)) => CloseCode::TooBig,
-            Err(Error::Utf8(_)) => CloseCode::InvalidPayload,
-            Err(Error::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ))
-            | Err(Error::Io(_)) => return Err(Ended::Broken),
-            Err(_) => CloseCode::ProtocolError,
-        };
-        self.socket.close(code, code.reason());
-        Err(Ended::Close)
+        })
     }
 
-    async fn take(&mut self, message: Message) {
-        match message {
-            Message::Text(text) => self.answer(text.as_bytes()).await,
-            Message::Binary(_) => {
-                self.refuse(&failure(ErrorCode::BadJson, "requests are JSON text, not binary"))
+    async fn take(&mut self, received: Received) {
+        match received {
+            Received::Text(text) => self.answer(text.as_bytes()).await,
+            Received::Binary => {
+                self.refuse(&failure(ErrorCode::BadJson, "requests are JSON text, not binary"));
             }
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+            Received::Close(code) => {
+                self.socket.close_with(frame::close_answer(code));
+            }
         }
     }
 
@@ -369,20 +337,16 @@ fn failure(code: ErrorCode, message: &str) -> RequestError {
 }
 
 /// Writes what waits, says that nothing more comes, and reads to the client's end.
-async fn drain(socket: &Socket) -> io::Result<()> {
+async fn drain(hub: &Hub, socket: &Socket) -> io::Result<()> {
     while socket.has_waiting() {
         socket.stream.writable().await?;
         socket.write_waiting()?;
     }
     socket2::SockRef::from(&socket.stream).shutdown(std::net::Shutdown::Write)?;
-    let mut sink = [0; 4096];
     loop {
         socket.stream.readable().await?;
-        match socket.stream.try_read(&mut sink) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        if !hub.read_room().discard(socket)? {
+            return Ok(());
         }
         // A client that sends without end would keep the shard, and the time limit, from their turn.
         tokio::task::coop::consume_budget().await;

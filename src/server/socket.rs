@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
@@ -269,37 +269,5 @@ impl Outbox {
         self.frames.truncate(usize::from(self.is_begun));
         self.bytes = self.frames.iter().map(|waiting| waiting.bytes.len() - waiting.written).sum();
         self.push(last_frames, monotonic());
-    }
-}
-
-/// The socket as tungstenite reads it: what it writes by itself (pongs, the answer to a close) is kept apart, and no
-/// more is read than one turn may.
-pub(super) struct ReadSide<'a> {
-    pub(super) socket: &'a Socket,
-    pub(super) replies: &'a mut Vec<u8>,
-    /// Bytes that may still be read in this turn.
-    pub(super) budget: &'a mut usize,
-}
-
-impl Read for ReadSide<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len().min(*self.budget);
-        if room == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let count = self.socket.stream.try_read(&mut buffer[..room])?;
-        *self.budget -= count;
-        Ok(count)
-    }
-}
-
-impl Write for ReadSide<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.replies.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

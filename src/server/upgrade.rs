@@ -9,10 +9,17 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::fanout::Form;
+use crate::fanout::{Deflate, Form};
 use crate::limits::CONNECTIONS_MAX;
 use crate::metrics::Metrics;
+use crate::wire::Encoding;
 use crate::ws::handshake::{self, HandshakeError};
+
+/// What is spoken; without an offer, the first.
+const SUBPROTOCOLS: &[&str] = &["tickwire.v1.json", SUBPROTOCOL_BINARY];
+const SUBPROTOCOL_BINARY: &str = "tickwire.v1.bin";
+/// Whether compression is taken up where a client offers it.
+const MAY_COMPRESS: bool = true;
 
 /// A connection whose handshake is done.
 pub(super) struct Upgraded {
@@ -31,7 +38,7 @@ pub(super) struct Entrance {
 }
 
 pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Request) -> Response {
-    let accepted = match handshake::accept(request.method(), request.headers()) {
+    let accepted = match handshake::accept(request.method(), request.headers(), SUBPROTOCOLS, MAY_COMPRESS) {
         Ok(accepted) => accepted,
         Err(error) => {
             entrance.metrics.connections_refused_total().add(1);
@@ -47,14 +54,19 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
         let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
         return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many connections\n").into_response();
     };
+    let (subprotocol, deflate) = (accepted.subprotocol, accepted.deflate);
+    let form = Form {
+        encoding: if subprotocol == Some(SUBPROTOCOL_BINARY) { Encoding::Binary } else { Encoding::Json },
+        deflate: deflate.map(|deflate| Deflate {
+            window_bits: deflate.server_max_window_bits,
+            context: !deflate.server_no_context_takeover,
+        }),
+    };
     tokio::spawn(async move {
         match on_upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>) {
             Ok(Ok(parts)) => {
-                place.send(Upgraded {
-                    stream: parts.io.into_inner(),
-                    already_read: parts.read_buf.to_vec(),
-                    form: Form::default(),
-                });
+                let (stream, already_read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+                place.send(Upgraded { stream, already_read, form });
             }
             Ok(Err(_)) => debug!("an upgraded connection is no plain socket"),
             Err(error) => debug!(%error, "the client left during its handshake"),
@@ -67,8 +79,11 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
     if let Ok(accept) = HeaderValue::from_str(&accepted.accept) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(subprotocol) = accepted.subprotocol {
+    if let Some(subprotocol) = subprotocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    if let Some(Ok(extension)) = deflate.map(|deflate| HeaderValue::from_str(&deflate.to_header())) {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     response
 }
@@ -77,7 +92,9 @@ fn refusal(error: HandshakeError) -> Response {
     let status = match error {
         HandshakeError::NotAnUpgrade | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
         HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
-        HandshakeError::Key | HandshakeError::Subprotocol => StatusCode::BAD_REQUEST,
+        HandshakeError::Key | HandshakeError::Subprotocol(_) | HandshakeError::Extensions => {
+            StatusCode::BAD_REQUEST
+        }
     };
     let mut response = (status, format!("{error}\n")).into_response();
     if status == StatusCode::UPGRADE_REQUIRED {

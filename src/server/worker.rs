@@ -102,8 +102,9 @@ impl Worker {
         let mut pace = Pace::default();
         loop {
             let may_flush = pace.rest.is_none() && hub.is_dirty();
-            // Those that await states from a batch cannot be flushed before it has come.
-            let may_take = !hub.is_full() || pace.is_in_vain;
+            // A shard that rests is not woken for what it would not send. Those that await states from a batch cannot be
+            // flushed before it has come.
+            let may_take = pace.rest.is_none() && (!hub.is_full() || pace.is_in_vain);
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => break,

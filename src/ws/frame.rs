@@ -1,34 +1,70 @@
-//! Frames that leave the server: unmasked, never fragmented. RFC 6455 section 5.2.
+//! Frames that leave. RFC 6455 section 5.2.
+//!
+//! A message leaves in one frame, whatever its length: a server's unmasked, so that one frame serves many sockets, and
+//! a client's masked.
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
+    /// More of the message that the last frame of data did not end.
+    Continuation = 0x0,
     /// UTF-8 text.
     Text = 0x1,
     /// Bytes.
     Binary = 0x2,
     /// Says why the connection ends.
     Close = 0x8,
+    /// Asks for a pong.
+    Ping = 0x9,
+    /// Answers a ping.
+    Pong = 0xa,
 }
 
-const FIN: u8 = 0x80;
-const RSV1: u8 = 0x40;
+impl Opcode {
+    pub(super) const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xa => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Whether frames of data may stand around such a one, and it has no fragments itself.
+    pub(super) const fn is_control(self) -> bool {
+        self as u8 & 0x8 != 0
+    }
+}
+
+pub(super) const FIN: u8 = 0x80;
+/// The message is compressed: said on its first frame. RFC 7692 section 6.
+pub(super) const RSV1: u8 = 0x40;
+pub(super) const MASKED: u8 = 0x80;
+/// The longest payload of a control frame.
+pub(super) const CONTROL_BYTES_MAX: usize = 125;
+
 /// The longest header of an unmasked frame.
 pub const HEADER_BYTES_MAX: usize = 10;
+/// The longest header of a masked frame.
+pub(super) const MASKED_HEADER_BYTES_MAX: usize = HEADER_BYTES_MAX + 4;
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    bytes: [u8; HEADER_BYTES_MAX],
+    bytes: [u8; MASKED_HEADER_BYTES_MAX],
     len: usize,
 }
 
 impl Header {
-    /// The header of a whole message of `payload_len` bytes.
+    /// The header of a whole message of a server. `payload_len` is that of the bytes sent: when it is `compressed`, of
+    /// what [`Deflater`](super::deflate::Deflater) made of it.
     #[must_use]
-    pub fn new(opcode: Opcode, is_compressed: bool, payload_len: usize) -> Self {
-        let mut bytes = [0; HEADER_BYTES_MAX];
-        bytes[0] = FIN | if is_compressed { RSV1 } else { 0 } | opcode as u8;
+    pub fn new(opcode: Opcode, compressed: bool, payload_len: usize) -> Self {
+        let mut bytes = [0; MASKED_HEADER_BYTES_MAX];
+        bytes[0] = FIN | if compressed { RSV1 } else { 0 } | opcode as u8;
         let len = match (u8::try_from(payload_len), u16::try_from(payload_len)) {
             (Ok(short @ 0..=125), _) => {
                 bytes[1] = short;
@@ -48,27 +84,81 @@ impl Header {
         Self { bytes, len }
     }
 
-    /// Its bytes, 2 to 10.
+    fn masked(opcode: Opcode, compressed: bool, payload_len: usize, mask: [u8; 4]) -> Self {
+        let Self { mut bytes, len } = Self::new(opcode, compressed, payload_len);
+        bytes[1] |= MASKED;
+        bytes[len..len + 4].copy_from_slice(&mask);
+        Self { bytes, len: len + 4 }
+    }
+
+    /// Its bytes: 2 to [`HEADER_BYTES_MAX`].
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-/// A text message in one frame.
+/// A server's text message.
 #[must_use]
 pub fn text(payload: &[u8]) -> Vec<u8> {
     [Header::new(Opcode::Text, false, payload.len()).as_bytes(), payload].concat()
 }
 
-/// A close frame. The reason is cut at 123 bytes, which is what a control frame holds beside the code.
+/// A server's answer to a ping with this payload, which a control frame held: it is at most 125 bytes long.
+#[must_use]
+pub fn pong(payload: &[u8]) -> Vec<u8> {
+    debug_assert!(payload.len() <= CONTROL_BYTES_MAX, "a ping's payload");
+    [Header::new(Opcode::Pong, false, payload.len()).as_bytes(), payload].concat()
+}
+
+/// A server's close frame.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Vec<u8> {
-    let reason = &reason[..reason.floor_char_boundary(123)];
-    let mut frame = Header::new(Opcode::Close, false, 2 + reason.len()).as_bytes().to_vec();
-    frame.extend_from_slice(&code.to_be_bytes());
-    frame.extend_from_slice(reason.as_bytes());
-    frame
+    let payload = close_payload(code, reason);
+    [Header::new(Opcode::Close, false, payload.len()).as_bytes(), &payload].concat()
+}
+
+/// A server's answer to a close frame: the same code, or none.
+#[must_use]
+pub fn close_answer(code: Option<u16>) -> Vec<u8> {
+    match code {
+        Some(code) => close(code, ""),
+        None => Header::new(Opcode::Close, false, 0).as_bytes().to_vec(),
+    }
+}
+
+/// What a close frame carries. The reason is cut at 123 bytes, which is what a control frame holds beside the code.
+#[must_use]
+pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
+    let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - 2)];
+    [&code.to_be_bytes(), reason.as_bytes()].concat()
+}
+
+/// Appends a whole message, or a control frame, of a client. `mask` is to be one that nobody can foresee, and another
+/// for each frame: RFC 6455 section 10.3 says against what.
+pub fn put_masked(out: &mut Vec<u8>, opcode: Opcode, compressed: bool, payload: &[u8], mask: [u8; 4]) {
+    let header = Header::masked(opcode, compressed, payload.len(), mask);
+    out.reserve(header.len + payload.len());
+    out.extend_from_slice(header.as_bytes());
+    let start = out.len();
+    out.extend_from_slice(payload);
+    apply_mask(&mut out[start..], mask);
+}
+
+/// Masks, or unmasks, and returns the mask for what comes behind these bytes.
+pub(super) fn apply_mask(bytes: &mut [u8], mut mask: [u8; 4]) -> [u8; 4] {
+    let [a, b, c, d] = mask;
+    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    // A word at a time, of which the compiler makes as many at once as the machine can.
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.into_iter().cycle()) {
+        *byte ^= mask;
+    }
+    mask.rotate_left(rest.len() % 4);
+    mask
 }
 
 #[cfg(test)]
@@ -86,6 +176,7 @@ mod tests {
         ] {
             assert_eq!(Header::new(Opcode::Text, false, len).as_bytes(), header);
         }
+        assert_eq!(Header::new(Opcode::Binary, true, 7).as_bytes(), [0xc2, 7]);
     }
 
     #[test]
@@ -93,5 +184,32 @@ mod tests {
         let frame = close(4007, &"é".repeat(100));
         assert_eq!(frame[..4], [0x88, 2 + 122, 0x0f, 0xa7]);
         assert_eq!(std::str::from_utf8(&frame[4..]), Ok("é".repeat(61).as_str()));
+    }
+
+    #[test]
+    fn a_close_frame_is_answered_with_its_code() {
+        assert_eq!(close_answer(None), [0x88, 0]);
+        assert_eq!(close_answer(Some(1000)), [0x88, 2, 0x03, 0xe8]);
+    }
+
+    /// RFC 6455 section 5.7.
+    #[test]
+    fn the_masked_sample_of_the_rfc_is_made() {
+        let mut out = Vec::new();
+        put_masked(&mut out, Opcode::Text, false, b"Hello", [0x37, 0xfa, 0x21, 0x3d]);
+        assert_eq!(out, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+    }
+
+    #[test]
+    fn a_mask_goes_on_where_it_stopped() {
+        let mask = [1, 2, 3, 4];
+        let whole: Vec<u8> = (0..100).zip(mask.into_iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        for cut in 0..=100 {
+            let mut bytes: Vec<u8> = (0..100).collect();
+            let (first, second) = bytes.split_at_mut(cut);
+            let mask = apply_mask(first, mask);
+            apply_mask(second, mask);
+            assert_eq!(bytes, whole, "cut at {cut}");
+        }
     }
 }

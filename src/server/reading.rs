@@ -1,0 +1,147 @@
+//! What comes from clients: a shard's connections read one after the other into the same room, and an idle one holds
+//! none.
+
+use std::io;
+
+use super::socket::Socket;
+use crate::limits::{MESSAGE_IN_BYTES_MAX, PONGS_PER_TURN_MAX, READ_TURN_BYTES_MAX};
+use crate::ws::decode::{DecodeError, Decoder, Event, Role};
+use crate::ws::deflate::Inflater;
+use crate::ws::frame;
+
+/// What the connections of a shard share. None needs it across an `.await`.
+pub(super) struct ReadRoom {
+    bytes: Box<[u8]>,
+    inflater: Inflater,
+    inflated: Vec<u8>,
+}
+
+impl ReadRoom {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: vec![0; READ_TURN_BYTES_MAX].into_boxed_slice(),
+            inflater: Inflater::without_context(),
+            inflated: Vec::new(),
+        }
+    }
+
+    /// Reads away what has come; `false`: nothing more comes.
+    pub(super) fn discard(&mut self, socket: &Socket) -> io::Result<bool> {
+        match socket.stream.try_read(&mut self.bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            count => Ok(count? > 0),
+        }
+    }
+}
+
+/// A message, or the end.
+#[derive(Debug)]
+pub(super) enum Received {
+    Text(String),
+    Binary,
+    /// The client closes, with this code.
+    Close(Option<u16>),
+}
+
+/// Why nothing more is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReadError {
+    /// The socket is broken or at its end.
+    Broken,
+    /// The client does not keep to the protocol, or to a bound.
+    Refused(DecodeError),
+}
+
+/// One connection's place in what comes.
+pub(super) struct Reader {
+    decoder: Decoder,
+    /// What has been read behind the last message and is still to be looked at. Empty but while one is answered.
+    rest: Vec<u8>,
+    rest_at: usize,
+    /// Bytes that may still be read in this turn.
+    budget: usize,
+    /// Pongs that may still be sent one by one in this turn.
+    pongs: u32,
+}
+
+impl Reader {
+    /// `already_read` is what came after the handshake in the same packet.
+    pub(super) fn new(already_read: Vec<u8>, may_be_compressed: bool) -> Self {
+        Self {
+            decoder: Decoder::new(Role::Server, may_be_compressed, MESSAGE_IN_BYTES_MAX),
+            rest: already_read,
+            rest_at: 0,
+            budget: READ_TURN_BYTES_MAX,
+            pongs: PONGS_PER_TURN_MAX,
+        }
+    }
+
+    pub(super) const fn begin_turn(&mut self) {
+        self.budget = READ_TURN_BYTES_MAX;
+        self.pongs = PONGS_PER_TURN_MAX;
+    }
+
+    /// Whether the others of the shard are to have their turn.
+    pub(super) const fn is_turn_over(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// The next message, if all of it has come and may be read in this turn. Pings are answered on the way.
+    pub(super) fn next(
+        &mut self,
+        socket: &Socket,
+        room: &mut ReadRoom,
+    ) -> Result<Option<Received>, ReadError> {
+        let ReadRoom { bytes, inflater, inflated } = room;
+        while self.budget > 0 {
+            let is_rest = self.rest_at < self.rest.len();
+            let mut input = if is_rest {
+                &mut self.rest[self.rest_at..]
+            } else {
+                self.rest = Vec::new();
+                self.rest_at = 0;
+                let len = bytes.len().min(self.budget);
+                match socket.stream.try_read(&mut bytes[..len]) {
+                    Ok(0) => return Err(ReadError::Broken),
+                    Ok(count) => {
+                        self.budget -= count;
+                        &mut bytes[..count]
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                    Err(_) => return Err(ReadError::Broken),
+                }
+            };
+            let received = loop {
+                match self.decoder.next(&mut input, inflater, inflated).map_err(ReadError::Refused)? {
+                    None => break None,
+                    Some(Event::Pong(_)) => {}
+                    Some(Event::Ping(payload)) => {
+                        socket.send_pong(frame::pong(payload));
+                        // Before whatever the message behind the ping brings; of a flood, only the newest.
+                        if self.pongs > 0 {
+                            self.pongs -= 1;
+                            socket.write_waiting().map_err(|_broken| ReadError::Broken)?;
+                        }
+                    }
+                    Some(Event::Text(text)) => break Some(Received::Text(text.to_owned())),
+                    Some(Event::Binary(_)) => break Some(Received::Binary),
+                    Some(Event::Close(close)) => break Some(Received::Close(close.map(|(code, _)| code))),
+                }
+            };
+            let left = input.len();
+            if is_rest {
+                self.rest_at = self.rest.len() - left;
+            } else if left > 0 {
+                self.rest = input.to_vec();
+            }
+            if let Some(Received::Text(text)) = &received {
+                // What a few bytes were inflated to takes its time, too.
+                self.budget = self.budget.saturating_sub(text.len());
+            }
+            if received.is_some() {
+                return Ok(received);
+            }
+        }
+        Ok(None)
+    }
+}
