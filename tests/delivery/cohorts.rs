@@ -40,8 +40,7 @@ fn a_settled_crowd_is_one_cohort_and_gets_equal_frames() {
     pipeline.pass(SETTLE_AFTER);
     assert_eq!(cohorts(&pipeline), 1);
     pipeline.check_cohorts();
-    let before: Vec<_> =
-        clients.iter().map(|&client| pipeline.client(client).frames.len()).collect();
+    let before: Vec<_> = clients.iter().map(|&client| pipeline.client(client).frames.len()).collect();
     for size in 1..30 {
         pipeline.level(0, size % 2 == 0, size, size);
         pipeline.trade(1, size);
@@ -136,4 +135,18 @@ fn a_cohort_that_ends_as_another_settles_in_it_is_replaced_by_that() {
     pipeline.check();
     pipeline.check_cohorts();
     assert_eq!(cohorts(&pipeline), 1);
+}
+
+/// Sets that differ in the very first topic are told apart.
+#[test]
+fn every_topic_counts() {
+    let mut pipeline = Pipeline::new(2, 1);
+    let clients: Vec<_> = (0..4).map(|_| pipeline.join(0, Form::default())).collect();
+    for (number, &client) in clients.iter().enumerate() {
+        pipeline.subscribe(client, Channel::Quote, if number < 2 { &[1] } else { &[0, 1] });
+    }
+    pipeline.settle();
+    pipeline.check_cohorts();
+    assert_eq!(cohorts(&pipeline), 2);
+    pipeline.check_end();
 }

@@ -42,8 +42,7 @@ fn message(pipeline: &mut Pipeline, clients: &[usize], size: i64) -> Vec<Option<
 fn joiners_enter_at_a_key_frame_of_which_there_is_one_in_its_time() {
     for window_bits in [9, 15] {
         let mut pipeline = Pipeline::new(2, 1);
-        let mut clients: Vec<_> =
-            (0..3).map(|_| join(&mut pipeline, form(window_bits, true))).collect();
+        let mut clients: Vec<_> = (0..3).map(|_| join(&mut pipeline, form(window_bits, true))).collect();
         pipeline.check_cohorts();
         // The first message is a key frame: nobody had any before.
         let first = message(&mut pipeline, &clients, 1);

@@ -85,7 +85,10 @@ fn a_laggard_gets_the_stale_topics_alone() {
     pipeline.settle();
     pipeline.check();
     let merges = &pipeline.client(slow).merges;
-    assert!(!merges.is_empty() && merges.iter().all(|merge| merge.topic.symbol() == SymbolId(0)), "{merges:?}");
+    assert!(
+        !merges.is_empty() && merges.iter().all(|merge| merge.topic.symbol() == SymbolId(0)),
+        "{merges:?}"
+    );
 }
 
 #[test]

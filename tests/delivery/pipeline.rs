@@ -427,7 +427,9 @@ impl Pipeline {
         }
         assert_eq!(self.bus.subscribers(), 0);
         for (symbol, _) in self.directory.iter() {
-            for (channel, rate) in Channel::ALL.iter().flat_map(|&channel| Rate::ALL.map(|rate| (channel, rate))) {
+            for (channel, rate) in
+                Channel::ALL.iter().flat_map(|&channel| Rate::ALL.map(|rate| (channel, rate)))
+            {
                 let topic = TopicId::new(channel, symbol).at(rate);
                 assert_eq!(self.bus.interest().of(topic).shards(), 0, "{topic:?} {channel}");
             }

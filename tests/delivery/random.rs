@@ -17,29 +17,76 @@ const SHARDS: usize = 2;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Level { symbol: u32, side: bool, price: i64, size: i64 },
-    Book { symbol: u32 },
-    Trade { symbol: u32, price: i64 },
-    Gap { symbol: u32 },
-    Subscribe { client: usize, channel: usize, symbols: Vec<u32>, rate: Rate },
+    Level {
+        symbol: u32,
+        side: bool,
+        price: i64,
+        size: i64,
+    },
+    Book {
+        symbol: u32,
+    },
+    Trade {
+        symbol: u32,
+        price: i64,
+    },
+    Gap {
+        symbol: u32,
+    },
+    Subscribe {
+        client: usize,
+        channel: usize,
+        symbols: Vec<u32>,
+        rate: Rate,
+    },
     /// Follows what another does.
-    Imitate { client: usize, other: usize },
-    Unsubscribe { client: usize, channel: usize, symbol: u32 },
-    GiveUp { client: usize },
+    Imitate {
+        client: usize,
+        other: usize,
+    },
+    Unsubscribe {
+        client: usize,
+        channel: usize,
+        symbol: u32,
+    },
+    GiveUp {
+        client: usize,
+    },
     /// Comes back as another, perhaps in another shard.
-    Leave { client: usize, shard: usize, form: Form },
-    Stall { client: usize, takes: usize },
-    Revive { client: usize },
-    Drained { client: usize },
-    Note { client: usize },
+    Leave {
+        client: usize,
+        shard: usize,
+        form: Form,
+    },
+    Stall {
+        client: usize,
+        takes: usize,
+    },
+    Revive {
+        client: usize,
+    },
+    Drained {
+        client: usize,
+    },
+    Note {
+        client: usize,
+    },
     Busy,
-    Fill { symbol: u32 },
+    Fill {
+        symbol: u32,
+    },
     Restart,
     /// The publisher takes a turn, a shard takes batches, sends.
     Turn,
-    Deliver { shard: usize },
-    Flush { shard: usize },
-    Pass { millis: u64 },
+    Deliver {
+        shard: usize,
+    },
+    Flush {
+        shard: usize,
+    },
+    Pass {
+        millis: u64,
+    },
     Settle,
     Check,
 }
