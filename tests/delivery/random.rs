@@ -183,6 +183,8 @@ impl Run {
 
     fn subscribe(&mut self, id: usize, channel: Channel, rate: Rate, symbols: &[u32]) {
         self.wait(id);
+        // Trades are never merged.
+        let rate = if channel == Channel::Trade { Rate::Raw } else { rate };
         let subscribed = self.pipeline.try_subscribe(id, channel, rate, symbols);
         assert_ne!(subscribed, Subscribed::Acknowledged);
     }
