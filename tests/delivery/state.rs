@@ -50,7 +50,7 @@ impl Fields {
                         let (price, size) =
                             (level[0].as_str().expect("a price"), level[1].as_str().expect("a size"));
                         let key = (name.clone(), format!("{price:>12}"));
-                        if size == "0" {
+                        if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
                             assert!(self.book.remove(&key).is_some(), "a level that is not there: {price}");
                         } else {
                             self.book.insert(key, size.to_owned());
