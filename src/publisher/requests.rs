@@ -71,8 +71,8 @@ pub(super) struct Read {
 impl Publisher {
     /// Takes requests, and encodes states of those taken. Says whether it could do more at once.
     pub(super) fn answer_requests(&mut self) -> bool {
-        let mut spent = 0;
-        for _ in 0..REQUESTS_PER_TURN_MAX {
+        let (mut spent, mut taken) = (0, 0);
+        while taken < REQUESTS_PER_TURN_MAX {
             if spent >= STATES_BYTES_PER_TURN_MAX {
                 return true;
             }
@@ -81,11 +81,13 @@ impl Publisher {
             }
             let Some(request) = self.bus.next_request() else { break };
             spent += self.take(request);
+            taken += 1;
         }
         let has_more = self.resume_subscribers();
         self.answer_subscribers();
         self.answer_readers();
-        has_more || !self.backlog.is_empty() || !self.reads.is_empty()
+        // More may wait than one turn takes.
+        taken == REQUESTS_PER_TURN_MAX || has_more || !self.backlog.is_empty() || !self.reads.is_empty()
     }
 
     /// Answers those who hold states, as far as their shards have room: what is resumed cannot be made good later.

@@ -3,4 +3,5 @@
 mod books;
 mod follower;
 mod rates;
+mod requests;
 mod resume;

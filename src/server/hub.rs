@@ -87,20 +87,23 @@ impl Hub {
         Arc::clone(self.inner.borrow().shard.epoch())
     }
 
-    pub(super) fn subscribe(&self, connection: Connection, subscribe: Subscribe) -> Subscribed {
+    /// Sends what there is for a connection, and says whether it keeps up: then it may subscribe, before anything else is
+    /// awaited.
+    pub(super) fn keeps_up(&self, connection: Connection) -> bool {
         let mut inner = self.inner.borrow_mut();
+        // Sending may be what makes it a laggard.
         inner.flush_one(connection);
-        let subscribed = inner.shard.subscribe(connection, subscribe);
+        !inner.shard.is_laggard(connection)
+    }
+
+    pub(super) fn subscribe(&self, connection: Connection, subscribe: Subscribe) -> Subscribed {
+        let subscribed = self.inner.borrow_mut().shard.subscribe(connection, subscribe);
         self.dirtied.notify_one();
         subscribed
     }
 
     pub(super) fn is_awaiting(&self, connection: Connection) -> bool {
         self.inner.borrow().shard.is_awaiting(connection)
-    }
-
-    pub(super) fn is_laggard(&self, connection: Connection) -> bool {
-        self.inner.borrow().shard.is_laggard(connection)
     }
 
     /// Whether something for the connection waits to be flushed.

@@ -178,7 +178,7 @@ impl Session {
             parts.push_back(&[]);
         }
         while let Some(part) = parts.pop_front() {
-            if !self.wait_while(|session| session.hub.is_laggard(session.connection)).await {
+            if !self.wait_while(|session| !session.hub.keeps_up(session.connection)).await {
                 return;
             }
             let kind = if parts.is_empty() { SubscribeKind::Last } else { SubscribeKind::Part };
@@ -206,7 +206,7 @@ impl Session {
     }
 
     async fn resync(&mut self, channel: Channel, symbol: String, held: Option<u64>, req_id: Option<ReqId>) {
-        if !self.wait_while(|session| session.hub.is_laggard(session.connection)).await {
+        if !self.wait_while(|session| !session.hub.keeps_up(session.connection)).await {
             return;
         }
         let found = self.hub.directory().find(&symbol).map(|symbol| TopicId::new(channel, symbol));
