@@ -66,6 +66,8 @@ fn every_quote_that_was_due_comes_to_every_client() {
     assert!(number(&report, "/delivered/updates_per_client_min") > 0, "{report}");
     assert!(number(&report, "/delivered/updates_per_client_max") * 50 >= delivered);
     assert!(number(&report, "/delivered/messages") >= delivered);
+    // Nobody was slow: each update is one change.
+    assert_eq!(number(&report, "/delivered/changes_verified"), delivered);
     assert!(number(&report, "/delivered/frames") <= number(&report, "/delivered/messages"));
     assert_eq!(number(&report, "/delivered/snapshots"), 0);
     assert!(number(&report, "/window_ms") >= 1_990, "{report}");
@@ -129,6 +131,7 @@ fn clients_that_are_odd_are_told_apart() {
     for group in groups {
         assert_eq!(number(group, "/clients"), 2);
         assert!(number(group, "/updates") > 0 && number(group, "/deeds") > 0, "{report}");
+        assert!(number(group, "/changes") > 0, "{report}");
         assert_eq!((number(group, "/too_slow"), number(group, "/too_slow_at_end")), (0, 0));
     }
     // A client that reads 1,000 of some 10,000 bytes a second falls behind, and nobody else does for it.

@@ -7,7 +7,9 @@
 Each round starts every server of a scenario once, one after the other on core 0, and loads it from core 1 with
 `tickwire load`; the order rotates from round to round, and medians are taken, so that what the machine does beside
 touches all of them alike. Builds and installs what is missing; needs Linux, two cores, `taskset`, and what
-`benches/peers/setup` needs. Trust ratios, and differences that are larger than the range that stands beside them.
+`benches/peers/setup` needs. Trust ratios, and differences that are larger than the range that stands beside them (±: half the
+range of all rounds). `load CPU %` near 100: the load was the bottleneck. `others %`: of one core, what other programs took from
+these two meanwhile; where it is more than some percent, no latency and no age means anything.
 """
 
 import argparse
@@ -137,6 +139,25 @@ def rss_kib(pid):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
 
+def process_cpu(pid):
+    """Seconds of CPU time of a process, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cores_cpu():
+    """Seconds that all programs of cores 0 and 1 have run."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    busy = sum(int(number) for line in lines if line[0] in ("cpu0", "cpu1") for number in line[1:4])
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
+def children_cpu():
+    """Seconds of CPU time of the processes that were started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def measure(scenario, server, duration, warmup):
     """One server under one load."""
     process, url = start(server.command(scenario))
@@ -146,6 +167,7 @@ def measure(scenario, server, duration, warmup):
         command = ["taskset", "-c", "1", TICKWIRE, "load", url, "--json", "--threads", 1, "--pid", process.pid,
                    "--clients", scenario.clients, "--verify", scenario.verify, "--connect-rate", 2_000,
                    "--warmup", f"{warmup}s", "--duration", f"{duration}s", *scenario.load, *server.load]
+        before = time.monotonic(), cores_cpu() - process_cpu(process.pid) - children_cpu()
         load = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         sizes = [empty]
         while load.poll() is None:
@@ -157,9 +179,11 @@ def measure(scenario, server, duration, warmup):
         # From the middle of the window: all clients are there, and what connecting took is given back.
         full = sizes[-min(len(sizes), 2 * duration + 1)]
         out, err = load.communicate()
+        after = time.monotonic(), cores_cpu() - process_cpu(process.pid) - children_cpu()
         if not out:
             raise RuntimeError(err.strip())
         report = json.loads(out)
+        report["others_percent"] = max(0, (after[1] - before[1]) / (after[0] - before[0])) * 100
         report["rss_bytes_per_connection"] = (full - empty) * 1024 // scenario.clients
         return report
     finally:
@@ -185,6 +209,7 @@ def figures(report):
         "age_first_ms": age["first_third"] / 1000 if age else None,
         "age_last_ms": age["last_third"] / 1000 if age else None,
         "bytes": per_update(delivered["wire_bytes"]),
+        "others_percent": report["others_percent"],
         "rss": report["rss_bytes_per_connection"],
         "faults": sum(faults[name] for name in faults if name.startswith("clients_") or name in ("gaps", "refusals", "disconnects")),
     }
@@ -211,7 +236,7 @@ def table(scenario, runs):
     medians = {name: {key: median([run[key] for run in own]) for key in own[0]} for name, own in runs.items() if own}
     cpu = lambda name: medians.get(name, {}).get("cpu_us")
     rows = [["server", "delivered/s", "CPU µs/update", "±", "× limit", "× Bun", "CPU %", "p50 ms", "p99 ms",
-             "age p99 ms", "bytes/update", "RSS B/conn", "load CPU %", "faults"]]
+             "age p99 ms", "bytes/update", "RSS B/conn", "load CPU %", "others %", "faults"]]
     ratio = lambda own, other: show(own / other if own and other else None, 2)
     for name, row in medians.items():
         wobble = spread([run["cpu_us"] for run in runs[name]])
@@ -220,7 +245,7 @@ def table(scenario, runs):
             name, show(row["per_second"], 0), show(row["cpu_us"], 3), "–" if wobble is None else f"{wobble:.0%}",
             ratio(row["cpu_us"], cpu(scenario.limit)), ratio(row["cpu_us"], cpu("bun")), show(row["cpu_percent"], 0),
             show(row["p50_ms"], 3), show(row["p99_ms"], 3), age, show(row["bytes"], 1), show(row["rss"], 0),
-            show(row["own_percent"], 0), show(row["faults"], 0),
+            show(row["own_percent"], 0), show(row["others_percent"], 0), show(row["faults"], 0),
         ])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []

@@ -182,8 +182,10 @@ impl Drain {
                     self.counts.frames += u64::from(is_end);
                     match form {
                         Form::Text => {
-                            self.counts.updates += needles.update.count(&mut self.update_tail, payload);
-                            self.counts.snapshots += needles.snapshot.count(&mut self.snapshot_tail, payload);
+                            self.counts.updates +=
+                                needles.update.count(&mut self.update_tail, payload, is_end);
+                            self.counts.snapshots +=
+                                needles.snapshot.count(&mut self.snapshot_tail, payload, is_end);
                         }
                         Form::Opaque => self.counts.opaque += u64::from(is_end),
                     }

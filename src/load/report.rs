@@ -64,6 +64,9 @@ pub struct Delivered {
     pub updates: u64,
     /// Where that number is from.
     pub counted: Counted,
+    /// Changes of the feed that those updates stand for which were verified, and the snapshots that came in the place of
+    /// updates: each is one or, where the server merges, more. Drains do not count them.
+    pub changes_verified: u64,
     /// Of those, in a second.
     pub updates_per_second: u64,
     /// Of those, by the client with the fewest.
@@ -149,6 +152,8 @@ pub struct Group {
     pub clients: u64,
     /// Updates in the window.
     pub updates: u64,
+    /// Changes of the feed that came with those updates, and with snapshots in their place.
+    pub changes: u64,
     /// From due to verified, as of the others.
     pub latency_us: Option<Percentiles>,
     /// As of the others.
@@ -319,6 +324,7 @@ impl Delivered {
         Self {
             updates,
             counted,
+            changes_verified: all.merged,
             updates_per_second: of(updates, 1_000_000, micros).unwrap_or(0),
             updates_per_client_min: clients.iter().map(updates_of).min().unwrap_or(0),
             updates_per_client_max: clients.iter().map(updates_of).max().unwrap_or(0),
@@ -387,6 +393,7 @@ impl Group {
             habit,
             clients: clients.len() as u64,
             updates: sum(updates_of),
+            changes: sum(|client| client.in_window().merged),
             latency_us: Percentiles::of(latencies),
             age_p99_us: Ages::of(latencies),
             deeds: sum(|client| client.deeds),
@@ -550,8 +557,13 @@ impl Ages {
 
 impl Group {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [clients, updates, deeds] = [self.clients, self.updates, self.deeds].map(Grouped);
-        writeln!(f, "apart       {clients} clients, {}: {updates} updates, {deeds} times", self.habit)?;
+        let [clients, updates, changes, deeds] =
+            [self.clients, self.updates, self.changes, self.deeds].map(Grouped);
+        writeln!(
+            f,
+            "apart       {clients} clients, {}: {updates} updates of {changes} changes, {deeds} times",
+            self.habit
+        )?;
         if self.too_slow > 0 {
             writeln!(
                 f,

@@ -173,13 +173,13 @@ impl Scanner {
     }
 }
 
-/// Counts a needle in texts that come in pieces, one connection's after the other's.
+/// Counts a needle in texts that come in pieces.
 #[derive(Debug)]
 pub(super) struct Needle {
     finder: memmem::Finder<'static>,
 }
 
-/// What one connection's texts ended with: a needle may have begun in it.
+/// What the last piece of an unfinished text ended with: a needle may have begun in it.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     bytes: [u8; Needle::BYTES_MAX - 1],
@@ -196,26 +196,36 @@ impl Needle {
         Self { finder: memmem::Finder::new(needle) }
     }
 
-    /// How often it ends in `piece`.
-    pub(super) fn count(&self, tail: &mut Tail, piece: &[u8]) -> u64 {
-        let reach = self.finder.needle().len() - 1;
-        let mut seam = [0; 2 * (Self::BYTES_MAX - 1)];
-        let head = &piece[..reach.min(piece.len())];
-        let seam_len = tail.len + head.len();
-        seam[..tail.len].copy_from_slice(&tail.bytes[..tail.len]);
-        seam[tail.len..seam_len].copy_from_slice(head);
-        let seam = &seam[..seam_len];
-        // Neither half of the seam is as long as the needle: what is found in it lies across.
-        let across = if tail.len == 0 { 0 } else { self.finder.find_iter(seam).count() };
-
-        let end = if piece.len() >= reach {
-            &piece[piece.len() - reach..]
+    /// How often it ends in `piece`; `is_end`: what comes next is another text. A text in one piece costs one search.
+    pub(super) fn count(&self, tail: &mut Tail, piece: &[u8], is_end: bool) -> u64 {
+        let across = if tail.len == 0 { 0 } else { self.count_across(tail, piece) };
+        if is_end {
+            tail.len = 0;
         } else {
-            &seam[seam_len - reach.min(seam_len)..]
-        };
-        tail.bytes[..end.len()].copy_from_slice(end);
-        tail.len = end.len();
+            tail.push(piece, self.finder.needle().len() - 1);
+        }
         (across + self.finder.find_iter(piece).count()) as u64
+    }
+
+    /// Neither the tail nor as much of the piece is as long as the needle: what is found in both together lies across.
+    fn count_across(&self, tail: &Tail, piece: &[u8]) -> usize {
+        let head = &piece[..(self.finder.needle().len() - 1).min(piece.len())];
+        let mut seam = [0; 2 * (Self::BYTES_MAX - 1)];
+        let len = tail.len + head.len();
+        seam[..tail.len].copy_from_slice(&tail.bytes[..tail.len]);
+        seam[tail.len..len].copy_from_slice(head);
+        self.finder.find_iter(&seam[..len]).count()
+    }
+}
+
+impl Tail {
+    /// Keeps the last `reach` bytes of what was there and `piece`.
+    fn push(&mut self, piece: &[u8], reach: usize) {
+        let new = &piece[piece.len() - reach.min(piece.len())..];
+        let kept = self.len.min(reach - new.len());
+        self.bytes.copy_within(self.len - kept..self.len, 0);
+        self.bytes[kept..kept + new.len()].copy_from_slice(new);
+        self.len = kept + new.len();
     }
 }
 
@@ -330,10 +340,12 @@ mod tests {
             let (mut rest, mut count) = (text.as_bytes(), 0);
             for cut in cuts.into_iter().chain([text.len()]) {
                 let (piece, later) = rest.split_at(cut.min(rest.len()));
-                count += needle.count(&mut tail, piece);
+                count += needle.count(&mut tail, piece, later.is_empty());
                 rest = later;
             }
             prop_assert_eq!(count, text.matches("needle").count() as u64);
+            // Another text: nothing of the one before is left.
+            prop_assert_eq!(needle.count(&mut tail, b"eedle", true), 0);
         }
     }
 

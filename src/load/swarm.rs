@@ -242,12 +242,13 @@ impl Desk {
 
     /// Runs a client until it is over for good; dropped at the end of the load.
     async fn follow(&self, seat: Seat, record: &Record) -> Result<Infallible, ClientError> {
+        let mut rhythm = None;
         loop {
             // What it counted on the connections that it dropped itself.
             let earlier = record.counts.get();
             let mut client = Client::connect(self.url.as_str(), seat.client_settings()).await?;
             client.subscribe(self.channel, Symbols::Named(seat.symbols.clone()));
-            self.read(&seat, &mut client, earlier, record).await?;
+            self.read(&seat, &mut client, earlier, &mut rhythm, record).await?;
         }
     }
 
@@ -257,15 +258,15 @@ impl Desk {
         seat: &Seat,
         client: &mut Client,
         earlier: Counts,
+        rhythm: &mut Option<Rhythm>,
         record: &Record,
     ) -> Result<(), ClientError> {
         let topics = seat.symbols.len();
         let mut counts = Counts::default();
-        let mut rhythm = None;
         // The topic that was left and is to be followed again, and how many were.
         let (mut left, mut switches) = (None, 0);
         loop {
-            if let Some(rhythm) = &mut rhythm {
+            if let Some(rhythm) = rhythm {
                 match self.urge(rhythm, counts.bytes, left.is_some()) {
                     Urge::Read => {}
                     Urge::Wait(wait) => {
@@ -309,7 +310,7 @@ impl Desk {
             {
                 self.ready(record);
                 if seat.habit != Habit::Steady && rhythm.is_none() {
-                    rhythm = Some(Rhythm::new(seat.habit, counts.bytes, seat.phase));
+                    *rhythm = Some(Rhythm::new(seat.habit, counts.bytes, seat.phase));
                 }
             }
         }
