@@ -149,8 +149,12 @@ fn an_answer_to_resync_grants_its_topic() {
     let ServerMessage::Ack(ack) = one(ack) else { panic!("no answer: {ack}") };
     let topic =
         GrantedTopic { symbol: "AAPL", topic: 15, price_exponent: -2, size_exponent: 0, seq: 918_240 };
-    assert_eq!((&*ack.method, ack.channel, ack.epoch), ("resync", Some(Channel::Book(Depth::D25)), Some("k3f9")));
+    assert_eq!(
+        (&*ack.method, ack.channel, ack.epoch),
+        ("resync", Some(Channel::Book(Depth::D25)), Some("k3f9"))
+    );
     assert_eq!(ack.granted, [topic]);
-    let lacking = r#"[{"method":"resync","success":true,"result":{"channel":"quote","epoch":"k","symbol":"A"}}]"#;
+    let lacking =
+        r#"[{"method":"resync","success":true,"result":{"channel":"quote","epoch":"k","symbol":"A"}}]"#;
     assert!(decode(lacking).is_err());
 }
