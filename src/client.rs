@@ -2,41 +2,43 @@
 //!
 //! One connection, no task of its own: whoever owns a [`Client`] drives it by awaiting [`Client::next`], so that thousands
 //! of them fit into one process. A client checks `prev_seq` on every update and the checksum of every book that carries
-//! one. A topic that fails is void until it was subscribed to anew; the others go on. A connection that ends, falls
-//! silent or breaks the protocol is made anew after a jittered back-off, with all subscriptions.
+//! one. A topic that fails is void until what it lacks has come again; the others go on. A connection that ends, falls
+//! silent or breaks the protocol is made anew after a jittered back-off, with all subscriptions, which go on from the
+//! states that are held.
 
 mod backoff;
 mod book;
 mod connection;
+mod event;
+mod intake;
 mod subscriptions;
 mod topic;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use feeds::{Exponent, Symbol, SymbolId, Timestamp, Trade};
+use feeds::{Exponent, SymbolId};
 use rustc_hash::FxHashMap;
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
-use crate::limits::RESYNCS_IN_A_ROW_MAX;
 use crate::state::Quote;
-use crate::topic::{Channel, Depth, TopicId};
-use crate::wire::decode::{Ack, Base, Gap, GrantedTopic, Head, decode};
-use crate::wire::{CloseCode, ReqId, Return, ServerMessage, Symbols};
+use crate::topic::{Channel, Depth, Rate, TopicId};
+use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
 pub use book::Book;
+pub use connection::ConnectError;
+pub use event::{Disconnect, Event, Stats, Update};
 pub use topic::{Divergence, TextField};
 
 use backoff::Backoff;
 use connection::{Connection, Received};
-use subscriptions::Subscriptions;
-use topic::{Applied, Topic, Values};
+use subscriptions::{Holdings, Subscriptions, Terms};
+use topic::{Topic, Values};
 
-/// How patient a client is.
+/// How patient a client is, and how it wants its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSettings {
     /// After how long without any message the connection counts as dead. The server sends a heartbeat each second.
@@ -47,6 +49,14 @@ pub struct ClientSettings {
     pub backoff_first: Duration,
     /// The longest wait. A connection that lasted longer makes the next wait the first one again.
     pub backoff_max: Duration,
+    /// How data is written.
+    pub encoding: Encoding,
+    /// Whether the server is offered to compress what it sends.
+    pub compress: bool,
+    /// How often a topic is sent at most; trades are always sent as they are.
+    pub max_frequency: Rate,
+    /// What is to happen when the client does not keep up.
+    pub on_overflow: OnOverflow,
 }
 
 impl Default for ClientSettings {
@@ -56,6 +66,10 @@ impl Default for ClientSettings {
             connect_timeout: Duration::from_secs(10),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
+            encoding: Encoding::default(),
+            compress: false,
+            max_frequency: Rate::default(),
+            on_overflow: OnOverflow::default(),
         }
     }
 }
@@ -70,12 +84,16 @@ pub struct Client {
     /// Our own numbers of symbols, which have nothing to do with the server's.
     symbols: FxHashMap<Box<str>, SymbolId>,
     topics: FxHashMap<TopicId, Topic>,
+    /// States of earlier connections, all of one epoch, for topics that this one was not granted yet.
+    held: FxHashMap<TopicId, Topic>,
+    /// The server's numbers of topics, of this connection, and ours.
+    numbers: FxHashMap<TopicId, TopicId>,
     /// Of the last message; bounded by its size.
     events: VecDeque<Event>,
     last_request: i64,
     stats: Stats,
     /// The last text message, for an owner that asked for it.
-    kept: Option<Utf8Bytes>,
+    kept: Option<String>,
 }
 
 enum Link {
@@ -93,143 +111,6 @@ enum Link {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ClientError>> + Send>>;
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A topic's state changed; it can be read from the client. Of several in one message the newest is readable.
-    State(Update),
-    /// A trade printed. The trade of a snapshot is [`Event::State`]: it is not new.
-    Trade(Update, Trade),
-    /// The server lost that many messages of a topic for this client, and says so.
-    Gap {
-        /// The topic's channel.
-        channel: Channel,
-        /// The topic's instrument.
-        symbol: Symbol,
-        /// How many.
-        lost: u64,
-    },
-    /// A topic is not what the server has: it is void, and is being subscribed to anew.
-    Diverged {
-        /// The topic's channel.
-        channel: Channel,
-        /// The topic's instrument.
-        symbol: Symbol,
-        /// How that showed.
-        divergence: Divergence,
-    },
-    /// A subscription was answered.
-    Subscribed {
-        /// What [`Client::subscribe`] returned; negative: the client asked on its own.
-        request: i64,
-        /// The channel.
-        channel: Channel,
-        /// How many symbols are followed from now on.
-        granted: usize,
-        /// Whether more of the answer follows: one to very many symbols comes in parts.
-        more: bool,
-        /// The symbols that are not, and the error code of each.
-        rejected: Vec<(String, String)>,
-    },
-    /// A request failed.
-    Failed {
-        /// What the method that asked returned, as far as the server could tell.
-        request: Option<i64>,
-        /// The error code.
-        code: String,
-        /// For people.
-        message: String,
-    },
-    /// The stream began anew: everything of the epoch before is void.
-    Epoch(Arc<str>),
-    /// Nothing happened for a second, and the connection lives.
-    Heartbeat {
-        /// The age of what is being sent to this client.
-        lag: Duration,
-        /// Whether this client does not keep up, and gets merged states.
-        laggard: bool,
-    },
-    /// The connection is gone; everything is void. The next call of [`Client::next`] works on a new one.
-    Disconnected(Disconnect),
-    /// There is a connection again, and the subscriptions were asked for.
-    Reconnected,
-}
-
-/// Which topic is in which state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Update {
-    /// The topic's channel.
-    pub channel: Channel,
-    /// The topic's instrument.
-    pub symbol: Symbol,
-    /// Number of the state.
-    pub seq: u64,
-    /// The venue's time of it, in whole microseconds.
-    pub ts_event: Timestamp,
-    /// Whether it came as a whole.
-    pub is_snapshot: bool,
-    /// How many changes since the last state are in it. 0: it came as a whole, and in the place of nothing.
-    pub merged: u64,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Disconnect {
-    /// The server closed it, with that code and reason.
-    Closed(u16, String),
-    /// It ended without a close frame, or failed.
-    Broken(String),
-    /// Nothing came for [`ClientSettings::silence`].
-    Silent,
-    /// The server sent what is not the protocol.
-    Malformed(String),
-    /// A topic diverged again and again.
-    Hopeless,
-}
-
-impl fmt::Display for Disconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(code, reason) => write!(f, "closed by the server: {code} {reason}"),
-            Self::Broken(reason) => write!(f, "connection lost: {reason}"),
-            Self::Silent => f.write_str("the server is silent"),
-            Self::Malformed(what) => write!(f, "the server does not keep to the protocol: {what}"),
-            Self::Hopeless => f.write_str("a topic diverged again and again"),
-        }
-    }
-}
-
-/// What a client counted since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Text messages.
-    pub frames: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Objects in them.
-    pub messages: u64,
-    /// Snapshots that were applied.
-    pub snapshots: u64,
-    /// Updates that were applied.
-    pub updates: u64,
-    /// Changes in those updates, and in snapshots that came in the place of updates.
-    pub merged: u64,
-    /// Updates whose `prev_seq` was not the state's number.
-    pub gaps: u64,
-    /// Messages that the server said it lost.
-    pub lost: u64,
-    /// Checksums that agreed.
-    pub checksums_ok: u64,
-    /// Checksums that did not.
-    pub checksums_failed: u64,
-    /// Data messages that were not applied: of topics that are void, or not followed any more.
-    pub ignored: u64,
-    /// Connections that were made after the first.
-    pub reconnects: u64,
-    /// Attempts at that which failed.
-    pub connect_failures: u64,
-}
-
 /// Why there is nothing more to come.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -239,7 +120,7 @@ pub enum ClientError {
         /// Where to.
         url: String,
         /// Why not.
-        source: Box<tungstenite::Error>,
+        source: ConnectError,
     },
     /// Making the connection took longer than [`ClientSettings::connect_timeout`].
     #[error("no connection to {url} within {timeout:?}")]
@@ -266,7 +147,7 @@ impl Client {
     /// [`ClientError`] when there is no connection. Later on a connection that is lost is no error.
     pub async fn connect(url: impl Into<String>, settings: ClientSettings) -> Result<Self, ClientError> {
         let url = url.into();
-        let connection = Connection::open(&url, settings.connect_timeout).await?;
+        let connection = Connection::open(&url, &settings).await?;
         Ok(Self {
             url,
             settings,
@@ -275,6 +156,8 @@ impl Client {
             subscriptions: Subscriptions::default(),
             symbols: FxHashMap::default(),
             topics: FxHashMap::default(),
+            held: FxHashMap::default(),
+            numbers: FxHashMap::default(),
             events: VecDeque::new(),
             last_request: 0,
             stats: Stats::default(),
@@ -301,14 +184,15 @@ impl Client {
                             *kept = text;
                         }
                     }
+                    Ok(Received::Binary(bytes)) => self.take_records(&bytes),
                     Ok(Received::Nothing) => {}
                     Err(disconnect) => self.disconnect(disconnect),
                 },
                 Link::Waiting(sleep) => {
                     sleep.as_mut().await;
-                    let (url, patience) = (self.url.clone(), self.settings.connect_timeout);
+                    let (url, settings) = (self.url.clone(), self.settings);
                     self.link =
-                        Link::Connecting(Box::pin(async move { Connection::open(&url, patience).await }));
+                        Link::Connecting(Box::pin(async move { Connection::open(&url, &settings).await }));
                 }
                 Link::Connecting(connecting) => match connecting.await {
                     Ok(connection) => self.reconnected(connection),
@@ -330,7 +214,7 @@ impl Client {
     pub fn subscribe(&mut self, channel: Channel, symbols: Symbols) -> i64 {
         self.last_request += 1;
         let request = self.last_request;
-        self.send("subscribe", channel, &symbols, request);
+        self.send("subscribe", channel, &symbols, request, None);
         self.subscriptions.add(channel, symbols);
         request
     }
@@ -339,13 +223,13 @@ impl Client {
     pub fn unsubscribe(&mut self, channel: Channel, symbols: &Symbols) -> i64 {
         self.last_request += 1;
         let request = self.last_request;
-        self.send("unsubscribe", channel, symbols, request);
-        match symbols {
-            Symbols::All => self.topics.retain(|_, topic| topic.channel() != channel),
-            Symbols::Named(names) => {
-                for name in names {
-                    if let Some(&symbol) = self.symbols.get(name.as_str()) {
-                        self.topics.remove(&TopicId::new(channel, symbol));
+        self.send("unsubscribe", channel, symbols, request, None);
+        for topics in [&mut self.topics, &mut self.held] {
+            match symbols {
+                Symbols::All => topics.retain(|_, topic| topic.channel() != channel),
+                Symbols::Named(names) => {
+                    for symbol in names.iter().filter_map(|name| self.symbols.get(name.as_str())) {
+                        topics.remove(&TopicId::new(channel, *symbol));
                     }
                 }
             }
@@ -358,7 +242,7 @@ impl Client {
     #[must_use]
     pub fn quote(&self, symbol: &str) -> Option<Quote> {
         match self.topic(Channel::Quote, symbol)?.values()? {
-            Values::Quote(quote) => quote.whole(),
+            Values::Quote(quote) => Some(*quote),
             _ => None,
         }
     }
@@ -372,13 +256,10 @@ impl Client {
         }
     }
 
-    /// The fields of a `ticker`, `bar` or `status` topic as they stand on the wire, by name, if it is known.
+    /// The fields of a `ticker`, `bar` or `status` topic as they stand on the wire in JSON, by name, if it is known.
     #[must_use]
-    pub fn fields(&self, channel: Channel, symbol: &str) -> Option<&[TextField]> {
-        match self.topic(channel, symbol)?.values()? {
-            Values::Texts(texts) => Some(texts),
-            _ => None,
-        }
+    pub fn fields(&self, channel: Channel, symbol: &str) -> Option<Cow<'_, [TextField]>> {
+        self.topic(channel, symbol)?.texts()
     }
 
     /// The number of a topic's state, if it is known.
@@ -394,17 +275,17 @@ impl Client {
         self.topic(channel, symbol).map(|topic| topic.scale().exponents())
     }
 
-    /// From now on [`Client::message`] has the messages. It is not the default because the memory of a whole read buffer
-    /// may hang on each.
+    /// From now on [`Client::message`] has the messages. It is not the default because each takes memory for as long as
+    /// nothing else comes.
     pub fn keep_messages(&mut self) {
-        self.kept = Some(Utf8Bytes::default());
+        self.kept = Some(String::new());
     }
 
     /// The text message that the last events came from, as it was received, if messages are kept.
     /// [`Stats::frames`] tells a new one from the one before.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.kept.as_ref().map(Utf8Bytes::as_str)
+        self.kept.as_deref()
     }
 
     /// How many topics are followed and how many of them are known.
@@ -423,10 +304,22 @@ impl Client {
         self.topics.get(&TopicId::new(channel, *self.symbols.get(symbol)?))
     }
 
-    fn send(&mut self, method: &str, channel: Channel, symbols: &Symbols, request: i64) {
+    /// `held`: what of the symbols need not be sent as a whole.
+    fn send(
+        &mut self,
+        method: &str,
+        channel: Channel,
+        symbols: &Symbols,
+        request: i64,
+        held: Option<&Holdings>,
+    ) {
         // Without a connection it is sent with all other subscriptions when there is one.
         if let Link::Up(connection) = &mut self.link {
-            subscriptions::requests(method, channel, symbols, request, |text| connection.queue(text));
+            let terms =
+                Terms { rate: self.settings.max_frequency, on_overflow: self.settings.on_overflow, held };
+            subscriptions::requests(method, channel, symbols, request, &terms, |text| {
+                connection.queue(&text)
+            });
         }
     }
 
@@ -435,7 +328,9 @@ impl Client {
     }
 
     fn disconnect(&mut self, disconnect: Disconnect) {
-        self.topics.clear();
+        let topics = std::mem::take(&mut self.topics);
+        self.held.extend(topics.into_iter().filter(|(_, topic)| topic.is_held()));
+        self.numbers.clear();
         if let Link::Up(connection) = &self.link
             && connection.age() > self.settings.backoff_max
         {
@@ -457,188 +352,10 @@ impl Client {
         self.link = Link::Up(Box::new(connection));
         for (method, channel, symbols) in self.subscriptions.all() {
             self.last_request += 1;
-            self.send(method, channel, &symbols, -self.last_request);
+            let held = Holdings::new(self.held.values().filter(|topic| topic.channel() == channel));
+            self.send(method, channel, &symbols, -self.last_request, held.as_ref());
         }
         self.events.push_back(Event::Reconnected);
-    }
-
-    /// Takes one text message.
-    fn take(&mut self, text: &str) {
-        self.stats.frames += 1;
-        self.stats.bytes += text.len() as u64;
-        let messages = match decode(text) {
-            Ok(messages) => messages,
-            Err(error) => return self.disconnect(Disconnect::Malformed(error.to_string())),
-        };
-        for message in messages {
-            self.stats.messages += 1;
-            if let Err(disconnect) = self.take_message(&message) {
-                return self.disconnect(disconnect);
-            }
-        }
-    }
-
-    fn take_message(&mut self, message: &ServerMessage<'_>) -> Result<(), Disconnect> {
-        match message {
-            ServerMessage::Quote(head, _)
-            | ServerMessage::Trade(head, _)
-            | ServerMessage::Book(head, _)
-            | ServerMessage::Ticker(head, _)
-            | ServerMessage::Bar(head, _)
-            | ServerMessage::Status(head, _) => self.take_data(head, message)?,
-            ServerMessage::Gap(gap) => self.take_gap(gap)?,
-            ServerMessage::Ack(ack) => self.take_ack(ack)?,
-            ServerMessage::Heartbeat(heartbeat) => {
-                let lag = Duration::from_micros(heartbeat.lag_us);
-                self.events.push_back(Event::Heartbeat { lag, laggard: heartbeat.laggard });
-            }
-            ServerMessage::Shutdown { reconnect_after_ms } => {
-                self.backoff.wait_at_least(Duration::from_millis(*reconnect_after_ms));
-            }
-            ServerMessage::Error(failure) => self.events.push_back(Event::Failed {
-                request: request_number(failure.req_id.as_ref()),
-                code: failure.code.to_owned(),
-                message: failure.message.clone().into_owned(),
-            }),
-            ServerMessage::Unknown => {}
-        }
-        Ok(())
-    }
-
-    fn take_data(&mut self, head: &Head<'_>, message: &ServerMessage<'_>) -> Result<(), Disconnect> {
-        if let Base::Snapshot { epoch, .. } = head.base {
-            self.enter_epoch(head, epoch);
-        }
-        let id = self.symbols.get(head.symbol).map(|&symbol| TopicId::new(head.channel, symbol));
-        let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) else {
-            self.stats.ignored += 1;
-            return Ok(());
-        };
-        let applied = match topic.apply(head, message) {
-            Ok(applied) => applied,
-            Err(divergence) => return self.diverged(head.channel, head.symbol, divergence),
-        };
-        let is_snapshot = matches!(head.base, Base::Snapshot { .. });
-        let update = Update {
-            channel: head.channel,
-            symbol: topic.symbol().clone(),
-            seq: head.seq,
-            ts_event: head.ts_event,
-            is_snapshot,
-            merged: head.merged,
-        };
-        self.events.push_back(match applied {
-            Applied::Ignored => {
-                self.stats.ignored += 1;
-                return Ok(());
-            }
-            Applied::State { checksum } => {
-                self.stats.checksums_ok += u64::from(checksum);
-                Event::State(update)
-            }
-            Applied::Trade(trade) => Event::Trade(update, trade),
-        });
-        self.stats.snapshots += u64::from(is_snapshot);
-        self.stats.updates += u64::from(!is_snapshot);
-        self.stats.merged += head.merged;
-        Ok(())
-    }
-
-    /// Where the topic had a state of another epoch, every state of that epoch is void.
-    fn enter_epoch(&mut self, head: &Head<'_>, epoch: &str) {
-        let old = self.topic(head.channel, head.symbol).and_then(|topic| topic.epoch().cloned());
-        if let Some(old) = old.filter(|old| **old != *epoch) {
-            for topic in self.topics.values_mut() {
-                if topic.epoch() == Some(&old) {
-                    topic.void();
-                }
-            }
-            self.events.push_back(Event::Epoch(epoch.into()));
-        }
-    }
-
-    fn take_gap(&mut self, gap: &Gap<'_>) -> Result<(), Disconnect> {
-        let id = self.symbols.get(gap.symbol).map(|&symbol| TopicId::new(gap.channel, symbol));
-        let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) else {
-            self.stats.ignored += 1;
-            return Ok(());
-        };
-        match topic.skip(gap.prev_seq, gap.to) {
-            Ok(()) => {
-                let lost = gap.to.saturating_sub(gap.prev_seq);
-                self.stats.lost += lost;
-                let symbol = topic.symbol().clone();
-                self.events.push_back(Event::Gap { channel: gap.channel, symbol, lost });
-                Ok(())
-            }
-            Err(divergence) => self.diverged(gap.channel, gap.symbol, divergence),
-        }
-    }
-
-    /// A topic is not what the server has: it is void until it was subscribed to anew. (`resync` will do that at
-    /// once, when the server has it.)
-    fn diverged(&mut self, channel: Channel, name: &str, divergence: Divergence) -> Result<(), Disconnect> {
-        match &divergence {
-            Divergence::Gap { .. } => self.stats.gaps += 1,
-            Divergence::Checksum { .. } => self.stats.checksums_failed += 1,
-            Divergence::Overfull { .. } => {}
-            Divergence::Malformed(text) => {
-                return Err(Disconnect::Malformed(format!("{channel} of {name}: {text}")));
-            }
-        }
-        let id = self.symbols.get(name).map(|&symbol| TopicId::new(channel, symbol));
-        let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) else { return Ok(()) };
-        topic.void();
-        let symbol = topic.symbol().clone();
-        let resyncs = topic.count_resync();
-        self.events.push_back(Event::Diverged { channel, symbol, divergence });
-        if resyncs > RESYNCS_IN_A_ROW_MAX {
-            return Err(Disconnect::Hopeless);
-        }
-        let symbols = Symbols::Named(vec![name.to_owned()]);
-        for method in ["unsubscribe", "subscribe"] {
-            self.last_request += 1;
-            self.send(method, channel, &symbols, -self.last_request);
-        }
-        Ok(())
-    }
-
-    fn take_ack(&mut self, ack: &Ack<'_>) -> Result<(), Disconnect> {
-        let (Some(channel), "subscribe") = (ack.channel, &*ack.method) else { return Ok(()) };
-        for granted in &ack.granted {
-            self.grant(channel, granted).map_err(Disconnect::Malformed)?;
-        }
-        self.events.push_back(Event::Subscribed {
-            request: request_number(ack.req_id.as_ref()).unwrap_or_default(),
-            channel,
-            granted: ack.granted.len(),
-            more: ack.more,
-            rejected: ack
-                .rejected
-                .iter()
-                .map(|rejected| (rejected.symbol.clone().into_owned(), rejected.code.to_owned()))
-                .collect(),
-        });
-        Ok(())
-    }
-
-    fn grant(&mut self, channel: Channel, granted: &GrantedTopic<'_>) -> Result<(), String> {
-        let symbol = Symbol::new(granted.symbol).map_err(|error| error.to_string())?;
-        let scale = topic::Scale::new(granted).map_err(|error| error.to_string())?;
-        let id = match self.symbols.get(granted.symbol) {
-            Some(&id) => id,
-            None => {
-                let id = SymbolId::from_index(self.symbols.len());
-                self.symbols.insert(granted.symbol.into(), id);
-                id
-            }
-        };
-        // A topic that is subscribed to anew keeps the count of its failures.
-        self.topics
-            .entry(TopicId::new(channel, id))
-            .and_modify(|topic| topic.rescale(scale))
-            .or_insert_with(|| Topic::new(channel, symbol, scale));
-        Ok(())
     }
 }
 
@@ -655,14 +372,6 @@ impl fmt::Debug for Client {
             .field("link", &link)
             .field("stats", &self.stats)
             .finish()
-    }
-}
-
-/// Our requests have numbers; what the server answers with is anything.
-const fn request_number(req_id: Option<&ReqId>) -> Option<i64> {
-    match req_id {
-        Some(ReqId::Number(number)) => Some(*number),
-        _ => None,
     }
 }
 

@@ -185,11 +185,13 @@ pub const TRADES_MAX: usize = 256;
 pub const FAULT_EXAMPLES_MAX: usize = 16;
 /// Symbols that our own client puts into one request: of the longest names they stay below [`REQUEST_BYTES_MAX`].
 pub const SYMBOLS_A_REQUEST: usize = 2_000;
-/// Read and write buffer of a client's connection, each. A longer message makes the buffer grow for its time.
+/// Numbers of held states that it puts into one, in bytes. Symbols whose numbers find no room begin with their states.
+pub const RESUME_BYTES_A_REQUEST: usize = 96 * 1024;
+/// Read buffer of a client's connection. Of a longer message, what has come is held beside it.
 pub const CLIENT_BUFFER_BYTES: usize = 8 * 1024;
 /// The longest message that a client takes. A longer one ends its connection.
-pub const CLIENT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How often in a row a client subscribes anew to a topic that diverges; then it gives the connection up, so that a
+pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// How often in a row a client asks anew for a topic that diverges; then it gives the connection up, so that a
 /// server that is wrong for good is asked at the pace of the back-off.
 pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
 /// Best bids and offers of the venue, and as many of the book, that `inspect` keeps per instrument until the other
@@ -205,7 +207,7 @@ pub const LOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
 pub const LOAD_READ_BYTES: usize = 128 * 1024;
 /// Bytes of an answer that a drain reads as a whole: of a handshake, or to a subscription. A longer one ends its
 /// connection.
-pub const LOAD_ANSWER_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX;
+pub const LOAD_ANSWER_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX as usize;
 /// How often a client of a load that does not read steadily looks whether to do what is its habit.
 pub const LOAD_HABIT_STEP: Duration = Duration::from_millis(50);
 /// How long a drain waits before it makes a lost connection anew; a client that is slow or comes and goes on purpose, at most.

@@ -2,22 +2,21 @@
 
 use feeds::{Exponent, Level, Price, Size};
 
+use crate::wire::binary::BookLevels;
+
 /// The best levels of a book, as the server has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Book {
-    bids: Side,
-    asks: Side,
-}
+pub struct Book(pub(super) BookLevels);
 
 impl Book {
     /// Buyers' levels, best first.
     pub fn bids(&self) -> impl ExactSizeIterator<Item = Level> + DoubleEndedIterator + '_ {
-        self.bids.0.iter().rev().copied()
+        self.0.bids.iter().copied()
     }
 
     /// Sellers' levels, best first.
     pub fn asks(&self) -> impl ExactSizeIterator<Item = Level> + DoubleEndedIterator + '_ {
-        self.asks.0.iter().rev().copied()
+        self.0.asks.iter().copied()
     }
 
     /// The checksum of the ten best levels of both sides, by the rule in `protocol.md`: made from the texts that stand on
@@ -41,17 +40,17 @@ impl Book {
     }
 
     pub(super) fn set_bid(&mut self, price: Price, size: Size) {
-        self.bids.set(price, size, |price| price.0);
+        // `!` turns the order round, as minus does, and cannot overflow.
+        set(&mut self.0.bids, price, size, |price| !price.0);
     }
 
     pub(super) fn set_ask(&mut self, price: Price, size: Size) {
-        // `!` turns the order round, as minus does, and cannot overflow.
-        self.asks.set(price, size, |price| !price.0);
+        set(&mut self.0.asks, price, size, |price| price.0);
     }
 
     /// Levels of the longer side.
     pub(super) fn levels(&self) -> usize {
-        self.bids.0.len().max(self.asks.0.len())
+        self.0.bids.len().max(self.0.asks.len())
     }
 }
 
@@ -63,22 +62,16 @@ fn update_with_digits(hasher: &mut crc32fast::Hasher, text: &[u8]) {
     }
 }
 
-/// The best level stands at the end, where most changes are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Side(Vec<Level>);
-
-impl Side {
-    /// `rank` grows towards the best price.
-    fn set(&mut self, price: Price, size: Size, rank: impl Fn(Price) -> i64) {
-        match (self.0.binary_search_by_key(&rank(price), |level| rank(level.price)), size) {
-            (Ok(index), Size::ZERO) => {
-                self.0.remove(index);
-            }
-            (Ok(index), size) => self.0[index].size = size,
-            // What is not there cannot be deleted any more: two changes that were merged into one look like that.
-            (Err(_), Size::ZERO) => {}
-            (Err(index), size) => self.0.insert(index, Level { price, size }),
+/// `rank` grows from the best price on.
+fn set(levels: &mut Vec<Level>, price: Price, size: Size, rank: impl Fn(Price) -> i64) {
+    match (levels.binary_search_by_key(&rank(price), |level| rank(level.price)), size) {
+        (Ok(index), Size::ZERO) => {
+            levels.remove(index);
         }
+        (Ok(index), size) => levels[index].size = size,
+        // What is not there cannot be deleted any more: two changes that were merged into one look like that.
+        (Err(_), Size::ZERO) => {}
+        (Err(index), size) => levels.insert(index, Level { price, size }),
     }
 }
 

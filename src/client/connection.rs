@@ -1,112 +1,254 @@
 //! One WebSocket connection.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use axum::http::Uri;
 use feeds::clock::monotonic;
-use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 
-use super::{ClientError, Disconnect};
+use super::{ClientError, ClientSettings, Disconnect};
 use crate::limits::{CLIENT_BUFFER_BYTES, CLIENT_MESSAGE_BYTES_MAX};
+use crate::wire::Encoding;
+use crate::ws::decode::{Decoder, Event, Role};
+use crate::ws::deflate::Inflater;
+use crate::ws::extensions;
+use crate::ws::frame::{self, Opcode};
+use crate::ws::handshake::{self, AnswerError};
 
 pub(super) struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Requests that were not handed to the socket yet. Bounded by what the owner asks, and two for each topic.
-    outgoing: VecDeque<String>,
-    needs_flush: bool,
+    stream: TcpStream,
+    decoder: Decoder,
+    inflater: Inflater,
+    input: Box<[u8]>,
+    /// What of the input was read and not decoded yet.
+    unread: Range<usize>,
+    /// Frames, of which the socket has taken the first `sent` bytes. Bounded by what the owner asks, one request for each
+    /// topic, and a bound on pongs.
+    output: Vec<u8>,
+    sent: usize,
     since: Instant,
-    /// When a message came last: kept here, and not by a timer of [`Connection::receive`], which may be dropped and called
+    /// When something came last: kept here, and not by a timer of [`Connection::receive`], which may be dropped and called
     /// again all the time.
     heard: Instant,
 }
 
 /// What a connection gave.
 pub(super) enum Received {
-    Text(Utf8Bytes),
-    /// A control frame, or what is not for us.
+    Text(String),
+    Binary(Vec<u8>),
+    /// A control frame.
     Nothing,
 }
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not such as `ws://127.0.0.1:8080/v1/ws`.
+    #[error("no URL that begins with ws:// and a host")]
+    Url,
+    /// The network.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What came is not the head of an answer.
+    #[error(transparent)]
+    Http(Box<tungstenite::Error>),
+    /// The head of the answer is longer than [`CLIENT_BUFFER_BYTES`].
+    #[error("the head of the answer is longer than {CLIENT_BUFFER_BYTES} bytes")]
+    TooLong,
+    /// The server does not agree.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// The server does not speak `tickwire.v1.bin`.
+    #[error("the server does not speak {0}")]
+    Subprotocol(&'static str),
+}
+
 impl Connection {
-    pub(super) async fn open(url: &str, patience: Duration) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Connect { url: url.to_owned(), source: Box::new(source) };
-        let mut request = url.into_client_request().map_err(failed)?;
-        let protocol = HeaderValue::from_static("tickwire.v1.json");
-        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-        // The usual buffers of 128 KiB would make thousands of clients heavy.
-        let config = WebSocketConfig::default()
-            .read_buffer_size(CLIENT_BUFFER_BYTES)
-            .write_buffer_size(CLIENT_BUFFER_BYTES)
-            .max_message_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX));
-        let connecting = connect_async_with_config(request, Some(config), true);
-        match timeout(patience, connecting).await {
-            Ok(Ok((socket, _response))) => {
-                let since = monotonic();
-                Ok(Self { socket, outgoing: VecDeque::new(), needs_flush: false, since, heard: since })
-            }
-            Ok(Err(error)) => Err(failed(error)),
+    pub(super) async fn open(url: &str, settings: &ClientSettings) -> Result<Self, ClientError> {
+        let patience = settings.connect_timeout;
+        match timeout(patience, Self::shake_hands(url, settings)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(source)) => Err(ClientError::Connect { url: url.to_owned(), source }),
             Err(_elapsed) => Err(ClientError::ConnectTimeout { url: url.to_owned(), timeout: patience }),
         }
     }
 
-    pub(super) fn queue(&mut self, request: String) {
-        self.outgoing.push_back(request);
+    async fn shake_hands(url: &str, settings: &ClientSettings) -> Result<Self, ConnectError> {
+        let uri: Uri = url.parse().map_err(|_invalid| ConnectError::Url)?;
+        let authority = uri.authority().ok_or(ConnectError::Url)?;
+        if uri.scheme_str() != Some("ws") {
+            return Err(ConnectError::Url);
+        }
+        let host = authority.host().trim_matches(['[', ']']);
+        let mut stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+        stream.set_nodelay(true)?;
+
+        let key = handshake::key((u128::from(random()) << 64 | u128::from(random())).to_be_bytes());
+        let subprotocol = subprotocol(settings.encoding);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let offer = if settings.compress {
+            format!("Sec-WebSocket-Extensions: {}\r\n", extensions::OFFER)
+        } else {
+            String::new()
+        };
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\
+             Sec-WebSocket-Protocol: {subprotocol}\r\n{offer}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+
+        // The usual buffers of 128 KiB would make thousands of clients heavy.
+        let mut input = vec![0; CLIENT_BUFFER_BYTES].into_boxed_slice();
+        let mut len = 0;
+        let (head_len, answer) = loop {
+            if len == input.len() {
+                return Err(ConnectError::TooLong);
+            }
+            match stream.read(&mut input[len..]).await? {
+                0 => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
+                count => len += count,
+            }
+            let parsed = Response::try_parse(&input[..len]);
+            if let Some(parsed) = parsed.map_err(|error| ConnectError::Http(Box::new(error)))? {
+                break parsed;
+            }
+        };
+        let (status, headers) = (answer.status(), answer.headers());
+        let agreed = handshake::read_answer(status, headers, &key, &[subprotocol], settings.compress)?;
+        // A server that knows of no subprotocols speaks JSON.
+        if agreed.subprotocol.is_none() && settings.encoding != Encoding::Json {
+            return Err(ConnectError::Subprotocol(subprotocol));
+        }
+        let inflater = match &agreed.deflate {
+            Some(deflate) if !deflate.server_no_context_takeover => {
+                Inflater::with_context(deflate.server_max_window_bits)
+            }
+            _ => Inflater::without_context(),
+        };
+        let since = monotonic();
+        Ok(Self {
+            stream,
+            decoder: Decoder::new(Role::Client, agreed.deflate.is_some(), CLIENT_MESSAGE_BYTES_MAX),
+            inflater,
+            input,
+            unread: head_len..len,
+            output: Vec::new(),
+            sent: 0,
+            since,
+            heard: since,
+        })
+    }
+
+    pub(super) fn queue(&mut self, request: &str) {
+        self.put(Opcode::Text, request.as_bytes());
     }
 
     pub(super) fn age(&self) -> Duration {
         monotonic().saturating_duration_since(self.since)
     }
 
-    /// Sends what is queued, then waits for the next message. Cancel-safe.
+    /// The next message. Sends what is queued while it waits. Cancel-safe.
     pub(super) async fn receive(&mut self, silence: Duration) -> Result<Received, Disconnect> {
-        let mut patience = silence.saturating_sub(monotonic().saturating_duration_since(self.heard));
-        if self.needs_flush || !self.outgoing.is_empty() {
-            timeout(patience, self.send())
-                .await
-                .map_err(|_elapsed| Disconnect::Silent)?
-                .map_err(|error| Disconnect::Broken(error.to_string()))?;
-            patience = silence.saturating_sub(monotonic().saturating_duration_since(self.heard));
-        }
-        // A message that is there already is taken even when the patience is over: it was us who did not listen.
-        let received = timeout(patience, self.socket.next()).await;
-        self.heard = monotonic();
-        match received {
-            Err(_elapsed) => Err(Disconnect::Silent),
-            Ok(Some(Ok(Message::Text(text)))) => Ok(Received::Text(text)),
-            Ok(Some(Ok(Message::Close(frame)))) => Err(match frame {
-                Some(frame) => Disconnect::Closed(frame.code.into(), frame.reason.as_str().to_owned()),
-                None => Disconnect::Broken("closed without a code".to_owned()),
-            }),
-            Ok(Some(Ok(Message::Binary(_)))) => {
-                Err(Disconnect::Malformed("a binary message, which was not asked for".to_owned()))
+        loop {
+            if let Some(received) = self.decode()? {
+                return Ok(received);
             }
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => Ok(Received::Nothing),
-            Ok(Some(Err(error))) => Err(Disconnect::Broken(error.to_string())),
-            Ok(None) => Err(Disconnect::Broken("ended".to_owned())),
+            let patience = silence.saturating_sub(monotonic().saturating_duration_since(self.heard));
+            // What is there already is taken even when the patience is over: it was us who did not listen.
+            match timeout(patience, self.fill()).await {
+                Err(_elapsed) => return Err(Disconnect::Silent),
+                Ok(Err(error)) => return Err(Disconnect::Broken(error.to_string())),
+                Ok(Ok(0)) => return Err(Disconnect::Broken("ended".to_owned())),
+                Ok(Ok(count)) => self.unread = 0..count,
+            }
+            self.heard = monotonic();
         }
     }
 
-    /// A request leaves the queue in the same step in which the socket takes it: nothing is lost, and nothing is sent
-    /// twice, where this is dropped in between.
-    async fn send(&mut self) -> Result<(), Error> {
-        while !self.outgoing.is_empty() {
-            poll_fn(|context| self.socket.poll_ready_unpin(context)).await?;
-            if let Some(request) = self.outgoing.pop_front() {
-                self.needs_flush = true;
-                self.socket.start_send_unpin(Message::text(request))?;
+    /// The next message of those that were read.
+    fn decode(&mut self) -> Result<Option<Received>, Disconnect> {
+        let mut inflated = Vec::new();
+        let mut input = &mut self.input[self.unread.clone()];
+        let event = self.decoder.next(&mut input, &mut self.inflater, &mut inflated);
+        self.unread.start = self.unread.end - input.len();
+        let (answer, received) = match event {
+            Ok(None) => return Ok(None),
+            Ok(Some(Event::Text(text))) => return Ok(Some(Received::Text(text.to_owned()))),
+            Ok(Some(Event::Binary(bytes))) => return Ok(Some(Received::Binary(bytes.to_vec()))),
+            Ok(Some(Event::Pong(_))) => return Ok(Some(Received::Nothing)),
+            Ok(Some(Event::Ping(payload))) => {
+                let payload = payload.to_vec();
+                // Whoever does not read its pongs needs no more of them.
+                if self.output.len() - self.sent < CLIENT_BUFFER_BYTES {
+                    self.put(Opcode::Pong, &payload);
+                }
+                return Ok(Some(Received::Nothing));
+            }
+            Ok(Some(Event::Close(None))) => {
+                (Vec::new(), Disconnect::Broken("closed without a code".to_owned()))
+            }
+            Ok(Some(Event::Close(Some((code, reason))))) => {
+                (frame::close_payload(code, ""), Disconnect::Closed(code, reason.to_owned()))
+            }
+            Err(error) => {
+                (frame::close_payload(error.close_code(), ""), Disconnect::Malformed(error.to_string()))
+            }
+        };
+        self.put(Opcode::Close, &answer);
+        // A courtesy: the connection is over in any case.
+        let _ = self.stream.try_write(&self.output[self.sent..]);
+        Err(received)
+    }
+
+    /// Waits until something is read, into the whole input; how much; 0: nothing more comes. Cancel-safe.
+    async fn fill(&mut self) -> io::Result<usize> {
+        loop {
+            let is_sending = self.sent < self.output.len();
+            let writable =
+                if is_sending { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.stream.ready(writable).await?;
+            if is_sending {
+                match self.stream.try_write(&self.output[self.sent..]) {
+                    Ok(count) => self.sent += count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    // Why is told by what is still to be read.
+                    Err(_) => self.sent = self.output.len(),
+                }
+                if self.sent == self.output.len() {
+                    self.output = Vec::new();
+                    self.sent = 0;
+                }
+            }
+            match self.stream.try_read(&mut self.input) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
             }
         }
-        self.socket.flush().await?;
-        self.needs_flush = false;
-        Ok(())
     }
+
+    fn put(&mut self, opcode: Opcode, payload: &[u8]) {
+        let [.., a, b, c, d] = random().to_be_bytes();
+        frame::put_masked(&mut self.output, opcode, false, payload, [a, b, c, d]);
+    }
+}
+
+const fn subprotocol(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json => "tickwire.v1.json",
+        Encoding::Binary => "tickwire.v1.bin",
+    }
+}
+
+/// What nobody can foresee: every `RandomState` has other keys, which are secret, and it is no dependency.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

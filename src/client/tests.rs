@@ -3,19 +3,28 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use feeds::{Exponent, Level, Price, Size};
+use feeds::{Aggressor, Exponent, Level, Price, Size, Timestamp, Trade};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::*;
-use crate::wire::{Envelope, json};
+use crate::limits::RESYNCS_IN_A_ROW_MAX;
+use crate::state::{Bar, Status, StatusState, Ticker, Totals};
+use crate::topic::Interval;
+use crate::wire::binary::{BookSide, Held};
+use crate::wire::{Envelope, binary, json};
+use crate::ws::decode::{Decoder, Role};
+use crate::ws::deflate::{Deflater, Inflater};
+use crate::ws::frame::{Header, Opcode};
+use crate::ws::{self, handshake};
 
 struct Server {
     listener: TcpListener,
@@ -40,15 +49,18 @@ impl Server {
 
     /// A client, and the server's side of it. Patient, so that a busy machine is no silence.
     async fn client(&self) -> (Client, Peer) {
-        self.client_with_patience(Duration::from_secs(20)).await
+        self.client_with(patient()).await
     }
 
     async fn client_with_patience(&self, silence: Duration) -> (Client, Peer) {
+        self.client_with(ClientSettings { silence, ..ClientSettings::default() }).await
+    }
+
+    async fn client_with(&self, settings: ClientSettings) -> (Client, Peer) {
         let settings = ClientSettings {
-            silence,
             backoff_first: Duration::from_millis(2),
             backoff_max: Duration::from_millis(20),
-            ..ClientSettings::default()
+            ..settings
         };
         let url = format!("ws://{}/v1/ws", self.address);
         let (client, peer) = tokio::join!(Client::connect(url, settings), self.accept());
@@ -56,10 +68,15 @@ impl Server {
     }
 }
 
+/// As [`Server::client`] has them.
+fn patient() -> ClientSettings {
+    ClientSettings { silence: Duration::from_secs(20), compress: true, ..ClientSettings::default() }
+}
+
 #[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the signature is tungstenite's")]
 fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let offered = request.headers().get("Sec-WebSocket-Protocol").expect("the client offers a subprotocol");
-    assert_eq!(offered, "tickwire.v1.json");
+    assert!(["tickwire.v1.json", "tickwire.v1.bin"].iter().any(|spoken| offered == spoken), "{offered:?}");
     response.headers_mut().insert("Sec-WebSocket-Protocol", offered.clone());
     Ok(response)
 }
@@ -92,10 +109,20 @@ impl Peer {
         self.0.close(Some(frame)).await.expect("the client is there");
     }
 
+    async fn send_records(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.0.send(Message::binary(out)).await.expect("the client is there");
+    }
+
+    async fn request_object(&mut self) -> Value {
+        let message = within(self.0.next()).await.expect("a request").expect("a message");
+        serde_json::from_str(message.to_text().expect("text")).expect("JSON")
+    }
+
     /// The next request as (method, channel, symbols, number).
     async fn request(&mut self) -> (String, String, Vec<String>, i64) {
-        let message = within(self.0.next()).await.expect("a request").expect("a message");
-        let request: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+        let request = self.request_object().await;
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
         (
             text(&request["method"]),
@@ -103,6 +130,24 @@ impl Peer {
             request["params"]["symbols"].as_array().expect("an array").iter().map(text).collect(),
             request["req_id"].as_i64().expect("an integer"),
         )
+    }
+
+    /// Takes a request for `symbol` anew, and returns its number and what the client holds.
+    async fn resync(&mut self, channel: &str, symbol: &str) -> (i64, Option<u64>) {
+        let request = self.request_object().await;
+        assert_eq!(request["method"], "resync");
+        let params = &request["params"];
+        assert_eq!((&params["channel"], &params["symbol"]), (&channel.into(), &symbol.into()));
+        (request["req_id"].as_i64().expect("an integer"), params["seq"].as_u64())
+    }
+
+    async fn acknowledge_resync(&mut self, number: i64, channel: &str, symbol: &str) {
+        let name = channel_fields(channel);
+        self.send(&format!(
+            r#"[{{"method":"resync","success":true,"req_id":{number},"result":{{{name},"epoch":"e1","symbol":"{symbol}","topic":{},"price_exponent":-2,"size_exponent":0,"seq":1}}}}]"#,
+            topic(channel).0
+        ))
+        .await;
     }
 
     /// Takes a subscription to `channel` of `symbols` and grants it.
@@ -117,20 +162,30 @@ impl Peer {
         let granted: Vec<Value> = symbols
             .iter()
             .map(|symbol| {
-                serde_json::json!({"symbol": symbol, "topic": 1, "price_exponent": -2, "size_exponent": 0, "seq": 1})
+                serde_json::json!({"symbol": symbol, "topic": topic(channel).0, "price_exponent": -2, "size_exponent": 0, "seq": 1})
             })
             .collect();
-        let name = match channel.split_once('.') {
-            Some(("book", depth)) => format!(r#""channel":"book","depth":{depth}"#),
-            Some((name, interval)) => format!(r#""channel":"{name}","interval":"{interval}""#),
-            None => format!(r#""channel":"{channel}""#),
-        };
+        let name = channel_fields(channel);
         let granted = Value::from(granted);
         self.send(&format!(
             r#"[{{"method":"subscribe","success":true,"req_id":{number},"result":{{{name},"epoch":"e1","granted":{granted},"rejected":[]}}}}]"#
         ))
         .await;
     }
+}
+
+fn channel_fields(channel: &str) -> String {
+    match channel.split_once('.') {
+        Some(("book", depth)) => format!(r#""channel":"book","depth":{depth}"#),
+        Some((name, interval)) => format!(r#""channel":"{name}","interval":"{interval}""#),
+        None => format!(r#""channel":"{channel}""#),
+    }
+}
+
+/// The server's number of a topic of the channel.
+fn topic(channel: &str) -> TopicId {
+    let channel = Channel::ALL.into_iter().find(|known| known.to_string() == channel).expect("a channel");
+    TopicId::new(channel, SymbolId(77))
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
@@ -328,13 +383,17 @@ async fn a_gap_costs_one_symbol_its_state_and_no_other() {
         peer.send(&format!("[{}]", snapshots.join(","))).await;
         let updates = [quote_update("A", 12, 11, "1.10"), quote_update("B", 21, 20, "2.10")];
         peer.send(&format!("[{}]", updates.join(","))).await;
-        let (method, _, symbols, _) = peer.request().await;
-        assert_eq!((method.as_str(), symbols), ("unsubscribe", vec!["A".to_owned()]));
+        let (number, held) = peer.resync("quote", "A").await;
+        assert_eq!(held, Some(10));
         // Was on its way already.
         peer.send(&format!("[{}]", quote_update("A", 13, 12, "1.11"))).await;
-        peer.grant("quote", &["A"]).await;
-        peer.send(&format!("[{}]", quote_snapshot("A", "e1", 14, "1.20"))).await;
-        peer.send(&format!("[{}]", quote_update("A", 15, 14, "1.30"))).await;
+        peer.acknowledge_resync(number, "quote", "A").await;
+        let missed = [
+            quote_update("A", 11, 10, "1.05"),
+            quote_update("A", 14, 11, "1.20"),
+            quote_update("A", 15, 14, "1.30"),
+        ];
+        peer.send(&format!("[{}]", missed.join(","))).await;
     };
     let following = async {
         let divergence = until(&mut client, |event| match event {
@@ -344,7 +403,7 @@ async fn a_gap_costs_one_symbol_its_state_and_no_other() {
             }
             _ => None,
         });
-        assert_eq!(divergence.await, Divergence::Gap { expected: 10, found: 11 });
+        assert_eq!(divergence.await, Divergence::Gap { expected: 10, found: Some(11) });
         assert_eq!((bid(&client, "A"), client.seq(Channel::Quote, "A")), (None, None));
         until_seq(&mut client, "B", 21).await;
         assert_eq!(bid(&client, "B"), Some(210));
@@ -368,10 +427,13 @@ async fn a_wrong_checksum_voids_the_book_and_at_last_the_connection() {
     });
     let serving = async {
         for attempt in 0..=RESYNCS_IN_A_ROW_MAX {
-            if attempt > 0 {
-                assert_eq!(peer.request().await.0, "unsubscribe");
+            if attempt == 0 {
+                peer.grant("book.10", &["AAPL"]).await;
+            } else {
+                let (number, held) = peer.resync("book.10", "AAPL").await;
+                assert_eq!(held, None);
+                peer.acknowledge_resync(number, "book.10", "AAPL").await;
             }
-            peer.grant("book.10", &["AAPL"]).await;
             peer.send(&wrong).await;
         }
         let mut again = server.accept().await;
@@ -548,8 +610,7 @@ async fn trades_are_counted_and_a_gap_that_the_server_tells_is_no_fault() {
     let server = Server::start().await;
     let (mut client, mut peer) = server.client().await;
     client.subscribe(Channel::Trade, named(&["AAPL"]));
-    let trade =
-        Trade { price: Price(100), size: Size(3), aggressor: feeds::Aggressor::Sell, id: Some(u64::MAX) };
+    let trade = Trade { price: Price(100), size: Size(3), aggressor: Aggressor::Sell, id: Some(u64::MAX) };
     let serving = async {
         peer.grant("trade", &["AAPL"]).await;
         peer.send(&message(|out| json::trade_snapshot(out, &envelope(5), "e1", Some(&trade)))).await;
@@ -583,7 +644,7 @@ async fn fields_of_the_other_channels_stand_as_on_the_wire() {
     client.subscribe(Channel::Ticker, named(&["AAPL"]));
     let serving = async {
         peer.grant("ticker", &["AAPL"]).await;
-        let mut ticker = crate::state::Ticker::default();
+        let mut ticker = Ticker::default();
         peer.send(&message(|out| json::ticker_snapshot(out, &envelope(1), "e1", &ticker))).await;
         let old = ticker;
         ticker.bid = Some(Price(1_234));
@@ -604,7 +665,7 @@ async fn fields_of_the_other_channels_stand_as_on_the_wire() {
     tokio::join!(serving, following);
     let fields = client.fields(Channel::Ticker, "AAPL").expect("known");
     assert_eq!(fields.len(), 13);
-    for (name, text) in fields {
+    for (name, text) in fields.iter() {
         assert_eq!(text.as_deref(), (*name == "bid").then_some("12.34"), "{name}");
     }
 }
@@ -642,10 +703,396 @@ async fn a_slow_client_is_caught_up_and_no_change_is_missing_in_the_count() {
             Event::Diverged { divergence, .. } => Some(divergence.clone()),
             _ => None,
         });
-        assert_eq!(divergence.await, Divergence::Gap { expected: 41, found: 42 });
+        assert_eq!(divergence.await, Divergence::Gap { expected: 41, found: Some(42) });
         assert_eq!(merged, [(10, true, 0), (14, false, 4), (40, true, 26), (41, false, 1)]);
     };
     tokio::join!(serving, following);
     let stats = client.stats();
     assert_eq!((stats.snapshots, stats.updates, stats.merged, stats.gaps), (2, 2, 31, 1));
+}
+
+#[tokio::test]
+async fn what_is_held_goes_on_after_a_reconnection_and_what_is_of_another_epoch_is_void() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A", "B", "C"]));
+    let granted = |event: &Event| matches!(event, Event::Subscribed { .. }).then_some(());
+    let serving = async {
+        peer.grant("quote", &["A", "B", "C"]).await;
+        let states = [quote_snapshot("A", "e1", 10, "1.00"), quote_snapshot("B", "e1", 20, "2.00")];
+        peer.send(&format!("[{}]", states.join(","))).await;
+        peer.close(4007).await;
+
+        let mut peer = server.accept().await;
+        let request = peer.request_object().await;
+        let resume = serde_json::json!({"epoch": "e1", "seq": {"A": 10, "B": 20}});
+        assert_eq!(request["params"]["resume"], resume);
+        peer.acknowledge(request["req_id"].as_i64().expect("a number"), "quote", &["A", "B", "C"]).await;
+        let goes_on = [quote_update("A", 12, 10, "1.20"), quote_snapshot("B", "e1", 29, "2.90")];
+        peer.send(&format!("[{}]", goes_on.join(","))).await;
+        peer.close(4007).await;
+
+        let mut peer = server.accept().await;
+        let request = peer.request_object().await;
+        let resume = serde_json::json!({"epoch": "e1", "seq": {"A": 12, "B": 29}});
+        assert_eq!(request["params"]["resume"], resume);
+        let number = request["req_id"].as_i64().expect("a number");
+        peer.send(&format!(
+            r#"[{{"method":"subscribe","success":true,"req_id":{number},"result":{{"channel":"quote","epoch":"e2","granted":[{{"symbol":"A","topic":0,"price_exponent":-2,"size_exponent":0,"seq":1}}],"rejected":[]}}}}]"#
+        ))
+        .await;
+        peer.send(&format!("[{}]", quote_snapshot("A", "e2", 1, "9.00"))).await;
+        peer
+    };
+    let following = async {
+        until_seq(&mut client, "B", 20).await;
+        until(&mut client, |event| matches!(event, Event::Disconnected(_)).then_some(())).await;
+        assert_eq!((bid(&client, "A"), client.topics()), (None, (0, 0)));
+        until(&mut client, granted).await;
+        assert_eq!((bid(&client, "A"), client.topics()), (Some(100), (3, 2)));
+        until_seq(&mut client, "B", 29).await;
+        assert_eq!((bid(&client, "A"), bid(&client, "B")), (Some(120), Some(290)));
+        until(&mut client, |event| matches!(event, Event::Disconnected(_)).then_some(())).await;
+        let epoch = until(&mut client, |event| match event {
+            Event::Epoch(epoch) => Some(epoch.to_string()),
+            _ => None,
+        });
+        assert_eq!(epoch.await, "e2");
+        until_seq(&mut client, "A", 1).await;
+        assert_eq!((bid(&client, "A"), bid(&client, "B")), (Some(900), None));
+    };
+    let (_peer, ()) = tokio::join!(serving, following);
+    let stats = client.stats();
+    assert_eq!((stats.snapshots, stats.updates, stats.gaps, stats.reconnects), (4, 1, 0, 2));
+}
+
+#[tokio::test]
+async fn a_topic_that_the_server_does_not_give_anew_costs_the_connection() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A"]));
+    let serving = async {
+        peer.grant("quote", &["A"]).await;
+        peer.send(&format!("[{},{}]", quote_snapshot("A", "e1", 1, "1.00"), quote_update("A", 3, 2, "1.10")))
+            .await;
+        let (number, _) = peer.resync("quote", "A").await;
+        peer.send(&format!(
+            r#"[{{"method":"resync","success":false,"req_id":{number},"error":{{"code":"BUSY","message":"m","retryable":true}}}}]"#
+        ))
+        .await;
+        let mut peer = server.accept().await;
+        assert_eq!(peer.request_object().await["params"]["resume"]["seq"]["A"], 1);
+    };
+    let following = async {
+        let why = until(&mut client, |event| match event {
+            Event::Disconnected(why) => Some(why.clone()),
+            _ => None,
+        });
+        assert_eq!(why.await, Disconnect::Hopeless);
+        until(&mut client, |event| matches!(event, Event::Reconnected).then_some(())).await;
+        // The request is sent where the next event is waited for.
+        let _ = client.next().await;
+    };
+    tokio::join!(serving, following);
+}
+
+fn binary_head(channel: &str, number: u64) -> binary::Head {
+    binary::Head::new(topic(channel), number, envelope(number).ts_event)
+}
+
+fn held(number: u64) -> Held {
+    Held { seq: number, ts_event: envelope(number).ts_event }
+}
+
+#[tokio::test]
+async fn binary_states_are_those_of_json() {
+    let server = Server::start().await;
+    let settings = ClientSettings { encoding: Encoding::Binary, max_frequency: Rate::Ms250, ..patient() };
+    let (mut client, mut peer) = server.client_with(settings).await;
+    let bar = Channel::Bar(Interval::M1);
+    for channel in [Channel::Quote, Channel::Trade, Channel::Ticker, bar, Channel::Status] {
+        client.subscribe(channel, named(&["AAPL"]));
+    }
+    let level = |price, size| Some(Level { price: Price(price), size: Size(size) });
+    let quotes = [
+        Quote { bid: level(18_910, 300), ask: level(18_911, 500) },
+        Quote { bid: level(18_911, 300), ask: None },
+    ];
+    let trade = |price, id| Trade { price: Price(price), size: Size(7), aggressor: Aggressor::Buy, id };
+    let trades = [trade(100, Some(5)), trade(-3, Some(9)), trade(2, None)];
+    let totals = Totals {
+        high: Price(19_001),
+        close: Price(19_001),
+        volume: 7,
+        notional: 18_900 * 3 + 19_001 * 4,
+        trades: 2,
+        ..Totals::first(Price(18_900), Size(3))
+    };
+    let tickers =
+        [Ticker::default(), Ticker { last: level(19_001, 4), session: Some(totals), ..Ticker::default() }];
+    let bars = [None, Some(Bar { start: Timestamp(60_000_000_000), totals, closed: true })];
+    let status = Status { state: StatusState::Halted, reason: "LULD".into() };
+    let serving = async {
+        for channel in ["quote", "trade", "ticker", "bar.1m", "status"] {
+            let request = peer.request_object().await;
+            let params = &request["params"];
+            assert_eq!(params["channel"], channel);
+            let rate = params.get("max_frequency").and_then(Value::as_str);
+            assert_eq!(rate, (channel != "trade").then_some("250ms"));
+            peer.acknowledge(request["req_id"].as_i64().expect("a number"), channel, &["AAPL"]).await;
+        }
+        peer.send_records(|out| {
+            binary::quote_snapshot(out, &binary_head("quote", 1), "e1", &quotes[0]);
+            let merged = binary::Head { merged: 8, ..binary_head("quote", 9) };
+            binary::quote_update(out, &merged, &held(1), &quotes[0], &quotes[1]);
+            binary::trade_snapshot(out, &binary_head("trade", 1), "e1", Some(&trades[0]));
+            binary::trade_update(out, &binary_head("trade", 2), &held(1), Some(&trades[0]), &trades[1]);
+            binary::gap(out, topic("trade"), 2, 4, envelope(4).ts_event);
+            binary::trade_snapshot(out, &binary_head("trade", 4), "e1", Some(&trades[0]));
+        })
+        .await;
+        peer.send_records(|out| {
+            binary::trade_update(out, &binary_head("trade", 5), &held(4), Some(&trades[0]), &trades[2]);
+            binary::ticker_snapshot(out, &binary_head("ticker", 1), "e1", &tickers[0]);
+            binary::ticker_update(out, &binary_head("ticker", 2), &held(1), &tickers[0], &tickers[1]);
+            binary::bar_snapshot(out, &binary_head("bar.1m", 1), "e1", None);
+            binary::bar_update(out, &binary_head("bar.1m", 2), &held(1), bars[0].as_ref(), &bars[1].unwrap());
+            binary::status_snapshot(out, &binary_head("status", 3), "e1", &status);
+        })
+        .await;
+    };
+    let following = async {
+        let mut seen = Vec::new();
+        let mut found = Vec::new();
+        until(&mut client, |event| {
+            match event {
+                Event::State(update) => seen.push((update.channel, update.seq, update.merged)),
+                Event::Trade(update, trade) => found.push((update.seq, *trade)),
+                Event::Gap { lost, .. } => assert_eq!(*lost, 2),
+                Event::Subscribed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+            matches!(event, Event::State(Update { channel: Channel::Status, .. })).then_some(())
+        })
+        .await;
+        assert_eq!(seen[..2], [(Channel::Quote, 1, 0), (Channel::Quote, 9, 8)]);
+        assert_eq!(found, [(2, trades[1]), (5, trades[2])]);
+    };
+    tokio::join!(serving, following);
+    assert_eq!(client.quote("AAPL"), Some(quotes[1]));
+    let field = |channel, wanted: &str| {
+        let fields = client.fields(channel, "AAPL").expect("known");
+        let (_, text) = fields.iter().find(|(name, _)| *name == wanted).expect("a field").clone();
+        text.map(String::from)
+    };
+    assert_eq!(client.fields(Channel::Ticker, "AAPL").expect("known").len(), 13);
+    assert_eq!(field(Channel::Ticker, "vwap").as_deref(), Some("189.577143"));
+    assert_eq!(field(Channel::Ticker, "bid"), None);
+    assert_eq!(field(bar, "start").as_deref(), Some("60000000"));
+    assert_eq!(field(bar, "final").as_deref(), Some("true"));
+    assert_eq!(field(Channel::Status, "reason").as_deref(), Some("LULD"));
+    let stats = client.stats();
+    assert_eq!((stats.messages, stats.lost, stats.merged, stats.gaps), (5 + 12, 2, 8 + 4, 0));
+}
+
+#[tokio::test]
+async fn binary_books_prove_themselves_catch_up_and_get_what_they_miss() {
+    let server = Server::start().await;
+    let settings = ClientSettings { encoding: Encoding::Binary, ..patient() };
+    let (mut client, mut peer) = server.client_with(settings).await;
+    client.subscribe(Channel::Book(Depth::D10), named(&["AAPL"]));
+    let level = |price, size| Level { price: Price(price), size: Size(size) };
+    let snapshot = |out: &mut Vec<u8>, number: u64, bids: &[Level]| {
+        let head = binary_head("book.10", number);
+        let (bids_then, proof) = (bids.iter().copied(), checksum(bids, &[]));
+        binary::book_snapshot(out, &head, "e1", Depth::D10, bids_then, std::iter::empty(), proof);
+    };
+    let update =
+        |out: &mut Vec<u8>, number: u64, before: u64, best: i64, change: Level, proof: Option<u32>| {
+            let bids = BookSide { best: Some(Price(best)), changed: &[change], last: None };
+            let asks = BookSide { best: None, changed: &[], last: None };
+            binary::book_update(out, &binary_head("book.10", number), &held(before), &bids, &asks, proof);
+        };
+    let serving = async {
+        peer.grant("book.10", &["AAPL"]).await;
+        peer.send_records(|out| {
+            snapshot(out, 10, &[level(1_000, 5)]);
+            let after = checksum(&[level(1_001, 7), level(1_000, 5)], &[]);
+            update(out, 11, 10, 1_000, level(1_001, 7), Some(after));
+            binary::merged_prefix(out, topic("book.10"), 11, 9);
+            snapshot(out, 20, &[level(990, 1)]);
+            // One is missing.
+            update(out, 22, 21, 990, level(991, 4), None);
+        })
+        .await;
+        let (number, held) = peer.resync("book.10", "AAPL").await;
+        assert_eq!(held, Some(20));
+        peer.send_records(|out| update(out, 23, 22, 990, level(991, 5), None)).await;
+        peer.acknowledge_resync(number, "book.10", "AAPL").await;
+        peer.send_records(|out| {
+            update(out, 21, 20, 990, level(992, 2), None);
+            update(out, 22, 21, 992, level(991, 4), None);
+            update(out, 23, 22, 992, level(991, 5), Some(1));
+        })
+        .await;
+        let (_, held) = peer.resync("book.10", "AAPL").await;
+        assert_eq!(held, None);
+        peer.send_records(|out| out.extend([0x3b, 0x05])).await;
+    };
+    let following = async {
+        let mut seen = Vec::new();
+        let mut diverged = Vec::new();
+        let why = until(&mut client, |event| match event {
+            Event::State(update) => {
+                seen.push((update.seq, update.merged));
+                None
+            }
+            Event::Diverged { divergence, .. } => {
+                diverged.push(divergence.clone());
+                None
+            }
+            Event::Disconnected(why) => Some(why.clone()),
+            _ => None,
+        });
+        let why = why.await;
+        assert!(matches!(&why, Disconnect::Malformed(text) if text.contains("no kind 5")), "{why:?}");
+        assert_eq!(seen, [(10, 0), (11, 1), (20, 9), (21, 1), (22, 1)]);
+        let ours = checksum(&[level(992, 2), level(991, 5), level(990, 1)], &[]);
+        let gap = Divergence::Gap { expected: 20, found: None };
+        assert_eq!(diverged, [gap, Divergence::Checksum { ours, theirs: 1 }]);
+    };
+    tokio::join!(serving, following);
+    let stats = client.stats();
+    assert_eq!((stats.checksums_ok, stats.checksums_failed, stats.gaps, stats.ignored), (3, 1, 1, 1));
+}
+
+/// The server's side of a connection whose frames are made by hand.
+struct RawPeer {
+    stream: TcpStream,
+    decoder: Decoder,
+    inflater: Inflater,
+    deflater: Deflater,
+}
+
+impl RawPeer {
+    /// Agrees to all that is offered; `early` is sent right behind the answer.
+    async fn accept(server: &Server, early: &str) -> Self {
+        let (mut stream, _) = within(server.listener.accept()).await.expect("a connection");
+        let mut head = Vec::new();
+        let request = loop {
+            within(stream.read_buf(&mut head)).await.expect("a request");
+            if let Some((_, request)) = Request::try_parse(&head).expect("a request") {
+                break request;
+            }
+        };
+        let accepted = handshake::accept(request.method(), request.headers(), &["tickwire.v1.json"], true)
+            .expect("an offer");
+        let deflate = accepted.deflate.expect("compression is offered");
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: tickwire.v1.json\r\n\
+             Sec-WebSocket-Extensions: {}\r\n\r\n",
+            accepted.accept,
+            deflate.to_header()
+        );
+        let deflater = Deflater::new(deflate.server_max_window_bits);
+        let decoder = Decoder::new(Role::Server, true, 1 << 20);
+        let mut peer = Self { stream, decoder, inflater: Inflater::without_context(), deflater };
+        let early = peer.frame(early);
+        peer.stream.write_all(&[answer.as_bytes(), &early].concat()).await.expect("the client is there");
+        peer
+    }
+
+    fn frame(&mut self, text: &str) -> Vec<u8> {
+        let mut payload = Vec::new();
+        self.deflater.compress(text.as_bytes(), &mut payload);
+        [Header::new(Opcode::Text, true, payload.len()).as_bytes(), &payload].concat()
+    }
+
+    async fn send_in_crumbs(&mut self, text: &str) {
+        let frame = self.frame(text);
+        for crumb in frame.chunks(7) {
+            self.stream.write_all(crumb).await.expect("the client is there");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What the client sends next, as text.
+    async fn receive(&mut self) -> String {
+        let mut byte = [0];
+        loop {
+            let count = within(self.stream.read(&mut byte)).await.expect("the client is there");
+            assert_eq!(count, 1, "the client ended the connection");
+            let (mut input, mut inflated) = (&mut byte[..], Vec::new());
+            match self.decoder.next(&mut input, &mut self.inflater, &mut inflated).expect("a frame") {
+                Some(ws::decode::Event::Text(text)) => return text.to_owned(),
+                Some(other) => return format!("{other:?}"),
+                None => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_stream_is_followed_and_frames_are_answered_as_rfc_6455_has_it() {
+    let server = Server::start().await;
+    let url = format!("ws://{}/v1/ws", server.address);
+    let early = r#"[{"channel":"heartbeat","ts":1,"lag_us":7,"laggard":false}]"#;
+    let (client, mut peer) = tokio::join!(Client::connect(url, patient()), RawPeer::accept(&server, early));
+    let mut client = client.expect("connected");
+    let request = client.subscribe(Channel::Quote, named(&["A"]));
+    let serving = async {
+        assert!(peer.receive().await.contains(r#""method":"subscribe""#));
+        peer.send_in_crumbs(&format!(
+            r#"[{{"method":"subscribe","success":true,"req_id":{request},"result":{{"channel":"quote","epoch":"e1","granted":[{{"symbol":"A","topic":0,"price_exponent":-2,"size_exponent":0,"seq":1}}],"rejected":[]}}}}]"#
+        ))
+        .await;
+        peer.send_in_crumbs(&format!("[{}]", quote_snapshot("A", "e1", 1, "1.00"))).await;
+        for number in 2..=40 {
+            peer.send_in_crumbs(&format!("[{}]", quote_update("A", number, number - 1, "1.25"))).await;
+        }
+        peer.stream.write_all(&[0x89, 2, b'h', b'i']).await.expect("the client is there");
+        assert_eq!(peer.receive().await, "Pong([104, 105])");
+        // A server's frame is not masked.
+        peer.stream.write_all(&[0x81, 0x80, 0, 0, 0, 0]).await.expect("the client is there");
+        assert_eq!(peer.receive().await, r#"Close(Some((1002, "")))"#);
+    };
+    let following = async {
+        let heartbeat = within(client.next()).await.expect("an event");
+        assert_eq!(heartbeat, Event::Heartbeat { lag: Duration::from_micros(7), laggard: false });
+        until_seq(&mut client, "A", 40).await;
+        assert_eq!(bid(&client, "A"), Some(125));
+        let why = until(&mut client, |event| match event {
+            Event::Disconnected(why) => Some(why.clone()),
+            _ => None,
+        });
+        assert_eq!(why.await, Disconnect::Malformed("a server's frame is masked".to_owned()));
+    };
+    tokio::join!(serving, following);
+    assert_eq!((client.stats().updates, client.stats().frames), (39, 42));
+}
+
+#[tokio::test]
+async fn an_answer_that_opens_no_websocket_is_told() {
+    let server = Server::start().await;
+    let url = format!("ws://{}/v1/ws", server.address);
+    let json = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    for (answer, reason) in [
+        ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "answered 503"),
+        (json, "`Sec-WebSocket-Accept` does not belong"),
+        ("nonsense\r\n\r\n", "no connection to"),
+        ("HTTP/1.1 101", "unexpected end of file"),
+    ] {
+        let refusing = async {
+            let (mut stream, _) = server.listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream.write_all(answer.as_bytes()).await.expect("the client is there");
+        };
+        let (refused, ()) =
+            within(async { tokio::join!(Client::connect(url.as_str(), patient()), refusing) }).await;
+        let error = refused.expect_err("no connection").to_string();
+        assert!(error.contains(reason), "{answer:?}: {error}");
+    }
+    let error = Client::connect("http://127.0.0.1/v1/ws", patient()).await.expect_err("another scheme");
+    assert!(error.to_string().contains("begins with ws://"), "{error}");
 }

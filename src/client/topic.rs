@@ -1,35 +1,38 @@
 //! One topic as a client knows it: a state, its number, and the proof that it is the server's.
 
-use std::fmt::{self, Display};
+mod binary;
+mod json;
+
+use std::fmt;
 use std::sync::Arc;
 
-use feeds::{Aggressor, Exponent, Level, NumberError, Price, Size, Symbol, Trade};
+use feeds::{Exponent, NumberError, Symbol, Timestamp, Trade};
 
 use super::book::Book;
-use crate::state::Quote;
+use crate::state::{Bar, Quote, Status, Ticker};
 use crate::topic::Channel;
-use crate::wire::ServerMessage;
-use crate::wire::decode::{
-    BarFields, Base, BookFields, Field, GrantedTopic, Head, QuoteFields, StatusFields, TickerFields,
-    TradeFields,
-};
+use crate::wire::binary::Held;
+use crate::wire::decode::GrantedTopic;
 
 #[derive(Debug)]
 pub(super) struct Topic {
     channel: Channel,
     symbol: Symbol,
     scale: Scale,
-    seq: u64,
+    /// The state's number and time.
+    held: Held,
     /// Of the last snapshot.
     epoch: Option<Arc<str>>,
     /// `None`: void until a snapshot comes.
     values: Option<Values>,
-    /// How often it was subscribed to anew since it last was proven.
+    /// Whether it was asked for anew. What comes before the answer is of no use, and the values are not the newest.
+    is_asked: bool,
+    /// How often it was asked for anew since it last was proven.
     resyncs: u32,
 }
 
 /// The exponents of an instrument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
     price: Exponent,
     size: Exponent,
@@ -37,28 +40,24 @@ pub(super) struct Scale {
 
 #[derive(Debug)]
 pub(super) enum Values {
-    Quote(QuoteSides),
-    /// Trades are events: only their numbers are kept.
-    Trade,
+    Quote(Quote),
+    /// The newest, if there was one.
+    Trade(Option<Trade>),
     Book(Book),
-    /// `ticker`, `bar`, `status`: fields as they stand on the wire.
+    /// `ticker`, `bar`, `status` of JSON: fields as they stand on the wire.
     Texts(Vec<TextField>),
+    Ticker(Box<Ticker>),
+    /// The last, if there was one.
+    Bar(Option<Box<Bar>>),
+    Status(Status),
 }
 
 /// A field's name, and its value as it stands on the wire; `None`: `null`.
 pub type TextField = (&'static str, Option<Box<str>>);
 
-#[derive(Debug, Default)]
-pub(super) struct QuoteSides {
-    bid: Option<Price>,
-    bid_size: Option<Size>,
-    ask: Option<Price>,
-    ask_size: Option<Size>,
-}
-
 /// What a data message did.
 pub(super) enum Applied {
-    /// Nothing: the topic is void.
+    /// Nothing: the topic is void, or what it lacks comes later.
     Ignored,
     /// It led to a new state, whose checksum agreed if it carried one.
     State { checksum: bool },
@@ -73,8 +72,8 @@ pub enum Divergence {
     Gap {
         /// The number of the state that we have.
         expected: u64,
-        /// The number of the state that the message starts from.
-        found: u64,
+        /// The number of the state that the message starts from. A binary one tells only that it is not ours.
+        found: Option<u64>,
     },
     /// The book is another one.
     Checksum {
@@ -92,11 +91,14 @@ pub enum Divergence {
     Malformed(String),
 }
 
-impl Display for Divergence {
+impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gap { expected, found } => {
+            Self::Gap { expected, found: Some(found) } => {
                 write!(f, "a gap: the state is {expected}, the update follows {found}")
+            }
+            Self::Gap { expected, found: None } => {
+                write!(f, "a gap: the state is {expected}, the update follows another")
             }
             Self::Checksum { ours, theirs } => {
                 write!(f, "another book: checksum {ours}, the server's {theirs}")
@@ -109,7 +111,8 @@ impl Display for Divergence {
 
 impl Topic {
     pub(super) const fn new(channel: Channel, symbol: Symbol, scale: Scale) -> Self {
-        Self { channel, symbol, scale, seq: 0, epoch: None, values: None, resyncs: 0 }
+        let held = Held { seq: 0, ts_event: Timestamp(0) };
+        Self { channel, symbol, scale, held, epoch: None, values: None, is_asked: false, resyncs: 0 }
     }
 
     pub(super) const fn channel(&self) -> Channel {
@@ -125,15 +128,25 @@ impl Topic {
     }
 
     pub(super) const fn seq(&self) -> u64 {
-        self.seq
+        self.held.seq
+    }
+
+    pub(super) const fn ts_event(&self) -> Timestamp {
+        self.held.ts_event
     }
 
     pub(super) const fn epoch(&self) -> Option<&Arc<str>> {
         self.epoch.as_ref()
     }
 
-    pub(super) const fn values(&self) -> Option<&Values> {
-        self.values.as_ref()
+    /// The state, if it is known.
+    pub(super) fn values(&self) -> Option<&Values> {
+        self.values.as_ref().filter(|_| !self.is_asked)
+    }
+
+    /// Whether there is a state, if only an old one, that the server can go on from.
+    pub(super) const fn is_held(&self) -> bool {
+        self.values.is_some()
     }
 
     pub(super) fn void(&mut self) {
@@ -141,97 +154,70 @@ impl Topic {
         self.epoch = None;
     }
 
-    pub(super) const fn rescale(&mut self, scale: Scale) {
+    /// The server's answer to a request for it.
+    pub(super) fn grant(&mut self, scale: Scale) {
+        if self.scale != scale {
+            self.void();
+        }
         self.scale = scale;
+        self.is_asked = false;
     }
 
-    pub(super) const fn count_resync(&mut self) -> u32 {
+    /// It is asked for anew, and was so many times in a row.
+    pub(super) const fn ask_anew(&mut self) -> u32 {
+        self.is_asked = true;
         self.resyncs += 1;
         self.resyncs
     }
 
-    /// Messages after `prev_seq` up to `to` are lost, as the server says.
-    pub(super) const fn skip(&mut self, prev_seq: u64, to: u64) -> Result<(), Divergence> {
-        if self.values.is_some() {
-            if self.seq != prev_seq {
-                return Err(Divergence::Gap { expected: self.seq, found: prev_seq });
-            }
-            self.seq = to;
+    /// Messages after `prev_seq` up to `to` are lost, as the server says. `false`: what is lost comes later.
+    pub(super) fn skip(&mut self, prev_seq: u64, to: u64) -> Result<bool, Divergence> {
+        if self.is_asked {
+            return Ok(false);
+        }
+        self.check_follows(prev_seq)?;
+        self.held.seq = to;
+        Ok(true)
+    }
+
+    /// Whether a message that comes in the place of those after `prev_seq` does so of our state too.
+    const fn check_follows(&self, prev_seq: u64) -> Result<(), Divergence> {
+        if self.values.is_some() && self.held.seq != prev_seq {
+            return Err(Divergence::Gap { expected: self.held.seq, found: Some(prev_seq) });
         }
         Ok(())
     }
 
-    /// Applies a data message of this topic.
-    ///
-    /// # Errors
-    /// [`Divergence`]; the state may be half changed then, and is to be made void.
-    pub(super) fn apply(
-        &mut self,
-        head: &Head<'_>,
-        message: &ServerMessage<'_>,
-    ) -> Result<Applied, Divergence> {
-        let is_snapshot = match head.base {
-            // In the place of another state than ours: what lies between the two is in no number of merged changes.
-            Base::Update { prev_seq } | Base::Snapshot { prev_seq: Some(prev_seq), .. }
-                if self.values.is_some() && prev_seq != self.seq =>
-            {
-                return Err(Divergence::Gap { expected: self.seq, found: prev_seq });
-            }
-            Base::Snapshot { epoch, .. } => {
-                self.values = Some(Values::empty(self.channel));
-                if self.epoch.as_deref() != Some(epoch) {
-                    self.epoch = Some(epoch.into());
-                }
-                true
-            }
-            Base::Update { .. } => false,
-        };
-        let Some(values) = &mut self.values else { return Ok(Applied::Ignored) };
-        self.seq = head.seq;
-        let mut checksum = false;
-        match (values, message) {
-            (Values::Quote(quote), ServerMessage::Quote(_, fields)) => {
-                quote.apply(fields, self.scale).map_err(malformed)?;
-                if quote.whole().is_none() {
-                    return Err(Divergence::Malformed(
-                        "a price without a size, or the other way round".into(),
-                    ));
-                }
-            }
-            (Values::Trade, ServerMessage::Trade(_, trade)) => {
-                let trade = trade.as_ref().map(|fields| read_trade(fields, self.scale)).transpose()?;
-                if let Some(trade) = trade
-                    && !is_snapshot
-                {
-                    self.resyncs = 0;
-                    return Ok(Applied::Trade(trade));
-                }
-            }
-            (Values::Book(book), ServerMessage::Book(head_of_book, fields)) => {
-                apply_levels(book, fields, self.scale).map_err(malformed)?;
-                if let Channel::Book(depth) = head_of_book.channel
-                    && book.levels() > depth.levels()
-                {
-                    return Err(Divergence::Overfull { levels: book.levels() });
-                }
-                if let Some(theirs) = fields.checksum {
-                    let ours = book.checksum(self.scale.price, self.scale.size);
-                    if ours != theirs {
-                        return Err(Divergence::Checksum { ours, theirs });
-                    }
-                    checksum = true;
-                }
-            }
-            (Values::Texts(texts), ServerMessage::Ticker(_, fields)) => apply_ticker(texts, fields),
-            (Values::Texts(texts), ServerMessage::Bar(_, fields)) => apply_bar(texts, fields),
-            (Values::Texts(texts), ServerMessage::Status(_, fields)) => apply_status(texts, fields),
-            _ => return Err(Divergence::Malformed("fields of another channel".into())),
+    fn enter(&mut self, epoch: &str) {
+        if self.epoch.as_deref() != Some(epoch) {
+            self.epoch = Some(epoch.into());
         }
+    }
+
+    /// Whether the book was proven to be the server's.
+    fn check_book(
+        book: &Book,
+        channel: Channel,
+        scale: Scale,
+        checksum: Option<u32>,
+    ) -> Result<bool, Divergence> {
+        if let Channel::Book(depth) = channel
+            && book.levels() > depth.levels()
+        {
+            return Err(Divergence::Overfull { levels: book.levels() });
+        }
+        let Some(theirs) = checksum else { return Ok(false) };
+        let ours = book.checksum(scale.price, scale.size);
+        if ours == theirs { Ok(true) } else { Err(Divergence::Checksum { ours, theirs }) }
+    }
+
+    /// A message led to a new state.
+    fn proven(&mut self, is_snapshot: bool, checksum: bool) -> Applied {
         // A snapshot of a book proves nothing about the deltas that follow, a checksum on one does.
         if !is_snapshot && (checksum || !matches!(self.channel, Channel::Book(_))) {
             self.resyncs = 0;
         }
-        Ok(Applied::State { checksum })
+        Applied::State { checksum }
     }
 }
 
@@ -246,118 +232,4 @@ impl Scale {
     pub(super) const fn exponents(self) -> (Exponent, Exponent) {
         (self.price, self.size)
     }
-
-    fn price(self, text: &str) -> Result<Price, NumberError> {
-        // With a positive exponent the text has zeros that the mantissa does not: `parse` knows.
-        Price::parse(text, self.price)
-    }
-
-    fn size(self, text: &str) -> Result<Size, NumberError> {
-        Size::parse(text, self.size)
-    }
-}
-
-impl Values {
-    fn empty(channel: Channel) -> Self {
-        match channel {
-            Channel::Quote => Self::Quote(QuoteSides::default()),
-            Channel::Trade => Self::Trade,
-            Channel::Book(_) => Self::Book(Book::default()),
-            Channel::Ticker | Channel::Bar(_) | Channel::Status => Self::Texts(Vec::new()),
-        }
-    }
-}
-
-impl QuoteSides {
-    fn apply(&mut self, fields: &QuoteFields<'_>, scale: Scale) -> Result<(), NumberError> {
-        fields.bid.try_map(|text| scale.price(text))?.apply(&mut self.bid);
-        fields.bid_size.try_map(|text| scale.size(text))?.apply(&mut self.bid_size);
-        fields.ask.try_map(|text| scale.price(text))?.apply(&mut self.ask);
-        fields.ask_size.try_map(|text| scale.size(text))?.apply(&mut self.ask_size);
-        Ok(())
-    }
-
-    /// `None` where a side is half there.
-    pub(super) fn whole(&self) -> Option<Quote> {
-        let side = |price, size| match (price, size) {
-            (Some(price), Some(size)) => Some(Some(Level { price, size })),
-            (None, None) => Some(None),
-            _ => None,
-        };
-        Some(Quote { bid: side(self.bid, self.bid_size)?, ask: side(self.ask, self.ask_size)? })
-    }
-}
-
-fn malformed(error: impl Display) -> Divergence {
-    Divergence::Malformed(error.to_string())
-}
-
-fn read_trade(fields: &TradeFields<'_>, scale: Scale) -> Result<Trade, Divergence> {
-    let aggressor = match fields.side {
-        "buy" => Aggressor::Buy,
-        "sell" => Aggressor::Sell,
-        "none" => Aggressor::None,
-        other => return Err(Divergence::Malformed(format!("`side` is `{other}`"))),
-    };
-    Ok(Trade {
-        price: scale.price(fields.price).map_err(malformed)?,
-        size: scale.size(fields.size).map_err(malformed)?,
-        aggressor,
-        id: fields.id.map(str::parse).transpose().map_err(malformed)?,
-    })
-}
-
-fn apply_levels(book: &mut Book, fields: &BookFields<'_>, scale: Scale) -> Result<(), NumberError> {
-    for (price, size) in &fields.bids {
-        book.set_bid(scale.price(price)?, scale.size(size)?);
-    }
-    for (price, size) in &fields.asks {
-        book.set_ask(scale.price(price)?, scale.size(size)?);
-    }
-    Ok(())
-}
-
-fn set_text(texts: &mut Vec<TextField>, name: &'static str, field: Field<impl Display>) {
-    let value = match field {
-        Field::Absent => return,
-        Field::Null => None,
-        Field::Value(value) => Some(value.to_string().into_boxed_str()),
-    };
-    match texts.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, text)) => *text = value,
-        None => texts.push((name, value)),
-    }
-}
-
-fn apply_ticker(texts: &mut Vec<TextField>, fields: &TickerFields<'_>) {
-    set_text(texts, "last", fields.last);
-    set_text(texts, "last_size", fields.last_size);
-    set_text(texts, "bid", fields.bid);
-    set_text(texts, "ask", fields.ask);
-    set_text(texts, "open", fields.open);
-    set_text(texts, "high", fields.high);
-    set_text(texts, "low", fields.low);
-    set_text(texts, "close", fields.close);
-    set_text(texts, "volume", fields.volume);
-    set_text(texts, "vwap", fields.vwap);
-    set_text(texts, "trades", fields.trades);
-    set_text(texts, "change", fields.change);
-    set_text(texts, "change_percent", fields.change_percent);
-}
-
-fn apply_bar(texts: &mut Vec<TextField>, fields: &BarFields<'_>) {
-    set_text(texts, "start", fields.start);
-    set_text(texts, "open", fields.open);
-    set_text(texts, "high", fields.high);
-    set_text(texts, "low", fields.low);
-    set_text(texts, "close", fields.close);
-    set_text(texts, "volume", fields.volume);
-    set_text(texts, "vwap", fields.vwap);
-    set_text(texts, "trades", fields.trades);
-    set_text(texts, "final", fields.closed);
-}
-
-fn apply_status(texts: &mut Vec<TextField>, fields: &StatusFields<'_>) {
-    set_text(texts, "state", Field::Value(fields.state));
-    set_text(texts, "reason", Field::Value(&fields.reason));
 }

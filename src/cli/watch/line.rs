@@ -38,7 +38,7 @@ fn state(update: &Update, client: &Client) -> Option<String> {
         // The newest trade at the beginning is known to the client by its number only.
         Channel::Trade => None,
         Channel::Ticker | Channel::Bar(_) | Channel::Status => {
-            Some(fields_text(client.fields(update.channel, symbol)?))
+            Some(fields_text(&client.fields(update.channel, symbol)?))
         }
     }
 }
