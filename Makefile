@@ -7,6 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 CLIENTS := tests/clients
+CONFORMANCE := tests/conformance
 VENV := .venv
 
 # The clients' tests skip, loudly, when Node, Python, Chromium or their packages are absent; here that is a failure instead.
@@ -16,7 +17,7 @@ CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-page test-loom clients lint bench bench-peers
+.PHONY: help run test test-rust test-page test-loom clients conformance fuzz lint bench bench-peers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -70,6 +71,25 @@ $(VENV)/.ready: $(CLIENTS)/requirements.txt
 	if [ -x $(VENV)/bin/pip ]; then pip=$(VENV)/bin/pip; else pip="python3 -m pip --python $(VENV)/bin/python"; fi; \
 	$$pip install --quiet --disable-pip-version-check --requirement $(CLIENTS)/requirements.txt
 	@touch $@
+
+$(VENV)/.conformance: $(CONFORMANCE)/requirements.txt $(VENV)/.ready
+	if [ -x $(VENV)/bin/pip ]; then pip=$(VENV)/bin/pip; else pip="python3 -m pip --python $(VENV)/bin/python"; fi; \
+	$$pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+conformance: $(VENV)/.conformance ## every case of the Autobahn suite, against an echo server of the same WebSocket layer
+	@$(need_cargo)
+	cargo build --release --locked --features conformance --bin ws-echo
+	$(VENV)/bin/python $(CONFORMANCE)/run.py target/release/ws-echo target/conformance
+
+# The sanitizer is asked for by a flag that only nightly has, or a stable compiler that is told to take it.
+FUZZ_SECONDS ?= 30
+fuzz: ## what others send, at random, FUZZ_SECONDS (30) for each kind
+	@$(need_cargo)
+	@cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
+	for target in frames inflate requests records; do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=1024; \
+	done
 
 lint: ## format, clippy, licences and sources of dependencies, documentation
 	@$(need_cargo)
