@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 
 CLIENTS := tests/clients
 CONFORMANCE := tests/conformance
+FUZZ_TARGETS := frame_decode inflate client_message binary_decode
+FUZZ_SECONDS ?= 20
 VENV := .venv
 
 # The clients' tests skip, loudly, when Node, Python, Chromium or their packages are absent; here that is a failure instead.
@@ -17,7 +19,7 @@ CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-page test-loom clients conformance fuzz lint bench bench-peers
+.PHONY: help run test test-rust test-page test-loom fuzz conformance clients lint bench bench-peers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,12 +43,28 @@ test-page: ## the page's own logic, without a browser, and the binary protocol a
 	node --test $(CLIENTS)/page.test.mjs $(CLIENTS)/binary.test.mjs
 
 # loom replaces the atomics, so everything is built once more: in a folder of its own, for both to stay warm. A
-# filter that matches nothing would pass, hence the grep.
-test-loom: ## every interleaving of the quote cache's sequence latch
+# filter that matches nothing would pass, hence the grep, once for each file that has models.
+test-loom: ## every interleaving of the quote cache's sequence latch, and of what the bus shares
 	@$(need_cargo)
 	mkdir -p target/loom
-	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib quotes 2>&1 | tee target/loom/test.log
-	@grep -qE '^test result: ok\. [1-9]' target/loom/test.log || { echo "error: no model test of the quote cache ran" >&2; exit 1; }
+	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib model:: 2>&1 | tee target/loom/test.log
+	@for file in market::quotes::latch bus::interest bus::untaken; do \
+	  grep -qE "^test $$file::model::.* ok$$" target/loom/test.log || { echo "error: no model test of $$file ran" >&2; exit 1; }; \
+	done
+
+# `cargo fuzz` asks rustc for coverage, which a stable one allows when it is told to. What was found before is kept in
+# fuzz/corpus, and what crashed in fuzz/artifacts.
+fuzz: export RUSTC_BOOTSTRAP := 1
+fuzz: ## bytes of all kinds at each decoder, FUZZ_SECONDS (20) each; a crash, 5 s or 1 GB for one input fails
+	@$(need_cargo)
+	@cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
+	cargo fetch --locked --manifest-path fuzz/Cargo.toml
+	cargo fuzz build --sanitizer none
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 clients: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.ready ## what the clients in Node, Python and Chromium need
 	@$(call need,/usr/bin/chromium,a client of tests/clients runs in Debian's package chromium; 'make test-rust' does without)
@@ -81,15 +99,6 @@ conformance: $(VENV)/.conformance ## every case of the Autobahn suite, against a
 	@$(need_cargo)
 	cargo build --release --locked --features conformance --bin ws-echo
 	$(VENV)/bin/python $(CONFORMANCE)/run.py target/release/ws-echo target/conformance
-
-# The sanitizer is asked for by a flag that only nightly has, or a stable compiler that is told to take it.
-FUZZ_SECONDS ?= 30
-fuzz: ## what others send, at random, FUZZ_SECONDS (30) for each kind
-	@$(need_cargo)
-	@cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
-	for target in frames inflate requests records; do \
-	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=1024; \
-	done
 
 lint: ## format, clippy, licences and sources of dependencies, documentation
 	@$(need_cargo)

@@ -4,9 +4,11 @@
 //! a full shard cannot take is made good later by a state ([`Kind::Snapshot`]) or a [`Kind::Gap`], never lost
 //! silently; a requested state takes its place in the order of the topic's updates.
 
-use std::collections::VecDeque;
+mod interest;
+mod untaken;
+
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
@@ -16,8 +18,11 @@ use feeds::clock::monotonic;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::{BATCH_AGE_MAX, BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
-use crate::topic::{Rate, TopicId};
+use crate::topic::TopicId;
 use crate::wire::Encoding;
+use untaken::{Taken, Untaken};
+
+pub use interest::{Interest, Listening};
 
 /// Updates and states of a turn, encoded once for every shard and every client.
 #[derive(Debug)]
@@ -84,62 +89,6 @@ impl Batch {
         match encoding {
             Encoding::Json => &self.json[message.json.clone()],
             Encoding::Binary => &self.binary[message.binary.clone()],
-        }
-    }
-}
-
-/// Which shards listen to a topic, and in which encoding: a bit a shard, a word a topic and encoding.
-#[derive(Debug)]
-pub struct Interest {
-    topics: usize,
-    /// By rate and encoding; made when first somebody listens at that rate.
-    words: [[OnceLock<Box<[AtomicU64]>>; Encoding::ALL.len()]; Rate::ALL.len()],
-}
-
-/// The shards that listen to a topic, as bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listening {
-    /// For JSON objects.
-    pub json: u64,
-    /// For binary records.
-    pub binary: u64,
-}
-
-impl Listening {
-    /// In whichever encoding.
-    #[must_use]
-    pub const fn shards(self) -> u64 {
-        self.json | self.binary
-    }
-}
-
-impl Interest {
-    fn new(topics: usize) -> Self {
-        Self { topics, words: Default::default() }
-    }
-
-    /// The shards that listen to `topic`.
-    ///
-    /// Relaxed: interest only says whether encoding is worth it. A shard that has just set its bit takes updates
-    /// from the state it requested on, and the request synchronises.
-    #[must_use]
-    pub fn of(&self, topic: TopicId) -> Listening {
-        let words = &self.words[topic.rate() as usize];
-        let load = |encoding: Encoding| {
-            words[encoding as usize].get().map_or(0, |words| words[topic.index()].load(Ordering::Relaxed))
-        };
-        Listening { json: load(Encoding::Json), binary: load(Encoding::Binary) }
-    }
-
-    /// Says that shard number `shard` listens to `topic` in an encoding, or does no longer.
-    pub fn set(&self, topic: TopicId, encoding: Encoding, shard: usize, listens: bool) {
-        let words = self.words[topic.rate() as usize][encoding as usize]
-            .get_or_init(|| (0..self.topics).map(|_| AtomicU64::new(0)).collect());
-        let bit = 1_u64 << shard;
-        if listens {
-            words[topic.index()].fetch_or(bit, Ordering::Relaxed);
-        } else {
-            words[topic.index()].fetch_and(!bit, Ordering::Relaxed);
         }
     }
 }
@@ -281,27 +230,14 @@ pub struct Bus {
 #[derive(Debug)]
 struct Way {
     batches: mpsc::Sender<Arc<Batch>>,
-    /// When each of those was sent that the shard has not taken yet, as far as is known.
-    sent: VecDeque<Instant>,
-    /// How many were sent so far, and how many of them the shard has taken.
-    sent_total: u64,
-    taken_total: Arc<AtomicU64>,
+    untaken: Untaken,
 }
 
 impl Way {
     /// Whether there is room, and the oldest that waits does not wait for too long already.
     fn has_room(&mut self) -> bool {
-        // Relaxed: it only says when to forget a time stamp.
-        let waiting = self.sent_total - self.taken_total.load(Ordering::Relaxed);
-        let known = self.sent.len();
-        self.sent.drain(..known - known.min(usize::try_from(waiting).unwrap_or(known)));
-        let is_late = |sent: &Instant| monotonic().duration_since(*sent) > BATCH_AGE_MAX;
-        self.batches.capacity() > 0 && !self.sent.front().is_some_and(is_late)
-    }
-
-    fn note_sent(&mut self) {
-        self.sent_total += 1;
-        self.sent.push_back(monotonic());
+        let is_late = |sent: Instant| monotonic().duration_since(sent) > BATCH_AGE_MAX;
+        !self.untaken.oldest().is_some_and(is_late) && self.batches.capacity() > 0
     }
 }
 
@@ -309,7 +245,7 @@ impl Way {
 #[derive(Debug)]
 pub struct Batches {
     receiver: mpsc::Receiver<Arc<Batch>>,
-    taken_total: Arc<AtomicU64>,
+    taken: Taken,
 }
 
 impl Batches {
@@ -318,14 +254,14 @@ impl Batches {
     /// Cancel-safe: dropping it takes nothing.
     pub async fn recv_many(&mut self, batches: &mut Vec<Arc<Batch>>, limit: usize) -> usize {
         let count = self.receiver.recv_many(batches, limit).await;
-        self.taken_total.fetch_add(count as u64, Ordering::Relaxed);
+        self.taken.add(count);
         count
     }
 
     /// The next batch, if one waits.
     pub fn try_recv(&mut self) -> Option<Arc<Batch>> {
         let batch = self.receiver.try_recv().ok()?;
-        self.taken_total.fetch_add(1, Ordering::Relaxed);
+        self.taken.add(1);
         Some(batch)
     }
 }
@@ -360,9 +296,9 @@ impl Bus {
         let (senders, ends) = (0..shards)
             .map(|shard| {
                 let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
-                let taken_total = Arc::new(AtomicU64::new(0));
-                let batches = Batches { receiver, taken_total: Arc::clone(&taken_total) };
-                let way = Way { batches: sender, sent: VecDeque::new(), sent_total: 0, taken_total };
+                let (untaken, taken) = Untaken::new();
+                let batches = Batches { receiver, taken };
+                let way = Way { batches: sender, untaken };
                 (way, ShardEnd { shard, batches, bus: handle.clone() })
             })
             .unzip();
@@ -406,7 +342,7 @@ impl Bus {
     /// Whether some shard is yet to take what it was sent.
     #[must_use]
     pub fn has_untaken(&self) -> bool {
-        self.shards.iter().any(|way| way.sent_total > way.taken_total.load(Ordering::Relaxed))
+        self.shards.iter().any(|way| way.untaken.count() > 0)
     }
 
     /// Hands a batch to a shard; `false`: it is full, or late, and the batch was not taken. A shard that is gone takes
@@ -417,17 +353,44 @@ impl Bus {
         if !way.has_room() {
             return way.batches.is_closed();
         }
-        way.note_sent();
-        !matches!(way.batches.try_send(Arc::clone(batch)), Err(mpsc::error::TrySendError::Full(_)))
+        way.untaken.note_sent(monotonic());
+        let sent = way.batches.try_send(Arc::clone(batch));
+        if sent.is_err() {
+            way.untaken.take_back();
+        }
+        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }
 
     /// Hands a batch to a shard, and waits while it is full: for recordings at full speed, whose reader can wait.
     pub fn wait_and_send(&mut self, shard: usize, batch: &Arc<Batch>) {
         let way = &mut self.shards[shard];
-        way.note_sent();
+        way.untaken.note_sent(monotonic());
         // An error says that the shard has stopped: nobody is left to deliver to.
-        let _ = way.batches.blocking_send(Arc::clone(batch));
+        if way.batches.blocking_send(Arc::clone(batch)).is_err() {
+            way.untaken.take_back();
+        }
         // Nobody asks for room here, which is what forgets.
         way.has_room();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_waits_for_a_shard_that_is_gone() {
+        let (mut bus, ends) = Bus::new(1, 1);
+        drop(ends);
+        let batch = Arc::new(Batch {
+            epoch: "k3f9".into(),
+            messages: Vec::new(),
+            json: Vec::new(),
+            binary: Vec::new(),
+            answered: Vec::new(),
+        });
+        bus.wait_and_send(0, &batch);
+        assert!(bus.offer(0, &batch), "a shard that is gone takes all");
+        assert!(!bus.has_untaken());
     }
 }

@@ -146,6 +146,8 @@ pub enum Event {
     Heartbeat {
         /// The age of what is being sent to this client.
         lag: Duration,
+        /// Whether this client does not keep up, and gets merged states.
+        laggard: bool,
     },
     /// The connection is gone; everything is void. The next call of [`Client::next`] works on a new one.
     Disconnected(Disconnect),
@@ -166,6 +168,8 @@ pub struct Update {
     pub ts_event: Timestamp,
     /// Whether it came as a whole.
     pub is_snapshot: bool,
+    /// How many changes since the last state are in it. 0: it came as a whole, and in the place of nothing.
+    pub merged: u64,
 }
 
 /// Why a connection ended.
@@ -208,6 +212,8 @@ pub struct Stats {
     pub snapshots: u64,
     /// Updates that were applied.
     pub updates: u64,
+    /// Changes in those updates, and in snapshots that came in the place of updates.
+    pub merged: u64,
     /// Updates whose `prev_seq` was not the state's number.
     pub gaps: u64,
     /// Messages that the server said it lost.
@@ -483,7 +489,8 @@ impl Client {
             ServerMessage::Gap(gap) => self.take_gap(gap)?,
             ServerMessage::Ack(ack) => self.take_ack(ack)?,
             ServerMessage::Heartbeat(heartbeat) => {
-                self.events.push_back(Event::Heartbeat { lag: Duration::from_micros(heartbeat.lag_us) });
+                let lag = Duration::from_micros(heartbeat.lag_us);
+                self.events.push_back(Event::Heartbeat { lag, laggard: heartbeat.laggard });
             }
             ServerMessage::Shutdown { reconnect_after_ms } => {
                 self.backoff.wait_at_least(Duration::from_millis(*reconnect_after_ms));
@@ -499,7 +506,7 @@ impl Client {
     }
 
     fn take_data(&mut self, head: &Head<'_>, message: &ServerMessage<'_>) -> Result<(), Disconnect> {
-        if let Base::Snapshot { epoch } = head.base {
+        if let Base::Snapshot { epoch, .. } = head.base {
             self.enter_epoch(head, epoch);
         }
         let id = self.symbols.get(head.symbol).map(|&symbol| TopicId::new(head.channel, symbol));
@@ -518,6 +525,7 @@ impl Client {
             seq: head.seq,
             ts_event: head.ts_event,
             is_snapshot,
+            merged: head.merged,
         };
         self.events.push_back(match applied {
             Applied::Ignored => {
@@ -532,6 +540,7 @@ impl Client {
         });
         self.stats.snapshots += u64::from(is_snapshot);
         self.stats.updates += u64::from(!is_snapshot);
+        self.stats.merged += head.merged;
         Ok(())
     }
 

@@ -1,30 +1,47 @@
-//! Compressed messages, of which none may become more than it may; and what we compress, read again.
+//! Any bytes as compressed messages: no more room is made than they may take. And what is compressed here comes back.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tickwire::ws::deflate::{Deflater, Inflater, WINDOW_BITS_MIN};
+use tickwire::ws::deflate::{Deflater, Inflater, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 
-const BYTES_MAX: usize = 4_096;
+const BYTES_MAX: usize = 16 * 1024;
 
-fuzz_target!(|data: &[u8]| {
-    let [window, data @ ..] = data else { return };
-    let window_bits = WINDOW_BITS_MIN + window % 7;
-    // In halves, of which the second has the first as its context.
-    let (first, second) = data.split_at(data.len() / 2);
-    for mut inflater in [Inflater::without_context(), Inflater::with_context(window_bits)] {
-        for payload in [first, second] {
-            let mut out = Vec::new();
-            let _ = inflater.decompress(payload, &mut out, BYTES_MAX);
-            assert!(out.capacity() <= BYTES_MAX + 1, "{}", out.capacity());
+fn damage(mut inflater: Inflater, messages: [&[u8]; 2]) {
+    for message in messages {
+        let mut out = Vec::new();
+        let result = inflater.decompress(message, &mut out, BYTES_MAX);
+        assert!(out.len() <= BYTES_MAX + usize::from(result.is_err()), "{} bytes", out.len());
+        assert!(out.capacity() <= BYTES_MAX + 1, "room for {} bytes", out.capacity());
+        if result.is_err() {
+            return;
         }
     }
+}
+
+fn round_trip(window_bits: u8, has_context: bool, messages: [&[u8]; 2]) {
     let mut deflater = Deflater::new(window_bits);
-    let mut inflater = Inflater::with_context(window_bits);
-    for message in [first, second] {
-        let (mut payload, mut out) = (Vec::new(), Vec::new());
-        deflater.compress(message, &mut payload);
-        assert_eq!(inflater.decompress(&payload, &mut out, message.len()), Ok(()));
+    let mut inflater =
+        if has_context { Inflater::with_context(window_bits) } else { Inflater::without_context() };
+    for message in messages {
+        if !has_context {
+            deflater.restart();
+        }
+        let (mut compressed, mut out) = (Vec::new(), Vec::new());
+        deflater.compress(message, &mut compressed);
+        assert_eq!(inflater.decompress(&compressed, &mut out, message.len()), Ok(()));
         assert_eq!(out, message);
     }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [how, cut, bytes @ ..] = data else { return };
+    let messages = bytes.split_at(usize::from(*cut).min(bytes.len())).into();
+    let window_bits = WINDOW_BITS_MIN + (how >> 1) % (WINDOW_BITS_MAX - WINDOW_BITS_MIN + 1);
+    let has_context = how & 1 != 0;
+    damage(
+        if has_context { Inflater::with_context(window_bits) } else { Inflater::without_context() },
+        messages,
+    );
+    round_trip(window_bits, has_context, messages);
 });

@@ -599,7 +599,7 @@ async fn fields_of_the_other_channels_stand_as_on_the_wire() {
             Event::Failed { request: Some(7), code: "INTERNAL".to_owned(), message: "m".to_owned() }
         );
         let heartbeat = within(client.next()).await.expect("an event");
-        assert_eq!(heartbeat, Event::Heartbeat { lag: Duration::from_micros(5) });
+        assert_eq!(heartbeat, Event::Heartbeat { lag: Duration::from_micros(5), laggard: false });
     };
     tokio::join!(serving, following);
     let fields = client.fields(Channel::Ticker, "AAPL").expect("known");
@@ -607,4 +607,45 @@ async fn fields_of_the_other_channels_stand_as_on_the_wire() {
     for (name, text) in fields {
         assert_eq!(text.as_deref(), (*name == "bid").then_some("12.34"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_slow_client_is_caught_up_and_no_change_is_missing_in_the_count() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A"]));
+    let caught_up = |snapshot: &str, prev: u64, changes: u64| {
+        message(|out| json::caught_up(out, snapshot.as_bytes(), prev, changes))
+    };
+    let serving = async {
+        peer.grant("quote", &["A"]).await;
+        peer.send(&format!("[{}]", quote_snapshot("A", "e1", 10, "1.00"))).await;
+        let merged = Envelope { symbol: "A", merged: 4, ..envelope(14) };
+        let (old, new) = (Quote::default(), Quote { bid: Some(Level::default()), ask: None });
+        peer.send(&message(|out| json::quote_update(out, &merged, 10, &old, &new))).await;
+        peer.send(&caught_up(&quote_snapshot("A", "e1", 40, "1.40"), 14, 26)).await;
+        peer.send(&format!("[{}]", quote_update("A", 41, 40, "1.41"))).await;
+        peer.send(r#"[{"channel":"heartbeat","ts":1,"lag_us":900,"laggard":true}]"#).await;
+        peer.send(&caught_up(&quote_snapshot("A", "e1", 50, "1.50"), 42, 8)).await;
+    };
+    let following = async {
+        let mut merged = Vec::new();
+        let divergence = until(&mut client, |event| match event {
+            Event::State(update) => {
+                merged.push((update.seq, update.is_snapshot, update.merged));
+                None
+            }
+            Event::Heartbeat { lag, laggard } => {
+                assert_eq!((*lag, *laggard), (Duration::from_micros(900), true));
+                None
+            }
+            Event::Diverged { divergence, .. } => Some(divergence.clone()),
+            _ => None,
+        });
+        assert_eq!(divergence.await, Divergence::Gap { expected: 41, found: 42 });
+        assert_eq!(merged, [(10, true, 0), (14, false, 4), (40, true, 26), (41, false, 1)]);
+    };
+    tokio::join!(serving, following);
+    let stats = client.stats();
+    assert_eq!((stats.snapshots, stats.updates, stats.merged, stats.gaps), (2, 2, 31, 1));
 }

@@ -171,15 +171,18 @@ impl Topic {
         message: &ServerMessage<'_>,
     ) -> Result<Applied, Divergence> {
         let is_snapshot = match head.base {
-            Base::Snapshot { epoch } => {
+            // In the place of another state than ours: what lies between the two is in no number of merged changes.
+            Base::Update { prev_seq } | Base::Snapshot { prev_seq: Some(prev_seq), .. }
+                if self.values.is_some() && prev_seq != self.seq =>
+            {
+                return Err(Divergence::Gap { expected: self.seq, found: prev_seq });
+            }
+            Base::Snapshot { epoch, .. } => {
                 self.values = Some(Values::empty(self.channel));
                 if self.epoch.as_deref() != Some(epoch) {
                     self.epoch = Some(epoch.into());
                 }
                 true
-            }
-            Base::Update { prev_seq } if self.values.is_some() && prev_seq != self.seq => {
-                return Err(Divergence::Gap { expected: self.seq, found: prev_seq });
             }
             Base::Update { .. } => false,
         };

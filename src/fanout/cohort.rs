@@ -105,7 +105,8 @@ impl Cohort {
 /// Mixed by a finaliser, because sums of near numbers would meet too often otherwise.
 fn hash_of(topic: TopicId) -> u64 {
     let mut hasher = FxHasher::default();
-    topic.0.hash(&mut hasher);
+    // One more, because the hash of zero is zero: a set would be the same with it and without.
+    (u64::from(topic.0) + 1).hash(&mut hasher);
     let mut hash = hasher.finish();
     hash ^= hash >> 32;
     hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -178,26 +179,28 @@ impl Shard {
             return;
         }
         let key = cohort.key();
-        let Some(&other) = self.known.get(&key) else {
-            let cohort = &mut self.cohorts[id];
-            (cohort.changed, cohort.is_known) = (None, true);
-            self.known.insert(key, id);
-            return;
-        };
-        if !self.cohorts[other].has_same_topics(cohort) {
-            return;
+        if let Some(&other) = self.known.get(&key) {
+            if !self.cohorts[other].has_same_topics(cohort) {
+                return;
+            }
+            // What each has to send would be sent twice to one, or not at all.
+            self.flush_cohort(id, flushed, send);
+            self.flush_cohort(other, flushed, send);
+            // Either may have been the end of a cohort: those who do not keep up leave.
+            if self.members[connection].seat.is_none_or(|seat| seat.cohort != id) {
+                return;
+            }
+            if self.cohorts.contains(other) {
+                self.leave_cohort(connection);
+                let members = &mut self.cohorts[other].members;
+                self.members[connection].seat = Some(Seat { cohort: other, position: members.len() });
+                members.push(connection);
+                return;
+            }
         }
-        // What each has to send would be sent twice to one, or not at all.
-        self.flush_cohort(id, flushed, send);
-        self.flush_cohort(other, flushed, send);
-        let is_still_there = self.members[connection].seat.is_some_and(|seat| seat.cohort == id);
-        if !is_still_there || !self.cohorts.contains(other) {
-            return;
-        }
-        self.leave_cohort(connection);
-        let members = &mut self.cohorts[other].members;
-        self.members[connection].seat = Some(Seat { cohort: other, position: members.len() });
-        members.push(connection);
+        let cohort = &mut self.cohorts[id];
+        (cohort.changed, cohort.is_known) = (None, true);
+        self.known.insert(key, id);
     }
 
     /// Takes a connection out of its cohort, which may be empty then; nothing else changes.
@@ -289,6 +292,9 @@ mod tests {
         assert_eq!((one.remove(TopicId(9)), one.remove(TopicId(9))), (Some(0), None));
         assert_eq!(one.key(), other.key());
         assert!(one.has_same_topics(&other));
+        one.insert(TopicId(0), 0);
+        assert_ne!(one.key(), other.key());
+        one.remove(TopicId(0));
         other.form.encoding = Encoding::Binary;
         assert_ne!(one.key(), other.key());
     }

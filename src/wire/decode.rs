@@ -53,6 +53,8 @@ pub struct Head<'a> {
     pub seq: u64,
     /// What it starts from.
     pub base: Base<'a>,
+    /// How many changes it stands for: `n`, or else 1 of an update, and 0 of a snapshot.
+    pub merged: u64,
     /// The venue's time, in whole microseconds.
     pub ts_event: Timestamp,
 }
@@ -64,6 +66,8 @@ pub enum Base<'a> {
     Snapshot {
         /// Identity of the run of the stream.
         epoch: &'a str,
+        /// The state in whose place it comes, where a client that does not keep up is caught up.
+        prev_seq: Option<u64>,
     },
     /// The state of that number.
     Update {
@@ -221,9 +225,9 @@ pub struct Ack<'a> {
     pub req_id: Option<ReqId>,
     /// The channel it was about.
     pub channel: Option<Channel>,
-    /// `subscribe`: identity of the run of the stream.
+    /// `subscribe`, `resync`: identity of the run of the stream.
     pub epoch: Option<&'a str>,
-    /// `subscribe`: what is followed from now on.
+    /// `subscribe`: what is followed from now on; `resync`: what is sent anew.
     pub granted: Vec<GrantedTopic<'a>>,
     /// `unsubscribe`: what is followed no more.
     pub removed: Vec<&'a str>,
@@ -320,6 +324,7 @@ struct Object<'a> {
     interval: Option<&'a str>,
     seq: Option<u64>,
     prev_seq: Option<u64>,
+    n: Option<u64>,
     ts_event: Option<i64>,
     epoch: Option<&'a str>,
 
@@ -381,6 +386,12 @@ struct ResultObject<'a> {
     removed: Vec<&'a str>,
     rejected: Vec<Rejected<'a>>,
     ts: Option<i64>,
+
+    symbol: Option<&'a str>,
+    topic: Option<u32>,
+    price_exponent: Option<i8>,
+    size_exponent: Option<i8>,
+    seq: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -416,7 +427,9 @@ impl<'a> ServerMessage<'a> {
         let symbol = required(object.symbol, name, "symbol")?;
         let prev_seq = || required(object.prev_seq, name, "prev_seq");
         let base = match required(object.r#type, name, "type")? {
-            "snapshot" => Base::Snapshot { epoch: required(object.epoch, name, "epoch")? },
+            "snapshot" => {
+                Base::Snapshot { epoch: required(object.epoch, name, "epoch")?, prev_seq: object.prev_seq }
+            }
             "update" => Base::Update { prev_seq: prev_seq()? },
             "gap" => {
                 return Ok(Self::Gap(Gap {
@@ -431,7 +444,8 @@ impl<'a> ServerMessage<'a> {
         };
         let seq = required(object.seq, name, "seq")?;
         let ts_event = timestamp("ts_event", required(object.ts_event, name, "ts_event")?)?;
-        let head = Head { channel, symbol, seq, base, ts_event };
+        let merged = object.n.unwrap_or(u64::from(matches!(base, Base::Update { .. })));
+        let head = Head { channel, symbol, seq, base, merged, ts_event };
         Ok(match channel {
             Channel::Quote => Self::Quote(head, object.quote()),
             Channel::Trade => {
@@ -475,7 +489,10 @@ impl<'a> ServerMessage<'a> {
                 })))
             }
             Some(true) => {
-                let result = required(object.result, name, "result")?;
+                let mut result = required(object.result, name, "result")?;
+                if name == "resync" {
+                    result.granted = vec![result.resynced()?];
+                }
                 Ok(Self::Ack(Box::new(Ack {
                     method: required(object.method, "reply", "method")?,
                     req_id: object.req_id,
@@ -492,6 +509,20 @@ impl<'a> ServerMessage<'a> {
                 })))
             }
         }
+    }
+}
+
+impl<'a> ResultObject<'a> {
+    /// The topic that the answer to `resync` is about.
+    fn resynced(&self) -> Result<GrantedTopic<'a>, DecodeError> {
+        let name = "resync";
+        Ok(GrantedTopic {
+            symbol: required(self.symbol, name, "symbol")?,
+            topic: required(self.topic, name, "topic")?,
+            price_exponent: required(self.price_exponent, name, "price_exponent")?,
+            size_exponent: required(self.size_exponent, name, "size_exponent")?,
+            seq: required(self.seq, name, "seq")?,
+        })
     }
 }
 

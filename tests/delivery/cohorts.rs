@@ -120,3 +120,33 @@ fn a_member_that_stalls_while_it_settles_or_shares_is_apart_at_once() {
         pipeline.check_end();
     }
 }
+
+/// Whoever was to join it is found by the next instead.
+#[test]
+fn a_cohort_that_ends_as_another_settles_in_it_is_replaced_by_that() {
+    let mut pipeline = Pipeline::new(2, 1);
+    let clients = crowd(&mut pipeline, 2);
+    pipeline.stall(clients[0], 0);
+    pipeline.level(0, true, 3, 3);
+    pipeline.publisher.end_turn();
+    pipeline.deliver(0);
+    pipeline.pass(SETTLE_AFTER);
+    assert!(pipeline.is_laggard(clients[0]));
+    pipeline.check();
+    pipeline.check_cohorts();
+    assert_eq!(cohorts(&pipeline), 1);
+}
+
+/// Sets that differ in the very first topic are told apart.
+#[test]
+fn every_topic_counts() {
+    let mut pipeline = Pipeline::new(2, 1);
+    let clients: Vec<_> = (0..4).map(|_| pipeline.join(0, Form::default())).collect();
+    for (number, &client) in clients.iter().enumerate() {
+        pipeline.subscribe(client, Channel::Quote, if number < 2 { &[1] } else { &[0, 1] });
+    }
+    pipeline.settle();
+    pipeline.check_cohorts();
+    assert_eq!(cohorts(&pipeline), 2);
+    pipeline.check_end();
+}

@@ -135,7 +135,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Turn),
         6 => shard.clone().prop_map(|shard| Step::Deliver { shard }),
         6 => shard.prop_map(|shard| Step::Flush { shard }),
-        6 => prop_oneof![Just(60), Just(SETTLE_AFTER.as_millis() as u64 + 1), Just(1_100)]
+        6 => prop_oneof![Just(60), Just(u64::try_from(SETTLE_AFTER.as_millis()).expect("short") + 1), Just(1_100)]
             .prop_map(|millis| Step::Pass { millis }),
         8 => Just(Step::Settle),
         1 => Just(Step::Check),
@@ -183,6 +183,8 @@ impl Run {
 
     fn subscribe(&mut self, id: usize, channel: Channel, rate: Rate, symbols: &[u32]) {
         self.wait(id);
+        // Trades are never merged.
+        let rate = if channel == Channel::Trade { Rate::Raw } else { rate };
         let subscribed = self.pipeline.try_subscribe(id, channel, rate, symbols);
         assert_ne!(subscribed, Subscribed::Acknowledged);
     }

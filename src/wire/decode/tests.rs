@@ -11,11 +11,12 @@ fn one(text: &str) -> ServerMessage<'_> {
 const TS: Timestamp = Timestamp(1_763_848_800_124_001_000);
 
 const fn head(channel: Channel, base: Base<'_>) -> Head<'_> {
-    Head { channel, symbol: "AAPL", seq: 78, base, ts_event: TS }
+    let merged = if matches!(base, Base::Update { .. }) { 1 } else { 0 };
+    Head { channel, symbol: "AAPL", seq: 78, base, merged, ts_event: TS }
 }
 
 const UPDATE: Base<'static> = Base::Update { prev_seq: 77 };
-const SNAPSHOT: Base<'static> = Base::Snapshot { epoch: "k3f9" };
+const SNAPSHOT: Base<'static> = Base::Snapshot { epoch: "k3f9", prev_seq: None };
 
 #[test]
 fn every_data_message_is_read() {
@@ -123,4 +124,37 @@ proptest! {
     fn no_text_causes_a_panic(text: String) {
         let _ = decode(&text);
     }
+}
+
+#[test]
+fn merged_changes_are_counted() {
+    let update = r#"[{"channel":"quote","type":"update","symbol":"AAPL","seq":78,"prev_seq":70,"n":8,"ts_event":1763848800124001,"bid":"1"}]"#;
+    let fields = QuoteFields { bid: Field::Value("1"), ..QuoteFields::default() };
+    let expected = Head { merged: 8, ..head(Channel::Quote, Base::Update { prev_seq: 70 }) };
+    assert_eq!(one(update), ServerMessage::Quote(expected, fields));
+
+    let mut caught_up = Vec::new();
+    let snapshot = r#"{"channel":"status","type":"snapshot","symbol":"AAPL","epoch":"k3f9","seq":78,"ts_event":1763848800124001,"state":"halted","reason":""}"#;
+    super::super::json::caught_up(&mut caught_up, snapshot.as_bytes(), 7, 71);
+    let caught_up = format!("[{}]", String::from_utf8(caught_up).expect("UTF-8"));
+    let base = Base::Snapshot { epoch: "k3f9", prev_seq: Some(7) };
+    let fields = StatusFields { state: "halted", reason: "".into() };
+    let expected = Head { merged: 71, ..head(Channel::Status, base) };
+    assert_eq!(one(&caught_up), ServerMessage::Status(expected, fields));
+}
+
+#[test]
+fn an_answer_to_resync_grants_its_topic() {
+    let ack = r#"[{"method":"resync","success":true,"req_id":6,"result":{"channel":"book","depth":25,"epoch":"k3f9","symbol":"AAPL","topic":15,"price_exponent":-2,"size_exponent":0,"seq":918240}}]"#;
+    let ServerMessage::Ack(ack) = one(ack) else { panic!("no answer: {ack}") };
+    let topic =
+        GrantedTopic { symbol: "AAPL", topic: 15, price_exponent: -2, size_exponent: 0, seq: 918_240 };
+    assert_eq!(
+        (&*ack.method, ack.channel, ack.epoch),
+        ("resync", Some(Channel::Book(Depth::D25)), Some("k3f9"))
+    );
+    assert_eq!(ack.granted, [topic]);
+    let lacking =
+        r#"[{"method":"resync","success":true,"result":{"channel":"quote","epoch":"k","symbol":"A"}}]"#;
+    assert!(decode(lacking).is_err());
 }
