@@ -7,6 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 CLIENTS := tests/clients
+CONFORMANCE := tests/conformance
 FUZZ_TARGETS := frame_decode inflate client_message binary_decode
 FUZZ_SECONDS ?= 20
 VENV := .venv
@@ -18,7 +19,7 @@ CLIENTS_ENV := CLIENTS_REQUIRED=1 CLIENTS_PYTHON=$(CURDIR)/$(VENV)/bin/python
 need = command -v $(1) >/dev/null || { echo "error: '$(1)' is not installed: $(2)" >&2; exit 1; }
 need_cargo = $(call need,cargo,Tickwire is written in Rust; install it with rustup)
 
-.PHONY: help run test test-rust test-page test-loom fuzz clients lint bench bench-peers
+.PHONY: help run test test-rust test-page test-loom fuzz conformance clients lint bench bench-peers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -88,6 +89,16 @@ $(VENV)/.ready: $(CLIENTS)/requirements.txt
 	if [ -x $(VENV)/bin/pip ]; then pip=$(VENV)/bin/pip; else pip="python3 -m pip --python $(VENV)/bin/python"; fi; \
 	$$pip install --quiet --disable-pip-version-check --requirement $(CLIENTS)/requirements.txt
 	@touch $@
+
+$(VENV)/.conformance: $(CONFORMANCE)/requirements.txt $(VENV)/.ready
+	if [ -x $(VENV)/bin/pip ]; then pip=$(VENV)/bin/pip; else pip="python3 -m pip --python $(VENV)/bin/python"; fi; \
+	$$pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+conformance: $(VENV)/.conformance ## every case of the Autobahn suite, against an echo server of the same WebSocket layer
+	@$(need_cargo)
+	cargo build --release --locked --features conformance --bin ws-echo
+	$(VENV)/bin/python $(CONFORMANCE)/run.py target/release/ws-echo target/conformance
 
 lint: ## format, clippy, licences and sources of dependencies, documentation
 	@$(need_cargo)

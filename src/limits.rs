@@ -226,7 +226,7 @@ pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
 pub const LOAD_ERRORS_MAX: usize = 16;
 
 /// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
-pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
+pub const MESSAGE_FRAMES_MAX: u32 = 2_048;
 /// Pings of one connection that are answered each, in one turn of reading. Of more, the newest is.
 pub const PONGS_PER_TURN_MAX: u32 = 16;
 /// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message

@@ -57,6 +57,28 @@ fn header_values_are_read_whatever_their_case_and_company() {
 }
 
 #[test]
+fn compression_is_agreed_on_as_it_is_offered() {
+    let server = quiet();
+    let ours = "permessage-deflate; client_no_context_takeover";
+    for (offer, answer) in [
+        ("permessage-deflate", ours),
+        ("x-webkit-deflate-frame, permessage-deflate; client_max_window_bits=10", ours),
+        ("permessage-deflate; server_max_window_bits=99", ""),
+        ("permessage-deflate; server_max_window_bits=8", ""),
+        ("permessage-deflate; server_max_window_bits=8, permessage-deflate", ours),
+        (
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=12",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12",
+        ),
+    ] {
+        let handshake =
+            HANDSHAKE.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Extensions: {offer}\r\n\r\n"));
+        let response = shake(&server, &handshake);
+        assert_eq!((response.status, response.header("sec-websocket-extensions")), (101, answer), "{offer}");
+    }
+}
+
+#[test]
 fn a_wrong_handshake_is_refused_with_what_would_be_right() {
     let server = quiet();
     let version = "Sec-WebSocket-Version: 13\r\n";
@@ -70,6 +92,11 @@ fn a_wrong_handshake_is_refused_with_what_would_be_right() {
         (HANDSHAKE.replace(key, ""), 400, "Sec-WebSocket-Key"),
         (HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), 400, "Sec-WebSocket-Key"),
         (HANDSHAKE.replace("GET ", "PUT "), 405, "GET"),
+        (
+            HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: a; b=\"\r\n\r\n"),
+            400,
+            "Sec-WebSocket-Extensions",
+        ),
         (HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), 400, "tickwire.v1.json"),
     ];
     for (handshake, status, named) in &cases {
@@ -86,17 +113,17 @@ fn a_wrong_handshake_is_refused_with_what_would_be_right() {
 #[test]
 fn the_subprotocol_is_echoed_from_those_offered() {
     let server = quiet();
-    for offer in
-        ["tickwire.v1.json", "chat, tickwire.v1.json", "chat\r\nSec-WebSocket-Protocol: tickwire.v1.json"]
-    {
+    for (offer, chosen) in [
+        ("tickwire.v1.json", "tickwire.v1.json"),
+        ("chat, tickwire.v1.json", "tickwire.v1.json"),
+        ("chat\r\nSec-WebSocket-Protocol: tickwire.v1.json", "tickwire.v1.json"),
+        ("tickwire.v1.bin, tickwire.v1.json", "tickwire.v1.bin"),
+        ("tickwire.v1.json, tickwire.v1.bin", "tickwire.v1.json"),
+    ] {
         let handshake =
             HANDSHAKE.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Protocol: {offer}\r\n\r\n"));
         let response = shake(&server, &handshake);
-        assert_eq!(
-            (response.status, response.header("sec-websocket-protocol")),
-            (101, "tickwire.v1.json"),
-            "{offer}"
-        );
+        assert_eq!((response.status, response.header("sec-websocket-protocol")), (101, chosen), "{offer}");
     }
 }
 

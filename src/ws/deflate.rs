@@ -18,6 +18,15 @@ const EMPTY: u8 = 0x00;
 const LEVEL: u32 = 1;
 
 /// Compresses the messages of one stream, each with the ones before as its context.
+///
+/// It takes memory: 380 KB with a window of 15 bits, 265 KB with one of 12. Measured on JSON quotes of 160 bytes, as bytes
+/// and nanoseconds an update, for messages of so many updates:
+///
+/// | level | 1 | 4 | 16 | 40 |
+/// |---|---|---|---|---|
+/// | 1, which is used | 36.6 B, 360 ns | 33.9 B, 320 ns | 32.8 B, 270 ns | 32.6 B, 260 ns |
+/// | 2 | 31.7 B, 4.5 µs | 28.9 B, 1.5 µs | 24.5 B, 850 ns | 23.5 B, 570 ns |
+/// | 6 | 24.7 B, 4.4 µs | 21.9 B, 2.6 µs | 18.7 B, 1.9 µs | 17.5 B, 1.7 µs |
 pub struct Deflater {
     stream: Compress,
 }
@@ -56,7 +65,7 @@ impl Deflater {
     }
 
     /// Makes the next message refer to nothing that came before: whoever has no context can begin with it, and
-    /// whoever has one loses nothing.
+    /// whoever has one loses nothing. It costs some 4 µs, as a full flush does, which would have to be cut off as well.
     pub fn restart(&mut self) {
         self.stream.reset();
     }
