@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::json::apply_texts;
 use super::{Applied, Divergence, TextField, Topic, Values};
 use crate::client::book::Book;
-use crate::state::{Quote, Status, StatusState, Ticker};
+use crate::state::{Quote, Status, StatusState};
 use crate::topic::Channel;
 use crate::wire::binary::{Change, Held, Merged, Snapshot, Update};
 use crate::wire::decode::decode;
@@ -118,7 +118,7 @@ fn empty(channel: Channel) -> Values {
         Channel::Quote => Values::Quote(Quote::default()),
         Channel::Trade => Values::Trade(None),
         Channel::Book(_) => Values::Book(Book::default()),
-        Channel::Ticker => Values::Ticker(Box::new(Ticker::default())),
+        Channel::Ticker => Values::Ticker(Box::default()),
         Channel::Bar(_) => Values::Bar(None),
         Channel::Status => Values::Status(Status { state: StatusState::Trading, reason: Cow::Borrowed("") }),
     }
