@@ -17,7 +17,10 @@ use feeds::Timestamp;
 use feeds::clock::monotonic;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{BATCH_AGE_MAX, BATCHES_WAITING_MAX, REQUESTS_WAITING_MAX, SHARDS_MAX};
+use crate::limits::{
+    BATCH_AGE_MAX, BATCH_AGE_OVERLOADED_MAX, BATCHES_WAITING_MAX, OVERLOAD_LASTS, REQUESTS_WAITING_MAX,
+    SHARDS_MAX,
+};
 use crate::topic::TopicId;
 use crate::wire::Encoding;
 use untaken::{Taken, Untaken};
@@ -231,13 +234,21 @@ pub struct Bus {
 struct Way {
     batches: mpsc::Sender<Arc<Batch>>,
     untaken: Untaken,
+    /// Until when it counts as overloaded.
+    overloaded_until: Option<Instant>,
 }
 
 impl Way {
     /// Whether there is room, and the oldest that waits does not wait for too long already.
-    fn has_room(&mut self) -> bool {
-        let is_late = |sent: Instant| monotonic().duration_since(sent) > BATCH_AGE_MAX;
-        !self.untaken.oldest().is_some_and(is_late) && self.batches.capacity() > 0
+    fn has_room(&mut self, now: Instant) -> bool {
+        let Some(oldest) = self.untaken.oldest() else { return self.batches.capacity() > 0 };
+        let is_overloaded = self.overloaded_until.is_some_and(|until| now < until);
+        let age_max = if is_overloaded { BATCH_AGE_OVERLOADED_MAX } else { BATCH_AGE_MAX };
+        let has_room = now.duration_since(oldest) <= age_max && self.batches.capacity() > 0;
+        if !has_room {
+            self.overloaded_until = Some(now + OVERLOAD_LASTS);
+        }
+        has_room
     }
 }
 
@@ -249,19 +260,25 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Waits for at least one batch, and adds up to `limit` to `batches`; 0: the publisher has stopped.
+    /// Waits for the next batch; `None`: the publisher has stopped.
     ///
     /// Cancel-safe: dropping it takes nothing.
-    pub async fn recv_many(&mut self, batches: &mut Vec<Arc<Batch>>, limit: usize) -> usize {
-        let count = self.receiver.recv_many(batches, limit).await;
-        self.taken.add(count);
-        count
+    pub async fn recv(&mut self) -> Option<Arc<Batch>> {
+        let batch = self.receiver.recv().await?;
+        self.taken.add_one();
+        Some(batch)
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
     }
 
     /// The next batch, if one waits.
     pub fn try_recv(&mut self) -> Option<Arc<Batch>> {
         let batch = self.receiver.try_recv().ok()?;
-        self.taken.add(1);
+        self.taken.add_one();
         Some(batch)
     }
 }
@@ -298,7 +315,7 @@ impl Bus {
                 let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
                 let (untaken, taken) = Untaken::new();
                 let batches = Batches { receiver, taken };
-                let way = Way { batches: sender, untaken };
+                let way = Way { batches: sender, untaken, overloaded_until: None };
                 (way, ShardEnd { shard, batches, bus: handle.clone() })
             })
             .unzip();
@@ -336,7 +353,7 @@ impl Bus {
     /// Whether a shard takes another batch: it has room, and is not late. Only the publisher sends, so that what there is room for now is taken.
     #[must_use]
     pub fn has_room(&mut self, shard: usize) -> bool {
-        self.shards[shard].has_room()
+        self.shards[shard].has_room(monotonic())
     }
 
     /// Whether some shard is yet to take what it was sent.
@@ -350,10 +367,11 @@ impl Bus {
     #[must_use]
     pub fn offer(&mut self, shard: usize, batch: &Arc<Batch>) -> bool {
         let way = &mut self.shards[shard];
-        if !way.has_room() {
+        let now = monotonic();
+        if !way.has_room(now) {
             return way.batches.is_closed();
         }
-        way.untaken.note_sent(monotonic());
+        way.untaken.note_sent(now);
         let sent = way.batches.try_send(Arc::clone(batch));
         if sent.is_err() {
             way.untaken.take_back();
@@ -370,25 +388,59 @@ impl Bus {
             way.untaken.take_back();
         }
         // Nobody asks for room here, which is what forgets.
-        way.has_room();
+        way.untaken.oldest();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    #[test]
-    fn nothing_waits_for_a_shard_that_is_gone() {
-        let (mut bus, ends) = Bus::new(1, 1);
-        drop(ends);
-        let batch = Arc::new(Batch {
+    fn empty() -> Arc<Batch> {
+        Arc::new(Batch {
             epoch: "k3f9".into(),
             messages: Vec::new(),
             json: Vec::new(),
             binary: Vec::new(),
             answered: Vec::new(),
-        });
+        })
+    }
+
+    #[test]
+    fn who_was_late_once_is_late_sooner_until_it_has_kept_up_for_a_while() {
+        const TICK: Duration = Duration::from_millis(1);
+        let (mut bus, mut ends) = Bus::new(1, 1);
+        let start = monotonic();
+        let send = |way: &mut Way, now| {
+            way.untaken.note_sent(now);
+            way.batches.try_send(empty()).expect("there is room");
+        };
+        let way = &mut bus.shards[0];
+        send(way, start);
+        assert!(way.has_room(start + BATCH_AGE_MAX), "a short trouble");
+        let late = start + BATCH_AGE_MAX + TICK;
+        assert!(!way.has_room(late));
+
+        assert!(ends[0].batches.try_recv().is_some());
+        assert!(way.has_room(late), "it has taken all");
+        send(way, late);
+        assert!(way.has_room(late + BATCH_AGE_OVERLOADED_MAX));
+        let late = late + BATCH_AGE_OVERLOADED_MAX + TICK;
+        assert!(!way.has_room(late), "overload");
+
+        assert!(ends[0].batches.try_recv().is_some());
+        let kept_up = late + OVERLOAD_LASTS;
+        send(way, kept_up);
+        assert!(way.has_room(kept_up + BATCH_AGE_MAX), "a short trouble again");
+    }
+
+    #[test]
+    fn nothing_waits_for_a_shard_that_is_gone() {
+        let (mut bus, ends) = Bus::new(1, 1);
+        drop(ends);
+        let batch = empty();
         bus.wait_and_send(0, &batch);
         assert!(bus.offer(0, &batch), "a shard that is gone takes all");
         assert!(!bus.has_untaken());

@@ -25,6 +25,11 @@ pub const BATCHES_WAITING_MAX: usize = 1_024;
 /// How long a batch may wait for a shard. While it does for longer, the shard counts as full: what its clients get is
 /// then merged, and not older and older.
 pub const BATCH_AGE_MAX: Duration = Duration::from_millis(150);
+/// The same for a shard that was full within [`OVERLOAD_LASTS`]. What comes in within that time takes it longer to send
+/// than that, by as many times as it is overloaded: of a short wait, it stays a short one.
+pub const BATCH_AGE_OVERLOADED_MAX: Duration = Duration::from_millis(35);
+/// How long a shard must keep up before a longer wait is taken for a short trouble again, and not for overload.
+pub const OVERLOAD_LASTS: Duration = Duration::from_secs(1);
 /// Requests for states that wait for the publisher. One more is answered with `BUSY`.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
 /// Requests that the publisher takes in one turn; the others wait for the next.
@@ -91,7 +96,7 @@ pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
 /// the publisher conflates for it.
-pub const SHARD_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const SHARD_PENDING_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Memory that a shard keeps for the next messages of whichever cohort has some. More is given back.
 pub const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a connection's topics stay the same before it moves into the cohort of those with the same.
@@ -152,6 +157,8 @@ pub const SHARD_TICK: Duration = Duration::from_millis(250);
 pub const FLUSH_SENDS_MAX: u64 = 256;
 /// The longest that a busy shard lets updates come together before it sends them.
 pub const FLUSH_PAUSE_MAX: Duration = Duration::from_millis(10);
+/// Batches that wait for a shard at the end of a round of sends, past which it does not rest: it is behind.
+pub const REST_BATCHES_MAX: usize = 8;
 /// Batches that a shard delivers before it writes to its connections.
 pub const BATCHES_PER_TURN_MAX: usize = 64;
 /// Connections that the kernel holds for a shard before it takes them.

@@ -167,12 +167,9 @@ impl Hub {
         }
     }
 
-    /// Adds what batches bring to what each connection is to be sent.
-    pub(super) fn deliver(&self, batches: &[Arc<Batch>]) {
-        let mut inner = self.inner.borrow_mut();
-        for batch in batches {
-            inner.shard.deliver(batch);
-        }
+    /// Adds what a batch brings to what each connection is to be sent.
+    pub(super) fn deliver(&self, batch: &Batch) {
+        self.inner.borrow_mut().shard.deliver(batch);
     }
 
     /// Whether something is to be flushed.

@@ -20,16 +20,18 @@ use super::http::{self, Bounds};
 use super::hub::Hub;
 use super::session;
 use super::upgrade::{self, Entrance, Upgraded};
-use crate::bus::ShardEnd;
+use crate::bus::{Batches, ShardEnd};
 use crate::directory::Directory;
 use crate::fanout::Shard;
-use crate::limits::{BATCHES_PER_TURN_MAX, CLOSE_WAIT, FLUSH_PAUSE_MAX, SHARD_TICK, UPGRADES_WAITING_MAX};
+use crate::limits::{
+    BATCHES_PER_TURN_MAX, CLOSE_WAIT, FLUSH_PAUSE_MAX, REST_BATCHES_MAX, SHARD_TICK, UPGRADES_WAITING_MAX,
+};
 use crate::metrics::Metrics;
 use crate::wire::code::CloseCode;
 
 /// How a shard shares its time between sending and letting updates come together: after a round of sends, it rests as
 /// long as the round took, within bounds. An idle shard sends at once; a busy one sends more at a time, which costs
-/// less, and so does not use up its core before it must.
+/// less, and so does not use up its core before it must. One that is behind has no time to rest.
 #[derive(Default)]
 struct Pace {
     /// What this round of sends has taken so far.
@@ -40,7 +42,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn flush(&mut self, hub: &Hub) {
+    fn flush(&mut self, hub: &Hub, is_behind: bool) {
         let began = monotonic();
         let flushed = hub.flush(began);
         self.spent += monotonic().duration_since(began);
@@ -48,7 +50,7 @@ impl Pace {
         if flushed.is_round_over {
             let rest = std::mem::take(&mut self.spent).min(FLUSH_PAUSE_MAX);
             // Timers are of a millisecond.
-            if rest >= Duration::from_millis(1) {
+            if rest >= Duration::from_millis(1) && !is_behind {
                 self.rest = Some(Box::pin(sleep(rest)));
             }
         }
@@ -98,7 +100,6 @@ impl Worker {
         let shard = Shard::new(number, self.end.bus.clone(), self.directory.clone(), self.epoch, monotonic());
         let hub = Rc::new(Hub::new(shard, self.directory, self.metrics));
         let mut tick = tokio::time::interval(SHARD_TICK);
-        let mut batches = Vec::with_capacity(BATCHES_PER_TURN_MAX);
         let mut pace = Pace::default();
         loop {
             let may_flush = pace.rest.is_none() && hub.is_dirty();
@@ -112,19 +113,17 @@ impl Worker {
                 Some(upgraded) = upgraded.recv() => {
                     tokio::task::spawn_local(session::serve(Rc::clone(&hub), upgraded, self.clock.clone()));
                 }
-                count = self.end.batches.recv_many(&mut batches, BATCHES_PER_TURN_MAX), if may_take => {
-                    if count == 0 {
-                        break;
-                    }
-                    hub.deliver(&batches);
-                    batches.clear();
+                batch = self.end.batches.recv(), if may_take => {
+                    let Some(batch) = batch else { break };
+                    hub.deliver(&batch);
+                    deliver_more(&mut self.end.batches, &hub);
                 }
                 () = pace.rested() => {}
                 () = std::future::ready(()), if may_flush => {}
                 () = hub.dirtied.notified() => {}
             }
             if pace.rest.is_none() && hub.is_dirty() {
-                pace.flush(&hub);
+                pace.flush(&hub, self.end.batches.waiting() > REST_BATCHES_MAX);
             }
             // Clients' requests and new connections take their turn between sends.
             tokio::task::yield_now().await;
@@ -140,5 +139,16 @@ impl Worker {
         })
         .await;
         Ok(())
+    }
+}
+
+/// Delivers what waits beside the batch that this turn began with, as far as a turn and a shard's room go.
+fn deliver_more(batches: &mut Batches, hub: &Hub) {
+    for _ in 1..BATCHES_PER_TURN_MAX {
+        if hub.is_full() {
+            return;
+        }
+        let Some(batch) = batches.try_recv() else { return };
+        hub.deliver(&batch);
     }
 }
