@@ -30,6 +30,7 @@ use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
 pub use book::Book;
 pub use connection::ConnectError;
+pub(crate) use connection::{dial, subprotocol};
 pub use event::{Disconnect, Event, Stats, Update};
 pub use topic::{Divergence, TextField};
 
@@ -57,6 +58,9 @@ pub struct ClientSettings {
     pub max_frequency: Rate,
     /// What is to happen when the client does not keep up.
     pub on_overflow: OnOverflow,
+    /// Bytes that the kernel may hold of what the client has not read yet (`SO_RCVBUF`, which Linux doubles for its own
+    /// needs). `None`: it decides, and may come to hold tens of megabytes, which are old when they are read.
+    pub receive_buffer: Option<u32>,
 }
 
 impl Default for ClientSettings {
@@ -70,6 +74,7 @@ impl Default for ClientSettings {
             compress: false,
             max_frequency: Rate::default(),
             on_overflow: OnOverflow::default(),
+            receive_buffer: None,
         }
     }
 }
@@ -177,17 +182,21 @@ impl Client {
                 return Ok(event);
             }
             match &mut self.link {
-                Link::Up(connection) => match connection.receive(self.settings.silence).await {
-                    Ok(Received::Text(text)) => {
-                        self.take(&text);
-                        if let Some(kept) = &mut self.kept {
-                            *kept = text;
+                Link::Up(connection) => {
+                    let received = connection.receive(self.settings.silence).await;
+                    self.stats.wire_bytes += connection.take_wire_bytes();
+                    match received {
+                        Ok(Received::Text(text)) => {
+                            self.take(&text);
+                            if let Some(kept) = &mut self.kept {
+                                *kept = text;
+                            }
                         }
+                        Ok(Received::Binary(bytes)) => self.take_records(&bytes),
+                        Ok(Received::Nothing) => {}
+                        Err(disconnect) => self.disconnect(disconnect),
                     }
-                    Ok(Received::Binary(bytes)) => self.take_records(&bytes),
-                    Ok(Received::Nothing) => {}
-                    Err(disconnect) => self.disconnect(disconnect),
-                },
+                }
                 Link::Waiting(sleep) => {
                     sleep.as_mut().await;
                     let (url, settings) = (self.url.clone(), self.settings);
@@ -292,6 +301,12 @@ impl Client {
     #[must_use]
     pub fn topics(&self) -> (usize, usize) {
         (self.topics.len(), self.topics.values().filter(|topic| topic.values().is_some()).count())
+    }
+
+    /// Whether there is a connection, and compression was agreed on.
+    #[must_use]
+    pub const fn is_compressed(&self) -> bool {
+        matches!(&self.link, Link::Up(connection) if connection.is_compressed())
     }
 
     /// What was counted.

@@ -17,6 +17,16 @@
 //! much should have come ([`Settings::expect_rate`]): then it is counted, and the run fails. A server that merges
 //! updates (conflates) delivers fewer on purpose, so that no rate is to be expected of it.
 //!
+//! # What was merged
+//!
+//! A server that is asked for more than it, or the client, can take merges changes, and says so in `n`. Each client that verifies holds
+//! it to that: every update, snapshot in place of updates, and gap must follow the state that the client holds, and `n` must
+//! be what the numbers of the two states leave room for: of quotes and trades their difference, of other channels, whose
+//! numbers also count what does not show, at most that. What does not fit is a fault.
+//!
+//! The kernel holds no more for a client than [`LOAD_RECEIVE_BUFFER_BYTES`](crate::limits::LOAD_RECEIVE_BUFFER_BYTES) tells it, so
+//! that ages at overload are the server's.
+//!
 //! # Structure
 //!
 //! Threads share nothing but the word "go": each has its own runtime, its own clients and its own histogram, added up
@@ -46,6 +56,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::ClientError;
 use crate::limits::LOAD_READY_WAIT;
 use crate::topic::{Channel, Rate};
+use crate::wire::Encoding;
 
 pub use habit::Habit;
 pub use process::ProcessError;
@@ -98,29 +109,6 @@ pub struct Settings {
 impl Settings {
     const fn dialect(&self) -> Dialect {
         Dialect { encoding: self.encoding, compress: self.compress, max_frequency: self.max_frequency }
-    }
-
-    const fn is_for_drains_alone(&self) -> bool {
-        self.verify == 0 && self.habits.is_empty()
-    }
-}
-
-/// How messages are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// `tickwire.v1.json`.
-    #[default]
-    Json,
-    /// `tickwire.v1.bin`.
-    Binary,
-}
-
-impl Encoding {
-    const fn subprotocol(self) -> &'static str {
-        match self {
-            Self::Json => "tickwire.v1.json",
-            Self::Binary => "tickwire.v1.bin",
-        }
     }
 }
 
@@ -178,9 +166,6 @@ pub enum LoadError {
     /// The server's process cannot be measured.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// What verifying clients do not speak yet.
-    #[error("clients that verify speak uncompressed JSON at the raw rate alone so far: use --verify 0")]
-    OnlyDrains,
     /// A thread or its runtime cannot be started, or has died.
     #[error("{0}")]
     Thread(String),
@@ -224,9 +209,6 @@ impl Settled {
 }
 
 async fn measure(settings: &Settings) -> Result<Report, LoadError> {
-    if !settings.is_for_drains_alone() && settings.dialect() != Dialect::default() {
-        return Err(LoadError::OnlyDrains);
-    }
     let server = settings.server_pid.map(Process::of).transpose()?;
     let symbols = scout::instruments(&settings.url).await?;
     let seats = seats(settings, &symbols)?;

@@ -9,8 +9,9 @@ use feeds::Symbol;
 
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
-use crate::load::{self, Encoding, Follow, Habit, Settings};
+use crate::load::{self, Follow, Habit, Settings};
 use crate::topic::{Channel, Rate};
+use crate::wire::Encoding;
 
 /// Flags of `load`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,7 @@ Examples:
   tickwire serve --sim-mode quotes --sim-instruments 200 --sim-rate 20
   tickwire load --clients 1000 --symbols 20 --expect-rate 20 --pid PID
   tickwire load --clients 1000 --symbols 20 --watchlists 10 --verify 20 --pid PID
+  tickwire load --clients 1000 --symbols 20 --encoding binary --max-frequency 250ms
   tickwire load --clients 100 --slow 10:20000 --stall 10:5s:1s --churn 10:1s --churn-subs 10:1s
   tickwire load http://127.0.0.1:8080 --channel book.25 --duration 30s --json
 
@@ -30,6 +32,9 @@ for a feed of this machine's clock: a simulated market (best: --sim-mode quotes,
 reads. --slow, --stall, --churn and --churn-subs make some clients odd: these always verify, and are told apart from the others.
 That a client was closed with 4007 is no fault where it was slow on purpose. All of them behave once the window is over,
 and have to have all their states at the end.
+
+`changes`: what a server merges it has to announce. Changes that its numbers tell of and its counts do not are unaccounted, and fail
+the run. A client's socket holds no more than 64 KiB or so that were not read: ages are the server's, not those of buffers.
 
 `own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
 
@@ -48,13 +53,13 @@ pub(super) struct Args {
     /// How many of them prove and time what they get: all, or a number. The others only drain their sockets, and count
     #[arg(long, value_name = "all|N", default_value = "all", value_parser = parse_verify)]
     verify: Verify,
-    /// json or binary; binary needs --verify 0 so far
+    /// json or binary
     #[arg(long, value_name = "ENCODING", default_value = "json", value_parser = parse_encoding)]
     encoding: Encoding,
-    /// Negotiate permessage-deflate; needs --verify 0 so far
+    /// Negotiate permessage-deflate
     #[arg(long)]
     compress: bool,
-    /// How often each topic is to be sent at most: raw, 100ms, 250ms, 500ms, 1s or 5s; all but raw need --verify 0 so far
+    /// How often each topic is to be sent at most: raw, 100ms, 250ms, 500ms, 1s or 5s
     #[arg(long, value_name = "RATE", default_value = "raw", value_parser = parse_rate)]
     max_frequency: Rate,
     /// How many symbols each follows: neighbouring clients different ones, all symbols equally often

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use axum::http::Uri;
+use axum::http::uri::Authority;
 use feeds::clock::monotonic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -27,6 +28,7 @@ pub(super) struct Connection {
     stream: TcpStream,
     decoder: Decoder,
     inflater: Inflater,
+    is_compressed: bool,
     input: Box<[u8]>,
     /// What of the input was read and not decoded yet.
     unread: Range<usize>,
@@ -34,6 +36,8 @@ pub(super) struct Connection {
     /// topic, and a bound on pongs.
     output: Vec<u8>,
     sent: usize,
+    /// Bytes of the frames that were decoded since the last [`Connection::take_wire_bytes`].
+    wire_bytes: u64,
     since: Instant,
     /// When something came last: kept here, and not by a timer of [`Connection::receive`], which may be dropped and called
     /// again all the time.
@@ -87,9 +91,7 @@ impl Connection {
         if uri.scheme_str() != Some("ws") {
             return Err(ConnectError::Url);
         }
-        let host = authority.host().trim_matches(['[', ']']);
-        let mut stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-        stream.set_nodelay(true)?;
+        let mut stream = dial(authority, settings.receive_buffer).await?;
 
         let key = handshake::key((u128::from(random()) << 64 | u128::from(random())).to_be_bytes());
         let subprotocol = subprotocol(settings.encoding);
@@ -135,14 +137,17 @@ impl Connection {
             _ => Inflater::without_context(),
         };
         let since = monotonic();
+        let is_compressed = agreed.deflate.is_some();
         Ok(Self {
             stream,
-            decoder: Decoder::new(Role::Client, agreed.deflate.is_some(), CLIENT_MESSAGE_BYTES_MAX),
+            decoder: Decoder::new(Role::Client, is_compressed, CLIENT_MESSAGE_BYTES_MAX),
             inflater,
+            is_compressed,
             input,
             unread: head_len..len,
             output: Vec::new(),
             sent: 0,
+            wire_bytes: 0,
             since,
             heard: since,
         })
@@ -150,6 +155,16 @@ impl Connection {
 
     pub(super) fn queue(&mut self, request: &str) {
         self.put(Opcode::Text, request.as_bytes());
+    }
+
+    /// Bytes on the wire, with headers and compressed where they are, of all that was received since the last call.
+    pub(super) const fn take_wire_bytes(&mut self) -> u64 {
+        std::mem::replace(&mut self.wire_bytes, 0)
+    }
+
+    /// Whether compression was agreed on.
+    pub(super) const fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -179,7 +194,9 @@ impl Connection {
         let mut inflated = Vec::new();
         let mut input = &mut self.input[self.unread.clone()];
         let event = self.decoder.next(&mut input, &mut self.inflater, &mut inflated);
-        self.unread.start = self.unread.end - input.len();
+        let start = self.unread.end - input.len();
+        self.wire_bytes += (start - self.unread.start) as u64;
+        self.unread.start = start;
         let (answer, received) = match event {
             Ok(None) => return Ok(None),
             Ok(Some(Event::Text(text))) => return Ok(Some(Received::Text(text.to_owned()))),
@@ -241,7 +258,28 @@ impl Connection {
     }
 }
 
-const fn subprotocol(encoding: Encoding) -> &'static str {
+/// A TCP connection. `receive_buffer`: the bytes that the kernel may hold for it; `None`: as many as it likes.
+pub(crate) async fn dial(authority: &Authority, receive_buffer: Option<u32>) -> io::Result<TcpStream> {
+    let host = authority.host().trim_matches(['[', ']']);
+    let mut failure = io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in lookup_host((host, authority.port_u16().unwrap_or(80))).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if let Some(bytes) = receive_buffer {
+            // Before it is connected: the window that is offered then follows from it.
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        match socket.connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+pub(crate) const fn subprotocol(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::Json => "tickwire.v1.json",
         Encoding::Binary => "tickwire.v1.bin",

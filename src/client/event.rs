@@ -120,8 +120,10 @@ impl fmt::Display for Disconnect {
 pub struct Stats {
     /// Messages, of text and binary ones.
     pub frames: u64,
-    /// Their bytes.
+    /// Their bytes, inflated and without headers.
     pub bytes: u64,
+    /// Bytes on the wire behind the handshakes: as they came, with headers, control frames too.
+    pub wire_bytes: u64,
     /// Objects and records in them.
     pub messages: u64,
     /// Snapshots that were applied.
@@ -130,6 +132,10 @@ pub struct Stats {
     pub updates: u64,
     /// Changes in those updates, and in snapshots that came in the place of updates.
     pub merged: u64,
+    /// How many of those updates and snapshots stand for more than one change.
+    pub merges: u64,
+    /// Changes that the states' numbers tell of and `n` does not, or the other way round: 0, unless the server is wrong.
+    pub unaccounted: u64,
     /// Updates whose `prev_seq` was not the state's number.
     pub gaps: u64,
     /// Messages that the server said it lost.

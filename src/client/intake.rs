@@ -58,7 +58,10 @@ impl Client {
             | ServerMessage::Bar(head, _)
             | ServerMessage::Status(head, _) => self.take_data(head, message)?,
             ServerMessage::Gap(gap) => match self.id(gap.channel, gap.symbol) {
-                Some(id) => self.take_gap(id, gap.prev_seq, gap.to)?,
+                Some(id) => {
+                    self.stats.unaccounted += gap.from.abs_diff(gap.prev_seq.saturating_add(1));
+                    self.take_gap(id, gap.prev_seq, gap.to)?;
+                }
                 None => self.stats.ignored += 1,
             },
             ServerMessage::Ack(ack) => self.take_ack(ack)?,
@@ -96,7 +99,11 @@ impl Client {
             return Ok(());
         };
         let applied = topic.apply(head, message);
-        self.applied(id, applied, is_snapshot, head.merged)
+        let span = match head.base {
+            Base::Snapshot { prev_seq, .. } => prev_seq.map(|prev_seq| Span::new(prev_seq, head.seq)),
+            Base::Update { prev_seq } => Some(Span::new(prev_seq, head.seq)),
+        };
+        self.applied(id, applied, is_snapshot, head.merged, span)
     }
 
     /// `prefix`: what the record before said about this one.
@@ -127,24 +134,26 @@ impl Client {
             What::Snapshot(snapshot) => {
                 let merged = before.map(|(_, merged)| merged);
                 let applied = topic.apply_snapshot(snapshot, merged);
-                self.applied(id, applied, true, merged.map_or(0, |merged| merged.n.into()))
+                let span = merged.map(|merged| Span::new(merged.prev_seq, snapshot.seq));
+                self.applied(id, applied, true, merged.map_or(0, |merged| merged.n.into()), span)
             }
             What::Update(update) => {
                 let applied = topic.apply_update(update);
-                self.applied(id, applied, false, update.merged.into())
+                self.applied(id, applied, false, update.merged.into(), Some(Span(Some(update.step))))
             }
             What::Gap(gap) => self.take_gap(id, gap.prev_seq, gap.seq),
             What::Merged(_) => Ok(()),
         }
     }
 
-    /// What of a followed topic's message became of its state.
+    /// What of a followed topic's message became of its state. `span`: from the state before; `None`: from none.
     fn applied(
         &mut self,
         id: TopicId,
         applied: Result<Applied, Divergence>,
         is_snapshot: bool,
         merged: u64,
+        span: Option<Span>,
     ) -> Result<(), Disconnect> {
         let Some(topic) = self.topics.get(&id) else { return Ok(()) };
         let update = Update {
@@ -170,6 +179,10 @@ impl Client {
         self.stats.snapshots += u64::from(is_snapshot);
         self.stats.updates += u64::from(!is_snapshot);
         self.stats.merged += merged;
+        if let Some(span) = span {
+            self.stats.merges += u64::from(merged > 1);
+            self.stats.unaccounted += span.unaccounted(id.channel(), merged);
+        }
         Ok(())
     }
 
@@ -308,5 +321,27 @@ const fn request_number(req_id: Option<&ReqId>) -> Option<i64> {
     match req_id {
         Some(ReqId::Number(number)) => Some(*number),
         _ => None,
+    }
+}
+
+/// From a state to a later one of its topic: by how much its number grew, if it did.
+#[derive(Clone, Copy, Debug)]
+struct Span(Option<u64>);
+
+impl Span {
+    const fn new(prev_seq: u64, seq: u64) -> Self {
+        Self(seq.checked_sub(prev_seq))
+    }
+
+    /// How far `n` is from what it can be. Of quotes and trades, each change has a number of its own. On other channels a
+    /// number may also be of what does not show in the topic: a level below a book's depth, a trade in no bar.
+    const fn unaccounted(self, channel: Channel, n: u64) -> u64 {
+        let Some(step) = self.0 else { return n };
+        match channel {
+            Channel::Quote | Channel::Trade => step.abs_diff(n),
+            // Where the number did not grow, nothing changed; else, at least one thing did.
+            _ if n == 0 => (step > 0) as u64,
+            _ => n.saturating_sub(step),
+        }
     }
 }

@@ -709,6 +709,90 @@ async fn a_slow_client_is_caught_up_and_no_change_is_missing_in_the_count() {
     tokio::join!(serving, following);
     let stats = client.stats();
     assert_eq!((stats.snapshots, stats.updates, stats.merged, stats.gaps), (2, 2, 31, 1));
+    assert_eq!((stats.merges, stats.unaccounted), (2, 0));
+}
+
+/// Linux doubles what it is told, for its own needs.
+#[tokio::test]
+async fn the_kernel_holds_no_more_for_a_client_than_it_is_told_to() {
+    const BOUND: u32 = 32 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let authority = listener.local_addr().expect("bound").to_string().parse().expect("an authority");
+    for (told, bounds) in [(Some(BOUND), BOUND..=2 * BOUND), (None, 2 * BOUND + 1..=u32::MAX)] {
+        let (client, _peer) = tokio::join!(connection::dial(&authority, told), listener.accept());
+        let client = client.expect("a connection");
+        let buffer = socket2::SockRef::from(&client).recv_buffer_size().expect("a socket");
+        assert!(bounds.contains(&u32::try_from(buffer).expect("small")), "{buffer}");
+    }
+}
+
+#[tokio::test]
+async fn changes_that_numbers_and_counts_do_not_agree_on_are_unaccounted() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A"]));
+    client.subscribe(Channel::Ticker, named(&["A"]));
+    client.subscribe(Channel::Trade, named(&["A"]));
+    let quote = |seq, prev_seq, n| {
+        let envelope = Envelope { symbol: "A", merged: n, ..envelope(seq) };
+        let quotes = [Quote::default(), Quote { bid: Some(Level::default()), ask: None }];
+        message(|out| json::quote_update(out, &envelope, prev_seq, &quotes[0], &quotes[1]))
+    };
+    let ticker = |seq, prev_seq, n| {
+        let envelope = Envelope { symbol: "A", merged: n, ..envelope(seq) };
+        let new = Ticker { bid: Some(Price(1)), ..Ticker::default() };
+        message(|out| json::ticker_update(out, &envelope, prev_seq, &Ticker::default(), &new))
+    };
+    let first = Envelope { symbol: "A", ..envelope(1) };
+    let first = message(|out| json::ticker_snapshot(out, &first, "e1", &Ticker::default()));
+    let none = message(|out| {
+        json::caught_up(out, quote_snapshot("A", "e1", 21, "1.00").as_bytes(), 20, 0);
+    });
+    let gap = r#"[{"channel":"trade","type":"gap","symbol":"A","from":3,"to":4,"seq":4,"prev_seq":1,"ts_event":0}]"#;
+    let trade = r#"[{"channel":"trade","type":"snapshot","symbol":"A","epoch":"e1","seq":1,"ts_event":0}]"#;
+    // Each with the sum that stands after it.
+    let sent = [
+        (format!("[{}]", quote_snapshot("A", "e1", 10, "1.00")), 0),
+        (quote(14, 10, 4), 0),
+        (quote(15, 14, 1), 0),
+        (quote(18, 15, 2), 1),
+        (quote(20, 18, 5), 4),
+        (none, 5),
+        (first, 5),
+        // Of a ticker, numbers are also of what does not show.
+        (ticker(9, 1, 3), 5),
+        (ticker(11, 9, 3), 6),
+        (trade.to_owned(), 6),
+        (gap.to_owned(), 7),
+    ];
+    let serving = async {
+        for channel in ["quote", "ticker", "trade"] {
+            peer.grant(channel, &["A"]).await;
+        }
+        for (text, _) in &sent {
+            peer.send(text).await;
+        }
+    };
+    let following = async {
+        let is_data = |event: &Event| matches!(event, Event::State(_) | Event::Gap { .. }).then_some(());
+        let mut answers = 0;
+        until(&mut client, |event| {
+            answers += u32::from(matches!(event, Event::Subscribed { .. }));
+            (answers == 3).then_some(())
+        })
+        .await;
+        for (text, unaccounted) in &sent {
+            let before = *client.stats();
+            until(&mut client, is_data).await;
+            let stats = client.stats();
+            assert_eq!(stats.unaccounted, *unaccounted, "{text}");
+            let header = if text.len() > 125 { 4 } else { 2 };
+            assert_eq!(stats.wire_bytes - before.wire_bytes, (header + text.len()) as u64, "{text}");
+        }
+    };
+    tokio::join!(serving, following);
+    let stats = client.stats();
+    assert_eq!((stats.gaps, stats.merges, stats.merged), (0, 5, 4 + 1 + 2 + 5 + 3 + 3));
 }
 
 #[tokio::test]

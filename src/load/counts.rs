@@ -3,7 +3,6 @@
 use std::ops::{Add, Sub};
 
 use crate::client::Stats;
-use crate::ws::frame::{Header, Opcode};
 
 /// Since a client was made. A drain leaves zero what it does not look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +21,10 @@ pub(super) struct Counts {
     pub(super) updates: u64,
     /// Changes of the feed that updates, and snapshots in their place, stand for.
     pub(super) merged: u64,
+    /// How many of those stand for more than one.
+    pub(super) merges: u64,
+    /// Changes that the server's numbers tell of, and its counts do not, or the other way round.
+    pub(super) unaccounted: u64,
     pub(super) gaps: u64,
     pub(super) lost: u64,
     pub(super) checksums_ok: u64,
@@ -31,24 +34,19 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What a verifying client has counted, which had counted `before` when we looked last: at most one message ago, so that
-    /// the headers' length is known from the bytes between.
-    pub(super) fn of(stats: &Stats, before: &Self) -> Self {
-        let length = stats.bytes - before.bytes;
-        let headers = if stats.frames == before.frames {
-            0
-        } else {
-            Header::new(Opcode::Text, false, usize::try_from(length).unwrap_or(usize::MAX)).as_bytes().len()
-        };
+    /// What a verifying client has counted.
+    pub(super) const fn of(stats: &Stats) -> Self {
         Self {
             frames: stats.frames,
             opaque: 0,
             bytes: stats.bytes,
-            wire_bytes: before.wire_bytes + length + headers as u64,
+            wire_bytes: stats.wire_bytes,
             messages: stats.messages,
             snapshots: stats.snapshots,
             updates: stats.updates,
             merged: stats.merged,
+            merges: stats.merges,
+            unaccounted: stats.unaccounted,
             gaps: stats.gaps,
             lost: stats.lost,
             checksums_ok: stats.checksums_ok,
@@ -68,6 +66,8 @@ impl Counts {
             snapshots: with(self.snapshots, other.snapshots),
             updates: with(self.updates, other.updates),
             merged: with(self.merged, other.merged),
+            merges: with(self.merges, other.merges),
+            unaccounted: with(self.unaccounted, other.unaccounted),
             gaps: with(self.gaps, other.gaps),
             lost: with(self.lost, other.lost),
             checksums_ok: with(self.checksums_ok, other.checksums_ok),

@@ -7,20 +7,22 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use axum::http::Uri;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::http::Uri;
 
-use super::Encoding;
 use super::counts::Counts;
 use super::scanner::{BadFrame, Control, Form, Needle, Piece, Scanner, Tail};
-use crate::limits::{LOAD_ANSWER_BYTES_MAX, LOAD_CONNECT_WAIT, LOAD_READ_BYTES, SYMBOLS_A_REQUEST};
+use crate::client::{dial, subprotocol};
+use crate::limits::{
+    LOAD_ANSWER_BYTES_MAX, LOAD_CONNECT_WAIT, LOAD_READ_BYTES, LOAD_RECEIVE_BUFFER_BYTES, SYMBOLS_A_REQUEST,
+};
 use crate::topic::{Channel, Rate};
-use crate::wire::ServerMessage;
 use crate::wire::decode::decode;
+use crate::wire::{Encoding, ServerMessage};
 
 /// The key of RFC 6455 section 1.3: nothing caches what lies between us and a server under test.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -253,11 +255,9 @@ async fn shake_hands(url: &str, dialect: Dialect) -> Result<(TcpStream, Vec<u8>)
     let text = |error: io::Error| error.to_string();
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     let authority = uri.authority().ok_or("no host")?;
-    let host = authority.host().trim_matches(['[', ']']);
-    let mut stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(text)?;
-    stream.set_nodelay(true).map_err(text)?;
+    let mut stream = dial(authority, Some(LOAD_RECEIVE_BUFFER_BYTES)).await.map_err(text)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let subprotocol = dialect.encoding.subprotocol();
+    let subprotocol = subprotocol(dialect.encoding);
     let extensions = if dialect.compress { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -298,11 +298,9 @@ fn check(head: &str, dialect: Dialect) -> Result<(), String> {
         return Err(format!("compression was to be {}: {extensions:?}", dialect.compress));
     }
     // Servers that are not ours may not care for subprotocols; what is not JSON must have been agreed on.
-    let subprotocol = header("Sec-WebSocket-Protocol");
-    if subprotocol != Some(dialect.encoding.subprotocol())
-        && (subprotocol.is_some() || dialect.encoding != Encoding::Json)
-    {
-        return Err(format!("{} was offered, but {subprotocol:?} chosen", dialect.encoding.subprotocol()));
+    let (offered, chosen) = (subprotocol(dialect.encoding), header("Sec-WebSocket-Protocol"));
+    if chosen != Some(offered) && (chosen.is_some() || dialect.encoding != Encoding::Json) {
+        return Err(format!("{offered} was offered, but {chosen:?} chosen"));
     }
     Ok(())
 }

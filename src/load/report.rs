@@ -67,7 +67,9 @@ pub struct Delivered {
     /// Changes of the feed that those updates stand for which were verified, and the snapshots that came in the place of
     /// updates: each is one or, where the server merges, more. Drains do not count them.
     pub changes_verified: u64,
-    /// Of those, in a second.
+    /// Of the updates and snapshots that these changes came with, those that stand for more than one.
+    pub merges_verified: u64,
+    /// Of the updates, in a second.
     pub updates_per_second: u64,
     /// Of those, by the client with the fewest.
     pub updates_per_client_min: u64,
@@ -103,12 +105,16 @@ pub enum Counted {
     Unknown,
 }
 
-/// Updates of the clients that verify, by the moment at which they were due, instead of that at which they came.
+/// Updates of the clients that verify, and snapshots in the place of some, by the moment at which they were due, instead of that
+/// at which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Due {
     /// Updates that were due in the window, and came, though it be later.
     pub updates: u64,
-    /// Of those, how many came only after the window.
+    /// Changes that they stand for. Where a server merges, those that straddle a border of the window are in it with their newest change,
+    /// or not.
+    pub changes: u64,
+    /// Of the updates, how many came only after the window.
     pub came_after: u64,
     /// Updates that came in the window or after it, and were due before it.
     pub due_before: u64,
@@ -154,6 +160,8 @@ pub struct Group {
     pub updates: u64,
     /// Changes of the feed that came with those updates, and with snapshots in their place.
     pub changes: u64,
+    /// How many of those updates and snapshots stand for more than one change.
+    pub merges: u64,
     /// From due to verified, as of the others.
     pub latency_us: Option<Percentiles>,
     /// As of the others.
@@ -190,6 +198,9 @@ pub struct Faults {
     pub clients_closed: u64,
     /// Updates whose `prev_seq` was not the state's number.
     pub gaps: u64,
+    /// Changes that the numbers of a topic's states tell of, and that no update, snapshot or gap says that it stands for; or
+    /// the other way round.
+    pub changes_unaccounted: u64,
     /// Checksums of books that did not agree.
     pub checksums_failed: u64,
     /// Books with more levels than their depth.
@@ -289,6 +300,7 @@ impl Report {
                 clients_lost: 0,
                 clients_closed: 0,
                 gaps: 0,
+                changes_unaccounted: 0,
                 checksums_failed: 0,
                 books_overfull: 0,
                 refusals: 0,
@@ -325,6 +337,7 @@ impl Delivered {
             updates,
             counted,
             changes_verified: all.merged,
+            merges_verified: all.merges,
             updates_per_second: of(updates, 1_000_000, micros).unwrap_or(0),
             updates_per_client_min: clients.iter().map(updates_of).min().unwrap_or(0),
             updates_per_client_max: clients.iter().map(updates_of).max().unwrap_or(0),
@@ -370,6 +383,7 @@ impl Due {
             |client: &&ClientTally| client.verifies && client.state == State::Ready && !client.drained;
         Self {
             updates,
+            changes: judged(clients).map(|client| client.due_changes).sum(),
             came_after: latencies.came_after(),
             due_before: latencies.due_before(),
             expected,
@@ -394,6 +408,7 @@ impl Group {
             clients: clients.len() as u64,
             updates: sum(updates_of),
             changes: sum(|client| client.in_window().merged),
+            merges: sum(|client| client.in_window().merges),
             latency_us: Percentiles::of(latencies),
             age_p99_us: Ages::of(latencies),
             deeds: sum(|client| client.deeds),
@@ -427,6 +442,7 @@ impl Faults {
                 as u64,
             clients_closed: of_state(State::Closed),
             gaps: sum(|client| client.end.gaps),
+            changes_unaccounted: sum(|client| client.end.unaccounted),
             checksums_failed: sum(|client| client.end.checksums_failed),
             books_overfull: sum(|client| client.overfull),
             refusals: sum(|client| client.refusals),
@@ -510,6 +526,13 @@ impl fmt::Display for Report {
             cpu.write(f, "server CPU  ")?;
         }
         self.harness_cpu.write(f, "own CPU     ")?;
+        writeln!(
+            f,
+            "changes     {} verified, {} times several in one; {} unaccounted",
+            Grouped(self.delivered.changes_verified),
+            Grouped(self.delivered.merges_verified),
+            self.faults.changes_unaccounted
+        )?;
         self.faults.write(f, self.checksums_ok)?;
         for (text, count) in &self.errors {
             writeln!(f, "            {count} × {text}")?;
@@ -520,9 +543,9 @@ impl fmt::Display for Report {
 
 impl Report {
     fn write_due(&self, f: &mut fmt::Formatter<'_>, due: &Due) -> fmt::Result {
-        write!(f, "due         {} updates", Grouped(due.updates))?;
+        write!(f, "due         {} updates of {} changes", Grouped(due.updates), Grouped(due.changes))?;
         if let (Some(expected), Some(missing)) = (due.expected, due.missing) {
-            write!(f, " of {} expected, {} missing", Grouped(expected), Grouped(missing))?;
+            write!(f, ", {} expected, {} missing", Grouped(expected), Grouped(missing))?;
         }
         writeln!(
             f,
@@ -557,11 +580,11 @@ impl Ages {
 
 impl Group {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [clients, updates, changes, deeds] =
-            [self.clients, self.updates, self.changes, self.deeds].map(Grouped);
+        let [clients, updates, changes, merges, deeds] =
+            [self.clients, self.updates, self.changes, self.merges, self.deeds].map(Grouped);
         writeln!(
             f,
-            "apart       {clients} clients, {}: {updates} updates of {changes} changes, {deeds} times",
+            "apart       {clients} clients, {}: {updates} updates of {changes} changes, merged {merges} times, {deeds} times",
             self.habit
         )?;
         if self.too_slow > 0 {
@@ -646,9 +669,10 @@ impl fmt::Display for Thousandths {
 mod tests {
     use feeds::Timestamp;
 
-    use super::super::{Encoding, Follow, Window};
+    use super::super::{Follow, Window};
     use super::*;
     use crate::topic::{Channel, Rate};
+    use crate::wire::Encoding;
 
     const SECOND: i64 = 1_000_000_000;
     const WINDOW: Window = Window { from: Timestamp(10_000 * SECOND), until: Timestamp(10_002 * SECOND) };
@@ -672,6 +696,7 @@ mod tests {
             before,
             after,
             end,
+            due_changes: updates,
             overfull: 0,
             disconnects: 0,
             refusals: 0,
@@ -740,6 +765,7 @@ mod tests {
         // 3 topics × 50 a second × 2 seconds, and one a topic for the borders of the window.
         let due = Due {
             updates: 250,
+            changes: 250,
             came_after: 0,
             due_before: 0,
             expected: Some(300),
@@ -756,7 +782,7 @@ mod tests {
         for part in [
             "250 updates in 2.000 s: 125 a second",
             "p50 0.700",
-            "of 300 expected, 47 missing",
+            "due         250 updates of 250 changes, 300 expected, 47 missing",
             "1000.000 s per million",
         ] {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
@@ -813,9 +839,11 @@ mod tests {
         assert_eq!((late.updates, late.due_before, late.missing), (0, 300, Some(297)));
         assert!(!lost.is_sound());
         let shown = lost.to_string();
-        for part in
-            ["0 updates of 300 expected, 297 missing", "300 from before it", "nothing came of what was due"]
-        {
+        for part in [
+            "0 updates of 300 changes, 300 expected, 297 missing",
+            "300 from before it",
+            "nothing came of what was due",
+        ] {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
         }
     }
@@ -846,6 +874,7 @@ mod tests {
         assert!(spoilt(|client| client.state = State::Closed));
         assert!(spoilt(|client| client.state = State::Lost));
         assert!(spoilt(|client| client.end.gaps = 1));
+        assert!(spoilt(|client| client.end.unaccounted = 1));
         assert!(spoilt(|client| client.end.checksums_failed = 1));
         assert!(spoilt(|client| client.overfull = 1));
         assert!(spoilt(|client| client.refusals = 1));

@@ -19,7 +19,9 @@ use super::habit::{Habit, Rhythm, Urge};
 use super::latency::{Latencies, Moment};
 use super::{Settled, Window};
 use crate::client::{Client, ClientError, ClientSettings, Disconnect, Divergence, Event, Update};
-use crate::limits::{LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_HABIT_STEP, LOAD_RECONNECT_WAIT};
+use crate::limits::{
+    LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_HABIT_STEP, LOAD_RECEIVE_BUFFER_BYTES, LOAD_RECONNECT_WAIT,
+};
 use crate::topic::Channel;
 use crate::wire::{CloseCode, Symbols};
 
@@ -50,11 +52,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// A client that may be sent away again and again comes back soon each time.
-    fn client_settings(&self) -> ClientSettings {
-        let usual = ClientSettings::default();
+    fn client_settings(&self, dialect: Dialect) -> ClientSettings {
+        let Dialect { encoding, compress, max_frequency } = dialect;
+        let receive_buffer = Some(LOAD_RECEIVE_BUFFER_BYTES);
+        let usual =
+            ClientSettings { encoding, compress, max_frequency, receive_buffer, ..ClientSettings::default() };
         match self.habit {
             Habit::Steady => usual,
+            // It may be sent away again and again, and is to come back soon each time.
             _ => ClientSettings { backoff_max: LOAD_RECONNECT_WAIT, ..usual },
         }
     }
@@ -84,6 +89,8 @@ pub(super) struct ClientTally {
     pub(super) after: Counts,
     /// At the very end.
     pub(super) end: Counts,
+    /// Changes in the updates that were due in the window.
+    pub(super) due_changes: u64,
     pub(super) overfull: u64,
     pub(super) disconnects: u64,
     /// How often it was closed with 4007, which is no disconnect where it was slow on purpose.
@@ -193,6 +200,7 @@ struct Record {
     counts: Cell<Counts>,
     before: Cell<Counts>,
     after: Cell<Counts>,
+    due_changes: Cell<u64>,
     overfull: Cell<u64>,
     disconnects: Cell<u64>,
     too_slow: Cell<u64>,
@@ -246,7 +254,11 @@ impl Desk {
         loop {
             // What it counted on the connections that it dropped itself.
             let earlier = record.counts.get();
-            let mut client = Client::connect(self.url.as_str(), seat.client_settings()).await?;
+            let settings = seat.client_settings(self.dialect);
+            let mut client = Client::connect(self.url.as_str(), settings).await?;
+            if client.is_compressed() != self.dialect.compress {
+                self.refuse(record, "the server does not compress".to_owned());
+            }
             client.subscribe(self.channel, Symbols::Named(seat.symbols.clone()));
             self.read(&seat, &mut client, earlier, &mut rhythm, record).await?;
         }
@@ -301,7 +313,7 @@ impl Desk {
                     Err(_elapsed) => continue,
                 }
             };
-            counts = Counts::of(client.stats(), &counts);
+            counts = Counts::of(client.stats());
             record.counts.set(earlier + counts);
             self.take(event, record);
             if record.state.get() != State::Ready
@@ -401,7 +413,8 @@ impl Desk {
     fn take(&self, event: Event, record: &Record) {
         match event {
             Event::State(update) | Event::Trade(update, _) => {
-                if !update.is_snapshot
+                // A snapshot that comes in the place of changes is as old as the newest of them.
+                if update.merged > 0
                     && let Some(window) = self.window.get()
                 {
                     self.time(&update, window, record);
@@ -439,6 +452,9 @@ impl Desk {
     fn time(&self, update: &Update, window: Window, record: &Record) {
         let now = Clock::System.now();
         let moment = self.latencies.borrow_mut()[record.group].take(window, update.ts_event, now);
+        if moment == Moment::Inside {
+            record.due_changes.set(record.due_changes.get() + update.merged);
+        }
         // A client gets its updates in the order in which they were due. Without a clock in common there is nothing to
         // wait for.
         let is_later = update.ts_event >= window.until || moment == Moment::OffClock;
@@ -472,6 +488,7 @@ impl Record {
             counts: Cell::default(),
             before: Cell::default(),
             after: Cell::default(),
+            due_changes: Cell::new(0),
             overfull: Cell::new(0),
             disconnects: Cell::new(0),
             too_slow: Cell::new(0),
@@ -494,6 +511,7 @@ impl Record {
             before: self.before.get(),
             after: self.after.get(),
             end: self.counts.get(),
+            due_changes: self.due_changes.get(),
             overfull: self.overfull.get(),
             disconnects: self.disconnects.get(),
             too_slow: self.too_slow.get(),
