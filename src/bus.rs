@@ -231,13 +231,13 @@ pub struct Bus {
 struct Way {
     batches: mpsc::Sender<Arc<Batch>>,
     untaken: Untaken,
+    /// The oldest that waited when [`Bus::look`] came by had waited for too long.
+    is_late: bool,
 }
 
 impl Way {
-    /// Whether there is room, and the oldest that waits does not wait for too long already.
-    fn has_room(&mut self) -> bool {
-        let is_late = |sent: Instant| monotonic().duration_since(sent) > BATCH_AGE_MAX;
-        !self.untaken.oldest().is_some_and(is_late) && self.batches.capacity() > 0
+    fn has_room(&self) -> bool {
+        !self.is_late && self.batches.capacity() > 0
     }
 }
 
@@ -298,7 +298,7 @@ impl Bus {
                 let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
                 let (untaken, taken) = Untaken::new();
                 let batches = Batches { receiver, taken };
-                let way = Way { batches: sender, untaken };
+                let way = Way { batches: sender, untaken, is_late: false };
                 (way, ShardEnd { shard, batches, bus: handle.clone() })
             })
             .unzip();
@@ -333,9 +333,19 @@ impl Bus {
         self.requests.try_recv().ok()
     }
 
-    /// Whether a shard takes another batch: it has room, and is not late. Only the publisher sends, so that what there is room for now is taken.
+    /// Looks which shards are late at `now`. Nothing else does: what makes a batch because there is room for it must not
+    /// lose it because time has passed meanwhile.
+    pub fn look(&mut self, now: Instant) {
+        for way in &mut self.shards {
+            let oldest = way.untaken.oldest();
+            way.is_late = oldest.is_some_and(|sent| now.duration_since(sent) > BATCH_AGE_MAX);
+        }
+    }
+
+    /// Whether a shard takes another batch: it has room, and was not late when that was last looked at. Only the
+    /// publisher sends, so that what there is room for now is taken until the next [`Bus::look`].
     #[must_use]
-    pub fn has_room(&mut self, shard: usize) -> bool {
+    pub fn has_room(&self, shard: usize) -> bool {
         self.shards[shard].has_room()
     }
 
@@ -369,8 +379,6 @@ impl Bus {
         if way.batches.blocking_send(Arc::clone(batch)).is_err() {
             way.untaken.take_back();
         }
-        // Nobody asks for room here, which is what forgets.
-        way.has_room();
     }
 }
 
@@ -378,17 +386,40 @@ impl Bus {
 mod tests {
     use super::*;
 
-    #[test]
-    fn nothing_waits_for_a_shard_that_is_gone() {
-        let (mut bus, ends) = Bus::new(1, 1);
-        drop(ends);
-        let batch = Arc::new(Batch {
+    fn batch() -> Arc<Batch> {
+        Arc::new(Batch {
             epoch: "k3f9".into(),
             messages: Vec::new(),
             json: Vec::new(),
             binary: Vec::new(),
             answered: Vec::new(),
-        });
+        })
+    }
+
+    /// What the publisher gathers for a shard that has room can be gathered only once.
+    #[test]
+    fn a_shard_that_has_room_keeps_it_however_late_it_becomes_until_the_next_look() {
+        let (mut bus, mut ends) = Bus::new(1, 1);
+        assert!(bus.offer(0, &batch()));
+        let sent = monotonic();
+        bus.look(sent);
+        assert!(bus.has_room(0));
+        // By the time that the next look would find it late.
+        let late = sent + BATCH_AGE_MAX * 2;
+        assert!(bus.offer(0, &batch()), "nobody has looked");
+        bus.look(late);
+        assert!(!bus.has_room(0) && !bus.offer(0, &batch()));
+        assert!(ends[0].batches.try_recv().is_some() && ends[0].batches.try_recv().is_some());
+        assert!(!bus.has_room(0), "nobody has looked");
+        bus.look(late);
+        assert!(bus.has_room(0) && bus.offer(0, &batch()));
+    }
+
+    #[test]
+    fn nothing_waits_for_a_shard_that_is_gone() {
+        let (mut bus, ends) = Bus::new(1, 1);
+        drop(ends);
+        let batch = batch();
         bus.wait_and_send(0, &batch);
         assert!(bus.offer(0, &batch), "a shard that is gone takes all");
         assert!(!bus.has_untaken());
