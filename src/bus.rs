@@ -234,21 +234,25 @@ pub struct Bus {
 struct Way {
     batches: mpsc::Sender<Arc<Batch>>,
     untaken: Untaken,
-    /// Until when it counts as overloaded.
+    /// The oldest that waited when [`Bus::look`] came by had waited for too long.
+    is_late: bool,
+    /// Until when the shard counts as overloaded.
     overloaded_until: Option<Instant>,
 }
 
 impl Way {
-    /// Whether there is room, and the oldest that waits does not wait for too long already.
-    fn has_room(&mut self, now: Instant) -> bool {
-        let Some(oldest) = self.untaken.oldest() else { return self.batches.capacity() > 0 };
+    /// Looks whether the shard is late.
+    fn look(&mut self, now: Instant) {
         let is_overloaded = self.overloaded_until.is_some_and(|until| now < until);
         let age_max = if is_overloaded { BATCH_AGE_OVERLOADED_MAX } else { BATCH_AGE_MAX };
-        let has_room = now.duration_since(oldest) <= age_max && self.batches.capacity() > 0;
-        if !has_room {
+        self.is_late = self.untaken.oldest().is_some_and(|sent| now.duration_since(sent) > age_max);
+        if !self.has_room() {
             self.overloaded_until = Some(now + OVERLOAD_LASTS);
         }
-        has_room
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_late && self.batches.capacity() > 0
     }
 }
 
@@ -315,7 +319,7 @@ impl Bus {
                 let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
                 let (untaken, taken) = Untaken::new();
                 let batches = Batches { receiver, taken };
-                let way = Way { batches: sender, untaken, overloaded_until: None };
+                let way = Way { batches: sender, untaken, is_late: false, overloaded_until: None };
                 (way, ShardEnd { shard, batches, bus: handle.clone() })
             })
             .unzip();
@@ -350,10 +354,19 @@ impl Bus {
         self.requests.try_recv().ok()
     }
 
-    /// Whether a shard takes another batch: it has room, and is not late. Only the publisher sends, so that what there is room for now is taken.
+    /// Looks which shards are late at `now`. Nothing else does: what makes a batch because there is room for it must not
+    /// lose it because time has passed meanwhile.
+    pub fn look(&mut self, now: Instant) {
+        for way in &mut self.shards {
+            way.look(now);
+        }
+    }
+
+    /// Whether a shard takes another batch: it has room, and was not late when that was last looked at. Only the
+    /// publisher sends, so that what there is room for now is taken until the next [`Bus::look`].
     #[must_use]
-    pub fn has_room(&mut self, shard: usize) -> bool {
-        self.shards[shard].has_room(monotonic())
+    pub fn has_room(&self, shard: usize) -> bool {
+        self.shards[shard].has_room()
     }
 
     /// Whether some shard is yet to take what it was sent.
@@ -367,11 +380,10 @@ impl Bus {
     #[must_use]
     pub fn offer(&mut self, shard: usize, batch: &Arc<Batch>) -> bool {
         let way = &mut self.shards[shard];
-        let now = monotonic();
-        if !way.has_room(now) {
+        if !way.has_room() {
             return way.batches.is_closed();
         }
-        way.untaken.note_sent(now);
+        way.untaken.note_sent(monotonic());
         let sent = way.batches.try_send(Arc::clone(batch));
         if sent.is_err() {
             way.untaken.take_back();
@@ -387,8 +399,6 @@ impl Bus {
         if way.batches.blocking_send(Arc::clone(batch)).is_err() {
             way.untaken.take_back();
         }
-        // Nobody asks for room here, which is what forgets.
-        way.untaken.oldest();
     }
 }
 
@@ -398,7 +408,7 @@ mod tests {
 
     use super::*;
 
-    fn empty() -> Arc<Batch> {
+    fn batch() -> Arc<Batch> {
         Arc::new(Batch {
             epoch: "k3f9".into(),
             messages: Vec::new(),
@@ -412,35 +422,57 @@ mod tests {
     fn who_was_late_once_is_late_sooner_until_it_has_kept_up_for_a_while() {
         const TICK: Duration = Duration::from_millis(1);
         let (mut bus, mut ends) = Bus::new(1, 1);
-        let start = monotonic();
-        let send = |way: &mut Way, now| {
-            way.untaken.note_sent(now);
-            way.batches.try_send(empty()).expect("there is room");
+        let has_room = |bus: &mut Bus, now| {
+            bus.look(now);
+            bus.has_room(0)
         };
-        let way = &mut bus.shards[0];
-        send(way, start);
-        assert!(way.has_room(start + BATCH_AGE_MAX), "a short trouble");
+        let send = |bus: &mut Bus, now| {
+            bus.shards[0].untaken.note_sent(now);
+            bus.shards[0].batches.try_send(batch()).expect("there is room");
+        };
+        let start = monotonic();
+        send(&mut bus, start);
+        assert!(has_room(&mut bus, start + BATCH_AGE_MAX), "a short trouble");
         let late = start + BATCH_AGE_MAX + TICK;
-        assert!(!way.has_room(late));
+        assert!(!has_room(&mut bus, late));
 
         assert!(ends[0].batches.try_recv().is_some());
-        assert!(way.has_room(late), "it has taken all");
-        send(way, late);
-        assert!(way.has_room(late + BATCH_AGE_OVERLOADED_MAX));
+        assert!(has_room(&mut bus, late), "it has taken all");
+        send(&mut bus, late);
+        assert!(has_room(&mut bus, late + BATCH_AGE_OVERLOADED_MAX));
         let late = late + BATCH_AGE_OVERLOADED_MAX + TICK;
-        assert!(!way.has_room(late), "overload");
+        assert!(!has_room(&mut bus, late), "overload");
 
         assert!(ends[0].batches.try_recv().is_some());
         let kept_up = late + OVERLOAD_LASTS;
-        send(way, kept_up);
-        assert!(way.has_room(kept_up + BATCH_AGE_MAX), "a short trouble again");
+        send(&mut bus, kept_up);
+        assert!(has_room(&mut bus, kept_up + BATCH_AGE_MAX), "a short trouble again");
+    }
+
+    /// What the publisher gathers for a shard that has room can be gathered only once.
+    #[test]
+    fn a_shard_that_has_room_keeps_it_however_late_it_becomes_until_the_next_look() {
+        let (mut bus, mut ends) = Bus::new(1, 1);
+        assert!(bus.offer(0, &batch()));
+        let sent = monotonic();
+        bus.look(sent);
+        assert!(bus.has_room(0));
+        // By the time that the next look would find it late.
+        let late = sent + BATCH_AGE_MAX * 2;
+        assert!(bus.offer(0, &batch()), "nobody has looked");
+        bus.look(late);
+        assert!(!bus.has_room(0) && !bus.offer(0, &batch()));
+        assert!(ends[0].batches.try_recv().is_some() && ends[0].batches.try_recv().is_some());
+        assert!(!bus.has_room(0), "nobody has looked");
+        bus.look(late);
+        assert!(bus.has_room(0) && bus.offer(0, &batch()));
     }
 
     #[test]
     fn nothing_waits_for_a_shard_that_is_gone() {
         let (mut bus, ends) = Bus::new(1, 1);
         drop(ends);
-        let batch = empty();
+        let batch = batch();
         bus.wait_and_send(0, &batch);
         assert!(bus.offer(0, &batch), "a shard that is gone takes all");
         assert!(!bus.has_untaken());

@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use feeds::clock::monotonic;
 use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
 
 use crate::bus::{Bus, Kind};
@@ -249,6 +250,7 @@ impl Publisher {
     /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
     /// Says whether it could do more at once.
     pub fn end_turn(&mut self) -> bool {
+        self.bus.look(monotonic());
         let could_do_more = self.answer_requests();
         self.flush();
         self.make_good();

@@ -90,7 +90,7 @@ impl Publisher {
     }
 
     /// Whether a shard takes what is encoded for it now.
-    pub(super) fn is_taking(&mut self, shard: usize) -> bool {
+    pub(super) fn is_taking(&self, shard: usize) -> bool {
         self.when_full == WhenFull::Wait || (self.missed[shard].is_empty() && self.bus.has_room(shard))
     }
 

@@ -58,7 +58,7 @@ pub(super) struct Reader {
     /// What has been read behind the last message and is still to be looked at. Empty but while one is answered.
     rest: Vec<u8>,
     rest_at: usize,
-    /// Bytes that may still be read in this turn.
+    /// Bytes that may still be read in this turn, or answered with.
     budget: usize,
     /// Pongs that may still be sent one by one in this turn.
     pongs: u32,
@@ -79,6 +79,12 @@ impl Reader {
     pub(super) const fn begin_turn(&mut self) {
         self.budget = READ_TURN_BYTES_MAX;
         self.pongs = PONGS_PER_TURN_MAX;
+    }
+
+    /// What a request was answered with counts like what was read: a few bytes can ask for megabytes, and the answers of
+    /// a turn wait together.
+    pub(super) const fn charge(&mut self, answer: usize) {
+        self.budget = self.budget.saturating_sub(answer);
     }
 
     /// Whether the others of the shard are to have their turn.
@@ -143,5 +149,47 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    /// A masked text message, whose mask is zero.
+    fn text(payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[0x81, 0x80 | length, 0, 0, 0, 0], payload].concat()
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_ends_the_turn_and_the_next_goes_on_where_it_ended() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let socket = Socket::new(stream, Metrics::default());
+        let (mut room, mut reader) = (ReadRoom::new(), Reader::new(Vec::new(), false));
+        client.write_all(&[text(b"one"), text(b"two"), text(b"three")].concat()).await.expect("taken");
+        socket.stream.readable().await.expect("there");
+        let mut next = |reader: &mut Reader| match reader.next(&socket, &mut room).expect("no error") {
+            Some(Received::Text(text)) => Some(text),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(next(&mut reader).as_deref(), Some("one"));
+        reader.charge(100);
+        assert_eq!(next(&mut reader).as_deref(), Some("two"));
+        reader.charge(READ_TURN_BYTES_MAX);
+        assert_eq!(next(&mut reader), None);
+        assert!(reader.is_turn_over());
+        reader.begin_turn();
+        assert_eq!(next(&mut reader).as_deref(), Some("three"));
+        assert_eq!(next(&mut reader), None);
+        assert!(!reader.is_turn_over());
     }
 }

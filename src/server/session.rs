@@ -164,7 +164,12 @@ impl Session {
                 return self.subscribe(&wish, symbols, req_id).await;
             }
         }
-        self.hub.tell(self.connection, &out);
+        self.tell(&out);
+    }
+
+    fn tell(&mut self, answer: &[u8]) {
+        self.reader.charge(answer.len());
+        self.hub.tell(self.connection, answer);
     }
 
     async fn subscribe(&mut self, wish: &Wish, symbols: Symbols, req_id: Option<ReqId>) {
@@ -328,7 +333,7 @@ impl Session {
             let reason = "too many malformed requests in a row";
             self.hub.tell_and_close(self.connection, &out, CloseCode::Policy, reason);
         } else {
-            self.hub.tell(self.connection, &out);
+            self.tell(&out);
         }
     }
 }
