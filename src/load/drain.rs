@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::http::Uri;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::Uri;
 
 use super::Encoding;
 use super::counts::Counts;
