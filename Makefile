@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 CLIENTS := tests/clients
 CONFORMANCE := tests/conformance
+WORKSPACES := . fuzz benches/peers/rust
 FUZZ_TARGETS := frame_decode inflate client_message binary_decode
 FUZZ_SECONDS ?= 20
 VENV := .venv
@@ -105,8 +106,11 @@ lint: ## format, clippy, licences and sources of dependencies, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	@cargo deny --version 2>/dev/null || cargo install --locked cargo-deny
-	cargo fetch --locked # licences are read from the sources of all platforms' crates
-	cargo deny --offline check bans licenses sources
+	@# Licences are read from the sources of all platforms' crates.
+	for workspace in $(WORKSPACES); do \
+	  cargo fetch --locked --manifest-path $$workspace/Cargo.toml; \
+	  cargo deny --offline --locked --manifest-path $$workspace/Cargo.toml check bans licenses sources; \
+	done
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
 
 bench: ## the benchmarks, in full; each asserts its result

@@ -13,5 +13,5 @@ mod compression;
 mod laggard;
 
 pub use cohort::{Deflate, Form};
-pub use shard::{Connection, Flushed, Sent, Shard};
+pub use shard::{Connection, Flushed, Sent, Shard, Standing};
 pub use subscribing::{Subscribe, SubscribeKind, Subscribed};

@@ -82,6 +82,12 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Moves it by what one of the parts that it sums up has changed.
+    pub fn shift(&self, from: usize, to: usize) {
+        let [from, to] = [from, to].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        self.add(to - from);
+    }
+
     fn render(&self, name: &str, help: &str, text: &mut String) {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}\n", self.get());
     }
@@ -108,6 +114,11 @@ metrics! {
     requests_total: Counter = "Client messages answered",
     requests_bad_total: Counter = "Client messages answered with an error",
     laggards: Gauge = "Connections that read too slowly, and are sent merged states",
+    cohorts: Gauge = "Sets of topics that several connections of a shard follow, which are sent the same bytes",
+    cohort_connections: Gauge = "Connections in these cohorts",
+    lone_connections: Gauge = "Connections that follow what no other of their shard does, or did so a moment ago",
+    compressed_streams: Gauge = "Cohorts whose messages are compressed with those before as their context",
+    key_frames_total: Counter = "Times that such a stream began anew, for those who waited to enter it",
     updates_out_total: Counter = "Updates and states written, one for each client that got it",
     messages_out_total: Counter = "WebSocket messages written",
     bytes_out_total: Counter = "Bytes of WebSocket frames written",

@@ -1,5 +1,9 @@
 //! Node's `ws`, Python's `websockets` and Chromium follow one compressed market, all at a time, on connections that come
 //! and go: every number and every checksum that they are sent is right, and what is sent is small.
+//!
+//! How fast the market is, each client tells by the market's own time, and what a machine has no time for comes merged: it
+//! counts as what it stands for. Seen in a minute on two cores that others used too: 5,660 changes a second on each of nine
+//! connections, in 2.8 million updates and states, of which 1,790 stood for several changes, and 0.32 of the bytes.
 
 mod service {
     pub(crate) mod clients;
@@ -23,13 +27,10 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 const SECONDS: u64 = 60;
 const CONNECTIONS_EACH: u64 = 3;
 
-/// So many instruments and events a second of each make about 5,000 updates a second of books and quotes.
+/// So many instruments and events a second of each make about 5,700 changes a second of books and quotes.
 const INSTRUMENTS: usize = 200;
-const RATE: usize = 25;
-
-/// Of the 5,000 updates a second on each connection, what must come even where the machine is busy with other things
-/// and connections are between two visits.
-const UPDATES_MIN: u64 = 5_000 * SECONDS * CONNECTIONS_EACH / 5;
+const RATE: usize = 32;
+const CHANGES_PER_SECOND_MIN: u64 = 5_000;
 
 /// The clients that are there, by name.
 fn clients() -> Vec<(&'static str, Command)> {
@@ -76,9 +77,11 @@ fn clients_of_all_kinds_follow_a_compressed_market() {
         }
         assert_eq!(count("compressed"), count("connections"), "{name}: {report}");
         assert!(count("connections") > CONNECTIONS_EACH, "{name}: none came back: {report}");
-        assert!(count("updates") >= UPDATES_MIN, "{name}: {report}");
+        let (changes, micros) = (count("stretch_changes"), count("stretch_micros"));
+        assert!(micros >= SECONDS * 1_000_000, "{name}: no minute of the market: {report}");
+        assert!(changes * 1_000_000 >= CHANGES_PER_SECOND_MIN * micros, "{name}: {report}");
         // One of each book with its snapshot, and one a second while it changes.
-        assert!(count("checksums_ok") >= UPDATES_MIN / 100, "{name}: {report}");
+        assert!(count("checksums_ok") >= changes / 100, "{name}: {report}");
         text_bytes += count("text_bytes");
     }
 

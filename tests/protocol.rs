@@ -17,6 +17,7 @@ mod service {
 }
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use feeds::clock::monotonic;
@@ -521,6 +522,35 @@ fn nothing_follows_the_answer_to_a_close_frame() {
     assert_eq!(closes + 1, frames.len(), "{} frames after the close frame", frames.len() - closes - 1);
 }
 
+/// Each shard counts its own, and what is shown is of all.
+#[test]
+fn how_connections_stand_is_told_of_all_shards_together() {
+    let server = Service::start(["--sim-mode", "quotes", "--sim-instruments", "20", "--shards", "2"]);
+    let offer = HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    let clients: Vec<_> = (0..7)
+        .map(|_| {
+            let (mut reader, response) = upgrade(server.address, offer.as_bytes());
+            assert_eq!(response.status, 101);
+            let subscribe = text(r#"{"method":"subscribe","params":{"channel":"quote","symbols":["*"]}}"#);
+            reader.get_mut().write_all(&subscribe).expect("the service reads");
+            reader
+        })
+        .collect();
+    let standing = || {
+        ["cohorts", "cohort_connections", "lone_connections", "compressed_streams"]
+            .map(|name| server.metric(name))
+    };
+    eventually("each shard has a cohort, or a lone connection, or nothing", || {
+        let [cohorts, members, lone, streams] = standing();
+        members + lone == 7 && (1..=2).contains(&(cohorts + lone)) && streams == cohorts && cohorts > 0
+    });
+    eventually("each stream began with a key frame", || {
+        server.metric("key_frames_total") >= server.metric("cohorts")
+    });
+    drop(clients);
+    eventually("nobody is left", || standing() == [0; 4]);
+}
+
 #[test]
 fn half_a_message_and_an_end_leave_nothing_behind() {
     let server = Service::simulated("quotes", 2, 20);
@@ -797,7 +827,7 @@ fn the_limit_of_open_files_ends_nothing() {
     let clients: Vec<_> = (0..60)
         .map(|_| {
             let mut stream = http::connect(server.address);
-            std::io::Write::write_all(&mut stream, HANDSHAKE.as_bytes()).expect("the kernel takes it");
+            Write::write_all(&mut stream, HANDSHAKE.as_bytes()).expect("the kernel takes it");
             stream
         })
         .collect();

@@ -5,6 +5,13 @@
 //! checksums when they are due. The market's own mix has more book changes than the one that is asked for, which is 45 %
 //! quotes, 15 % trades, 40 % book changes: so the average of each kind is taken over all of its updates, and the three are
 //! weighed by that mix.
+//!
+//! What compression makes of an update hangs on those around it, so that this is measured on a stream: as a shard's clients
+//! get it that follow the trades and the books of as many instruments as make up the mix.
+
+mod wire_bytes {
+    pub(crate) mod stream;
+}
 
 use std::fmt::Write as _;
 
@@ -17,6 +24,8 @@ use tickwire::topic::{Channel, Depth, TopicId};
 use tickwire::wire::binary::{self, BookLevels, BookSide, Head, Held};
 use tickwire::wire::{Envelope, json};
 
+use wire_bytes::stream::{Stream, Sums};
+
 const INSTRUMENTS: usize = 200;
 const MESSAGES: usize = 60_000;
 /// By then the books are open and most instruments have traded.
@@ -26,16 +35,23 @@ const EPOCH: &str = "hof1lv5mau";
 /// Of quotes, trades, book changes; in hundredths.
 const MIX: [usize; 3] = [45, 15, 40];
 
-#[test]
-#[expect(clippy::print_stdout, reason = "the table is half of what the test is for")]
-fn an_update_takes_at_most_nine_bytes_on_average() {
+/// Messages of the feed in one turn of a shard: those of an idle machine, and of busier ones.
+const PER_TURN: [usize; 4] = [1, 4, 16, 64];
+
+fn sim() -> Sim {
     let settings = SimSettings {
         instruments: INSTRUMENTS,
         mode: SimMode::Market,
         start: Timestamp(1_763_848_800_000_000_000),
         ..SimSettings::default()
     };
-    let mut sim = Sim::new(settings).expect("there is such a market");
+    Sim::new(settings).expect("there is such a market")
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the table is half of what the test is for")]
+fn an_update_takes_at_most_nine_bytes_on_average() {
+    let mut sim = sim();
     let mut market = Market::new(sim.instruments());
     let mut followed: Vec<Followed> = sim.instruments().iter().map(Followed::new).collect();
     let mut table = Table::default();
@@ -62,6 +78,37 @@ fn an_update_takes_at_most_nine_bytes_on_average() {
     assert!(binary <= 900, "{table}");
     assert!(binary < msgpack && msgpack < json && json < whole, "{table}");
     assert!(table.rows.iter().all(|row| row.updates > 2_000), "too few to say anything\n{table}");
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the table is half of what the test is for")]
+fn a_cohorts_stream_takes_at_most_a_third_of_json() {
+    let mut table =
+        String::from("updates a message      JSON  deflated each  deflated in a cohort  binary\n");
+    for per_turn in PER_TURN {
+        let mut stream = Stream::new(sim());
+        stream.play(0..WARM_UP, per_turn);
+        stream.sums = Sums::default();
+        stream.play(WARM_UP..MESSAGES, per_turn);
+        let sums = &stream.sums;
+        let updates: usize = sums.updates.iter().sum();
+        for (count, share) in sums.updates.iter().zip(MIX) {
+            assert!((count * 100 / updates).abs_diff(share) <= 2, "another mix: {:?}", sums.updates);
+        }
+        let [per_message, json, each, cohort, binary] = [
+            (updates, sums.messages),
+            (sums.json, updates),
+            (sums.deflated, updates),
+            (sums.streamed, updates),
+            (sums.binary, updates),
+        ]
+        .map(|(sum, count)| shown(sum * 100 / count));
+        let row = format!("{per_message:>17} {json:>9} {each:>14} {cohort:>21} {binary:>7}");
+        writeln!(table, "{row}").expect("a text");
+        assert!(sums.streamed * 100 <= sums.json * 33, "{table}");
+        assert!(sums.streamed < sums.deflated && sums.binary <= updates * 9, "{table}");
+    }
+    println!("{table}");
 }
 
 /// Bytes of one update: JSON, JSON as a whole, MessagePack, binary.
@@ -260,9 +307,12 @@ impl Table {
     }
 }
 
+fn shown(hundredths: usize) -> String {
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |hundredths: usize| format!("{}.{:02}", hundredths / 100, hundredths % 100);
         let mut text = String::new();
         writeln!(text, "bytes an update  updates      JSON  whole JSON  MessagePack  binary")?;
         let rows = ["quotes", "trades", "book changes"].iter().zip(&self.rows).map(|(name, row)| {

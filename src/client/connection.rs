@@ -11,9 +11,8 @@ use feeds::clock::monotonic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::handshake::client::Response;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::client::Response;
+use tungstenite::handshake::machine::TryParse;
 
 use super::{ClientError, ClientSettings, Disconnect};
 use crate::limits::{CLIENT_BUFFER_BYTES, CLIENT_MESSAGE_BYTES_MAX};

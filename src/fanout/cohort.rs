@@ -194,6 +194,7 @@ impl Shard {
                 self.leave_cohort(connection);
                 let members = &mut self.cohorts[other].members;
                 self.members[connection].seat = Some(Seat { cohort: other, position: members.len() });
+                self.shared.join(members.len());
                 members.push(connection);
                 return;
             }
@@ -207,6 +208,9 @@ impl Shard {
     fn unseat(&mut self, connection: Connection) -> Option<CohortId> {
         let Seat { cohort: id, mut position } = self.members[connection].seat.take()?;
         let Cohort { members, synced, .. } = &mut self.cohorts[id];
+        if members.len() > 1 {
+            self.shared.leave(members.len());
+        }
         let mut moved = None;
         if position < *synced {
             // The last of the synced takes its place, and the last of all that one's.

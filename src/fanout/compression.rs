@@ -25,6 +25,8 @@ pub(super) struct Compression {
     alone: [Option<Box<Deflater>>; WINDOW_BITS_MAX as usize + 1],
     /// How many streams there are.
     streams: usize,
+    /// How often one of them began anew.
+    key_frames: u64,
     /// The frame that was compressed last.
     frame: Vec<u8>,
 }
@@ -60,6 +62,7 @@ impl Compression {
             if *synced == 0 || (*synced < members.len() && is_due) {
                 stream.deflater.restart();
                 stream.key_frame_at = Some(now);
+                self.key_frames += 1;
                 *synced = members.len();
             }
             compress(&mut stream.deflater, message, &mut self.frame);
@@ -77,6 +80,16 @@ impl Compression {
         } else {
             send(&cohort.members, message.frame);
         }
+    }
+
+    /// How many streams there are.
+    pub(super) const fn streams(&self) -> usize {
+        self.streams
+    }
+
+    /// How often a stream has begun anew.
+    pub(super) const fn key_frames(&self) -> u64 {
+        self.key_frames
     }
 
     /// A stream is over.

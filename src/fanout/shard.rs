@@ -50,6 +50,8 @@ pub struct Shard {
     pub(super) queue: Queue,
     pub(super) compression: Compression,
     pub(super) laggards: Vec<Connection>,
+    /// Of the cohorts, those with several members, and how many these have.
+    pub(super) shared: Shared,
     /// Connections that have overrun a bound since they were last taken.
     pub(super) overrun: Vec<Connection>,
     /// Connections whose states have all come, or that are no laggards any more, since they were last taken.
@@ -75,6 +77,50 @@ pub(super) struct Queue {
     spare: Vec<Assembly>,
     /// How much memory.
     spare_bytes: usize,
+}
+
+/// Cohorts with several members.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shared {
+    pub(super) cohorts: usize,
+    pub(super) members: usize,
+}
+
+impl Shared {
+    /// A cohort that had so many members has one more.
+    pub(super) const fn join(&mut self, members: usize) {
+        if members == 1 {
+            self.cohorts += 1;
+            self.members += 1;
+        }
+        self.members += 1;
+    }
+
+    /// A cohort that had so many members, which are several, has one less.
+    pub(super) const fn leave(&mut self, members: usize) {
+        if members == 2 {
+            self.cohorts -= 1;
+            self.members -= 1;
+        }
+        self.members -= 1;
+    }
+}
+
+/// How a shard's connections stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Cohorts of several connections.
+    pub cohorts: usize,
+    /// Connections in them.
+    pub cohort_connections: usize,
+    /// Connections that follow something, each in a cohort of its own.
+    pub lone_connections: usize,
+    /// Connections that have fallen behind.
+    pub laggards: usize,
+    /// Cohorts with a compressed stream.
+    pub compressed_streams: usize,
+    /// Key frames of all streams that there ever were.
+    pub key_frames: u64,
 }
 
 /// A connection as its shard sees it.
@@ -140,6 +186,7 @@ impl Shard {
             queue: Queue::default(),
             compression: Compression::default(),
             laggards: Vec::new(),
+            shared: Shared::default(),
             overrun: Vec::new(),
             completed: Vec::new(),
             now,
@@ -181,6 +228,19 @@ impl Shard {
     #[must_use]
     pub fn cohorts(&self) -> usize {
         self.cohorts.len()
+    }
+
+    /// How its connections stand. It takes no time, however many they are.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            cohorts: self.shared.cohorts,
+            cohort_connections: self.shared.members,
+            lone_connections: self.cohorts.len() - self.shared.cohorts,
+            laggards: self.laggards.len(),
+            compressed_streams: self.compression.streams(),
+            key_frames: self.compression.key_frames(),
+        }
     }
 
     /// The run of the stream that is being sent.

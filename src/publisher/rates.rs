@@ -3,6 +3,11 @@
 //! A rate's period has [`SLOTS`] slots; a topic that changed waits for its own. Neighbours share one, so that what a
 //! client follows comes in few messages where there are not many instruments, and an unbounded number never comes at
 //! once. What did not change is in no list, and costs nothing.
+//!
+//! Slots are not filled evenly, because a message costs more to send than an update in it: with neighbours spread over
+//! eight slots, a client of 5 topics would be sent 3.9 messages a period on average in place of one, and one of 20 topics
+//! 7.4. The price is that up to [`RATE_SLOT_INSTRUMENTS`] topics of a kind are encoded in one turn, and that what is raw
+//! waits in its shard behind the beat's sends.
 
 use std::time::{Duration, Instant};
 

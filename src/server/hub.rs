@@ -14,7 +14,7 @@ use super::reading::ReadRoom;
 use super::socket::Socket;
 use crate::bus::Batch;
 use crate::directory::Directory;
-use crate::fanout::{Connection, Flushed, Form, Sent, Shard, Subscribe, Subscribed};
+use crate::fanout::{Connection, Flushed, Form, Sent, Shard, Standing, Subscribe, Subscribed};
 use crate::limits::{FLUSH_SENDS_MAX, HEARTBEAT_EVERY, RECONNECT_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::topic::TopicId;
@@ -37,12 +37,15 @@ struct Inner {
     shard: Shard,
     /// By connection.
     sockets: Vec<Option<Rc<Socket>>>,
+    /// As it was last counted.
+    standing: Standing,
     metrics: Metrics,
 }
 
 impl Hub {
     pub(super) fn new(shard: Shard, directory: Directory, metrics: Metrics) -> Self {
-        let inner = Inner { shard, sockets: Vec::new(), metrics: metrics.clone() };
+        let inner =
+            Inner { shard, sockets: Vec::new(), standing: Standing::default(), metrics: metrics.clone() };
         Self {
             inner: RefCell::new(inner),
             read_room: RefCell::new(ReadRoom::new()),
@@ -204,8 +207,8 @@ impl Hub {
                 shard.drained(connection);
             }
         }
-        self.metrics.laggards().set(i64::try_from(shard.laggards().len()).unwrap_or(i64::MAX));
         inner.conclude(flushed);
+        inner.count_standing();
         inner.send_heartbeats(now, clock);
         drop(inner);
         self.dirtied.notify_one();
@@ -251,6 +254,19 @@ impl Inner {
         self.metrics.messages_out_total().add(flushed.messages);
         self.metrics.updates_out_total().add(flushed.updates);
         self.metrics.bytes_out_total().add(flushed.bytes);
+    }
+
+    /// Counts how the shard's connections stand, beside those of the other shards.
+    fn count_standing(&mut self) {
+        let now = self.shard.standing();
+        let before = std::mem::replace(&mut self.standing, now);
+        let metrics = &self.metrics;
+        metrics.cohorts().shift(before.cohorts, now.cohorts);
+        metrics.cohort_connections().shift(before.cohort_connections, now.cohort_connections);
+        metrics.lone_connections().shift(before.lone_connections, now.lone_connections);
+        metrics.laggards().shift(before.laggards, now.laggards);
+        metrics.compressed_streams().shift(before.compressed_streams, now.compressed_streams);
+        metrics.key_frames_total().add(now.key_frames - before.key_frames);
     }
 
     fn send_heartbeats(&self, now: Instant, clock: &Clock) {

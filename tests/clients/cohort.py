@@ -36,7 +36,31 @@ def checksum(book):
     return zlib.crc32("".join(str(abs(digits) or "") for level in asks + bids for digits in level).encode())
 
 
-def take(topics, message):
+class Stretch:
+    """While both channels are followed: the changes that were sent, and the market's time of the first and the last."""
+
+    def __init__(self):
+        self.is_open, self.changes, self.times = False, 0, ()
+
+    def end(self):
+        if self.changes:
+            counts["stretch_changes"] += self.changes
+            counts["stretch_micros"] += max(self.times) - min(self.times)
+        self.__init__()
+
+    def take(self, message):
+        """What is sent in place of so many changes."""
+        step, changes = message["seq"] - message["prev_seq"], message.get("n", 1)
+        # The number of a quote is how often it has changed, that of a book counts changes that are too deep as well.
+        if message["channel"] == "quote" and step != changes:
+            count("gaps", f"{message['symbol']}: to {message['seq']} by {step} in place of {changes} changes")
+        if self.is_open:
+            self.changes += changes
+            times = (*self.times, message["ts_event"])
+            self.times = min(times), max(times)
+
+
+def take(topics, stretch, message):
     key = message["channel"], message["symbol"]
     held = topics.get(key, {})
     if message["type"] == "snapshot":
@@ -45,6 +69,7 @@ def take(topics, message):
             counts["merged"] += 1
             if message["prev_seq"] != held.get("seq"):
                 count("gaps", f"{key}: a state instead of what follows {message['prev_seq']}, not {held.get('seq')}")
+            stretch.take(message)
         held = topics[key] = {"bids": {}, "asks": {}}
     elif message["type"] != "update":
         return count("gaps", f"{key}: {message['type']}")
@@ -52,6 +77,7 @@ def take(topics, message):
         return count("gaps", f"{key}: an update of {message['prev_seq']}, not of {held.get('seq')}")
     else:
         counts["updates"] += 1
+        stretch.take(message)
     held["seq"] = message["seq"]
     if message["channel"] != "book":
         return
@@ -73,24 +99,28 @@ def take(topics, message):
         count("checksums_failed", f"{key}: the checksum of {message['seq']} is not {message['checksum']}")
 
 
-def answer(topics, message):
+def answer(topics, stretch, message):
     result = message.get("result", {})
     if not message["success"] or result.get("rejected"):
         count("failures", f"{message}")
     elif message["method"] == "unsubscribe":
+        stretch.end()
         for symbol in result["removed"]:
             del topics[result["channel"], symbol]
+    elif result["channel"] == CHANNELS[-1]:
+        stretch.is_open = True
 
 
 async def read(socket):
-    topics = {}
+    topics, stretch = {}, Stretch()
     async for text in socket:
         counts["text_bytes"] += len(text)  # it is ASCII
         for message in json.loads(text):
             if "method" in message:
-                answer(topics, message)
+                answer(topics, stretch, message)
             elif message["channel"] in CHANNELS:
-                take(topics, message)
+                take(topics, stretch, message)
+    stretch.end()
 
 
 async def pause(period):
@@ -136,5 +166,5 @@ async def main():
 
 asyncio.run(main())
 names = ("connections", "compressed", "updates", "snapshots", "merged", "checksums_ok", "checksums_failed", "gaps",
-         "failures", "text_bytes")
+         "failures", "text_bytes", "stretch_changes", "stretch_micros")
 print(json.dumps({name: counts[name] for name in names} | {"evidence": evidence}))

@@ -43,6 +43,8 @@ class Book {
 /** The states of one connection. */
 class Follower {
   topics = new Map();
+  /** While both channels are followed: the changes that were sent, and the market's time of the first and the last. */
+  stretch = null;
 
   constructor(report) {
     this.report = report;
@@ -58,7 +60,30 @@ class Follower {
 
   answer({ method, success, result, error }) {
     if (!success || result.rejected?.length) this.fail(`${method}: ${JSON.stringify(error ?? result.rejected)}`);
-    else if (method === "unsubscribe") for (const symbol of result.removed) this.topics.delete(`${result.channel} ${symbol}`);
+    else if (method === "unsubscribe") {
+      this.endStretch();
+      for (const symbol of result.removed) this.topics.delete(`${result.channel} ${symbol}`);
+    } else if (result.channel === CHANNELS.at(-1)) {
+      this.stretch = { changes: 0, first: Infinity, last: 0 };
+    }
+  }
+
+  endStretch() {
+    if (this.stretch?.changes) {
+      this.report.stretch_changes += this.stretch.changes;
+      this.report.stretch_micros += this.stretch.last - this.stretch.first;
+    }
+    this.stretch = null;
+  }
+
+  /** What is sent in place of so many changes. */
+  count({ channel, symbol, seq, prev_seq, ts_event, n = 1 }) {
+    // The number of a quote is how often it has changed, that of a book counts changes that are too deep as well.
+    if (channel === "quote" && seq - prev_seq !== n) this.gap(`${symbol}: from ${prev_seq} to ${seq} by ${n} changes`);
+    if (!this.stretch) return;
+    this.stretch.changes += n;
+    this.stretch.first = Math.min(this.stretch.first, ts_event);
+    this.stretch.last = Math.max(this.stretch.last, ts_event);
   }
 
   take(message) {
@@ -70,6 +95,7 @@ class Follower {
       if (prev_seq !== undefined) {
         this.report.merged += 1;
         if (held?.seq !== prev_seq) this.gap(`${key}: a state instead of what follows ${prev_seq}, not ${held?.seq}`);
+        this.count(message);
       }
     } else if (type !== "update") {
       return this.gap(`${key}: ${type}`);
@@ -77,6 +103,7 @@ class Follower {
       return this.gap(`${key}: an update of ${prev_seq}, not of ${held?.seq}`);
     } else {
       this.report.updates += 1;
+      this.count(message);
     }
     const state = type === "update" ? held : { book: new Book() };
     this.topics.set(key, state);
@@ -123,7 +150,7 @@ function random(seed) {
 export async function follow(WebSocket, url, seconds, seed, connections) {
   const report = {
     connections: 0, compressed: 0, updates: 0, snapshots: 0, merged: 0, checksums_ok: 0, checksums_failed: 0, gaps: 0,
-    failures: 0, text_bytes: 0, evidence: [],
+    failures: 0, text_bytes: 0, stretch_changes: 0, stretch_micros: 0, evidence: [],
   };
   const end = Date.now() + seconds * 1000;
   const pause = (millis) => new Promise((wake) => setTimeout(wake, Math.min(millis, Math.max(0, end - Date.now()))));
@@ -142,6 +169,7 @@ export async function follow(WebSocket, url, seconds, seed, connections) {
     const closed = new Promise((resolve) => {
       socket.onclose = ({ code, reason }) => {
         if (!leaving) follower.fail(`closed: ${code} ${reason}`);
+        follower.endStretch();
         resolve();
       };
     });

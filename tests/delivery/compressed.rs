@@ -71,6 +71,8 @@ fn joiners_enter_at_a_key_frame_of_which_there_is_one_in_its_time() {
         }
         assert!(plain > 0, "they wait for it");
         assert!((1..=4).contains(&key_frames), "{key_frames} in four seconds: {KEY_FRAME_EVERY:?}");
+        let standing = pipeline.sides[0].shard.standing();
+        assert_eq!((standing.compressed_streams, standing.key_frames), (1, 1 + key_frames), "{standing:?}");
         clients.push(join(&mut pipeline, form(window_bits, true)));
         pipeline.pass(SETTLE_AFTER);
         pipeline.pass(KEY_FRAME_EVERY);

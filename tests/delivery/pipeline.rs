@@ -10,7 +10,7 @@ use feeds::{
 use serde_json::{Map, Value};
 use tickwire::bus::{Batches, Bus, BusHandle, Request, Wanted};
 use tickwire::directory::Directory;
-use tickwire::fanout::{Connection, Form, Shard, Subscribe, Subscribed};
+use tickwire::fanout::{Connection, Form, Shard, Standing, Subscribe, Subscribed};
 use tickwire::limits::{BATCHES_WAITING_MAX, SETTLE_AFTER};
 use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
@@ -403,12 +403,20 @@ impl Pipeline {
                 .filter(|client| client.seat.0 == shard && !client.wanted.is_empty())
                 .map(|client| (client.form, &client.wanted))
                 .collect();
-            let mut different = Vec::new();
+            let mut sizes = Vec::new();
             while let Some(set) = sets.pop() {
+                let before = sets.len();
                 sets.retain(|other| *other != set);
-                different.push(set);
+                sizes.push(1 + before - sets.len());
             }
-            assert_eq!(self.sides[shard].shard.cohorts(), different.len(), "in shard {shard}");
+            let shard = &self.sides[shard].shard;
+            let standing = shard.standing();
+            assert_eq!(shard.cohorts(), sizes.len(), "{standing:?}");
+            let shared = || sizes.iter().filter(|size| **size > 1);
+            assert_eq!(
+                (standing.cohorts, standing.cohort_connections, standing.lone_connections),
+                (shared().count(), shared().sum(), sizes.len() - shared().count())
+            );
         }
     }
 
@@ -421,7 +429,9 @@ impl Pipeline {
         }
         for side in &mut self.sides {
             let shard = &side.shard;
-            assert_eq!((shard.connections(), shard.cohorts(), shard.laggards().len()), (0, 0, 0));
+            assert_eq!((shard.connections(), shard.cohorts()), (0, 0));
+            let Standing { key_frames, .. } = shard.standing();
+            assert_eq!(shard.standing(), Standing { key_frames, ..Standing::default() });
             side.shard.flush(self.now, u64::MAX, |_, _| panic!("nobody is there"));
             assert!(!side.shard.is_dirty());
         }
