@@ -72,6 +72,7 @@ export class Market {
   #now = wallClock();
   #start;
   #perSecond;
+  #turnMax;
   #events = 0;
   #wake;
   #epoch = `peer${process.pid}`;
@@ -81,22 +82,28 @@ export class Market {
     this.quotes = Array.from({ length: symbols }, (_, index) => new Quote(index));
     this.bySymbol = new Map(this.quotes.map((quote) => [quote.symbol, quote]));
     this.#perSecond = symbols * rate;
+    this.#turnMax = Math.ceil(this.#perSecond / 100);
     this.#start = this.#now();
     for (const quote of this.quotes) quote.tsEvent = this.#start;
   }
 
-  /** Calls `publish(quote)` for each event once it is due, late or not, for ever. */
+  /**
+   * Calls `publish(quote)` for each event once it is due, late or not, for ever; in one turn for those of 10 ms at most: a
+   * server that cannot keep up would spend longer and longer turns on the stream, and hear nobody who connects.
+   */
   play(publish) {
     const now = this.#now();
     let due = this.#due();
-    while (due <= now) {
+    for (let count = 0; due <= now && count < this.#turnMax; count += 1) {
       const quote = this.quotes[this.#events % this.quotes.length];
       quote.advance(due);
       publish(quote);
       this.#events += 1;
       due = this.#due();
     }
-    this.#wake(() => this.play(publish), Math.max(1000, due - this.#now()));
+    const wait = due - this.#now();
+    if (wait > 0) this.#wake(() => this.play(publish), Math.max(1000, wait));
+    else setImmediate(() => this.play(publish));
   }
 
   /** The messages that answer a request, and the quotes that it subscribes to. */

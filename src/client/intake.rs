@@ -178,7 +178,7 @@ impl Client {
         });
         self.stats.snapshots += u64::from(is_snapshot);
         self.stats.updates += u64::from(!is_snapshot);
-        self.stats.merged += merged;
+        self.stats.merged = self.stats.merged.saturating_add(merged);
         if let Some(span) = span {
             self.stats.merges += u64::from(merged > 1);
             self.stats.unaccounted += span.unaccounted(id.channel(), merged);
@@ -195,6 +195,7 @@ impl Client {
                     topic.void();
                 }
             }
+            self.held.retain(|_, topic| topic.epoch() != Some(&old));
             self.events.push_back(Event::Epoch(epoch.into()));
         }
     }
@@ -207,7 +208,7 @@ impl Client {
         match topic.skip(prev_seq, to) {
             Ok(true) => {
                 let lost = to.saturating_sub(prev_seq);
-                self.stats.lost += lost;
+                self.stats.lost = self.stats.lost.saturating_add(lost);
                 let (channel, symbol) = (topic.channel(), topic.symbol().clone());
                 self.events.push_back(Event::Gap { channel, symbol, lost });
                 Ok(())
@@ -249,6 +250,14 @@ impl Client {
 
     fn take_ack(&mut self, ack: &Ack<'_>) -> Result<(), Disconnect> {
         let Some(channel) = ack.channel else { return Ok(()) };
+        // Who left a topic before it was granted was told of it nevertheless.
+        if ack.method == "unsubscribe" {
+            for symbol in &ack.removed {
+                if let Some(id) = self.id(channel, symbol) {
+                    self.topics.remove(&id);
+                }
+            }
+        }
         let is_subscribed = ack.method == "subscribe";
         if !is_subscribed && ack.method != "resync" {
             return Ok(());

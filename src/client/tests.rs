@@ -851,6 +851,80 @@ async fn what_is_held_goes_on_after_a_reconnection_and_what_is_of_another_epoch_
 }
 
 #[tokio::test]
+async fn what_was_left_before_it_was_granted_is_not_followed() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A", "B"]));
+    client.unsubscribe(Channel::Quote, &named(&["A"]));
+    let serving = async {
+        peer.grant("quote", &["A", "B"]).await;
+        let states = [quote_snapshot("A", "e1", 10, "1.00"), quote_snapshot("B", "e1", 20, "2.00")];
+        peer.send(&format!("[{}]", states.join(","))).await;
+        let (method, _, symbols, number) = peer.request().await;
+        assert_eq!((method.as_str(), symbols), ("unsubscribe", vec!["A".to_owned()]));
+        peer.send(&format!(
+            r#"[{{"method":"unsubscribe","success":true,"req_id":{number},"result":{{"channel":"quote","removed":["A"],"rejected":[]}}}}]"#
+        ))
+        .await;
+        peer.send(&format!("[{}]", quote_update("B", 21, 20, "2.10"))).await;
+    };
+    tokio::join!(serving, until_seq(&mut client, "B", 21));
+    assert_eq!((bid(&client, "A"), bid(&client, "B"), client.topics()), (None, Some(210), (1, 1)));
+}
+
+#[tokio::test]
+async fn states_of_two_epochs_are_not_resumed_as_those_of_one() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A", "B"]));
+    let serving = async {
+        peer.grant("quote", &["A", "B"]).await;
+        let states = [quote_snapshot("A", "e1", 10, "1.00"), quote_snapshot("B", "e1", 20, "2.00")];
+        peer.send(&format!("[{}]", states.join(","))).await;
+        peer.close(4007).await;
+
+        // The answer's first part; then the stream begins anew, and the connection ends.
+        let mut peer = server.accept().await;
+        let request = peer.request_object().await;
+        peer.acknowledge(request["req_id"].as_i64().expect("a number"), "quote", &["A"]).await;
+        peer.send(&format!("[{}]", quote_snapshot("A", "e2", 1, "9.00"))).await;
+        peer.close(4007).await;
+
+        let mut peer = server.accept().await;
+        let request = peer.request_object().await;
+        assert_eq!(request["params"]["resume"], serde_json::json!({"epoch": "e2", "seq": {"A": 1}}));
+        peer
+    };
+    tokio::select! {
+        _peer = serving => {}
+        () = until(&mut client, |_| None) => {}
+    }
+}
+
+#[tokio::test]
+async fn no_number_of_a_server_is_too_large_to_count() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    client.subscribe(Channel::Quote, named(&["A"]));
+    client.subscribe(Channel::Trade, named(&["A"]));
+    let merged = |update: String| {
+        format!("[{}]", update.replacen("\"ts_event\"", "\"n\":18446744073709551615,\"ts_event\"", 1))
+    };
+    let gap = r#"[{"channel":"trade","type":"gap","symbol":"A","from":1,"to":18446744073709551615,"seq":18446744073709551615,"prev_seq":0,"ts_event":1}]"#;
+    let serving = async {
+        peer.grant("quote", &["A"]).await;
+        peer.grant("trade", &["A"]).await;
+        peer.send(gap).await;
+        peer.send(gap).await;
+        peer.send(&format!("[{}]", quote_snapshot("A", "e1", 10, "1.00"))).await;
+        peer.send(&merged(quote_update("A", 11, 10, "1.10"))).await;
+        peer.send(&merged(quote_update("A", 12, 11, "1.20"))).await;
+    };
+    tokio::join!(serving, until_seq(&mut client, "A", 12));
+    assert_eq!((client.stats().merged, client.stats().lost), (u64::MAX, u64::MAX));
+}
+
+#[tokio::test]
 async fn a_topic_that_the_server_does_not_give_anew_costs_the_connection() {
     let server = Server::start().await;
     let (mut client, mut peer) = server.client().await;

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use feeds::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::message::ReqId;
 use crate::topic::{Channel, Depth, Interval};
@@ -308,8 +310,46 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] when it is not one. Fields and channels that are not known are no error.
 pub fn decode(text: &str) -> Result<Vec<ServerMessage<'_>>, DecodeError> {
-    let objects: Vec<Object<'_>> = serde_json::from_str(text)?;
-    objects.into_iter().map(ServerMessage::from_object).collect()
+    match serde_json::from_str::<Vec<Object<'_>>>(text) {
+        Ok(objects) => objects.into_iter().map(ServerMessage::from_object).collect(),
+        // A field of a message that is not known may have another type than it has in those that are.
+        Err(_) => serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(decode_alone).collect(),
+    }
+}
+
+fn decode_alone(raw: &RawValue) -> Result<ServerMessage<'_>, DecodeError> {
+    match serde_json::from_str(raw.get()) {
+        Ok(object) => ServerMessage::from_object(object),
+        Err(error) => match serde_json::from_str::<Kind<'_>>(raw.get()) {
+            Ok(kind) if !kind.is_known() => Ok(ServerMessage::Unknown),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// What tells a message that is known from one that is not.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    channel: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+    success: Option<IgnoredAny>,
+}
+
+impl Kind<'_> {
+    fn is_known(&self) -> bool {
+        let kind = self.r#type.as_deref();
+        match self.channel.as_deref() {
+            None => self.success.is_some(),
+            Some("heartbeat") => true,
+            Some("system") => kind == Some("shutdown"),
+            Some("quote" | "trade" | "book" | "ticker" | "bar" | "status") => {
+                kind.is_none_or(|kind| matches!(kind, "snapshot" | "update" | "gap"))
+            }
+            Some(_) => false,
+        }
+    }
 }
 
 /// Every field there is. One flat structure, and the choice by `channel` and `type` afterwards: an internally tagged

@@ -14,6 +14,7 @@ export class Missed extends Error {}
 
 const OVERLONG = "a number is longer than it may be";
 const TRUNCATED = "the message ends within a record";
+const NO_SNAPSHOT = "the prefix of a snapshot stands before none";
 const SCALES = [1n, 10n, 10_000n, 100_000n];
 const STATES = ["trading", "halted", "auction", "closed", "stale", "ended"];
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -117,12 +118,13 @@ export class Client {
   read(bytes) {
     const reader = new Reader(bytes);
     const messages = [];
-    let merged = {};
+    let merged = null;
     while (reader.at < bytes.length) {
       const start = reader.at;
       const number = reader.number(34);
       const topic = this.#topics.get(Number(number >> 2n));
       if (!topic) throw new RecordError(start, `nobody follows topic ${number >> 2n}`);
+      if (merged && (merged.topic !== topic || Number(number & 3n) !== 2)) throw new RecordError(start, NO_SNAPSHOT);
       let flags = Number(number & 3n) === 1 ? STEP : 0;
       if (Number(number & 3n) === 3) {
         const at = reader.at;
@@ -132,7 +134,7 @@ export class Client {
           continue;
         }
         if (flags === 1) {
-          merged = { prev_seq: Number(reader.number()), n: Number(reader.number(32)) };
+          merged = { topic, numbers: { prev_seq: Number(reader.number()), n: Number(reader.number(32)) } };
           continue;
         }
         if (flags < UPDATE) throw new RecordError(at, `there is no kind ${flags}`);
@@ -140,12 +142,13 @@ export class Client {
         if (unknown) throw meaningless(at, unknown);
       }
       if (Number(number & 3n) === 2) {
-        messages.push(snapshot(reader, topic, merged));
-        merged = {};
+        messages.push(snapshot(reader, topic, merged?.numbers));
+        merged = null;
       } else {
         messages.push(update(reader, topic, flags));
       }
     }
+    if (merged) throw new RecordError(bytes.length, NO_SNAPSHOT);
     return messages;
   }
 }

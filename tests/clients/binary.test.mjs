@@ -35,6 +35,15 @@ test("what is no record is refused where it is wrong", () => {
   }
 });
 
+test("the prefix of a snapshot stands before that snapshot", () => {
+  const prefix = "03010102"; // topic 0, in place of 2 changes after state 1
+  for (const behind of ["", "00010000", "0300010101", "0e0101016500", prefix]) {
+    const client = new Client();
+    for (const topic of [0, 3]) client.follow(topic, { channel: topic ? "trade" : "quote", price_exponent: 0, size_exponent: 0 });
+    assert.throws(() => client.read(bytes(prefix + behind)), /prefix of a snapshot/, behind);
+  }
+});
+
 test("an update that was missed shows in the next one", () => {
   const [{ topic, records, ...answer }] = vectors("quote").sequences;
   const client = new Client();

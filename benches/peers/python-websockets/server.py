@@ -73,21 +73,27 @@ class Market:
         self.epoch = f"peer{os.getpid()}"
         self.start = now_us()
         self.per_second = symbols * rate
+        self.turn_max = -(-self.per_second // 100)
         self.quotes = [Quote(index, self.start) for index in range(symbols)]
         self.by_symbol = {quote.symbol: quote for quote in self.quotes}
 
     async def play(self) -> None:
-        """Sends each event once it is due, late or not, for ever."""
+        """Sends each event once it is due, late or not, for ever; in one turn those of 10 ms at most, to hear who connects."""
         event = 0
         while True:
             now = now_us()
-            while (due := self.start + event * 1_000_000 // self.per_second) <= now:
+            last = event + self.turn_max
+            while (due := self.start + event * 1_000_000 // self.per_second) <= now and event < last:
                 quote = self.quotes[event % len(self.quotes)]
                 quote.advance(due)
                 if quote.followers:
                     broadcast(quote.followers, quote.update())
                 event += 1
-            wait = max(0.001, (due - now_us()) / 1e6)
+            wait = (due - now_us()) / 1e6
+            if wait <= 0:
+                await asyncio.sleep(0)
+                continue
+            wait = max(0.001, wait)
             # The loop's own timers have whole milliseconds; a thread's have not, but cost more.
             await (asyncio.to_thread(time.sleep, wait) if self.precise else asyncio.sleep(wait))
 

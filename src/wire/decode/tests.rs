@@ -99,6 +99,34 @@ fn every_other_message_is_read() {
     assert_eq!(decode("[]").map(|messages| messages.len()).ok(), Some(0));
 }
 
+/// `protocol.md`: a client ignores fields, channels and `type`s that it does not know.
+#[test]
+fn what_later_servers_may_send_is_ignored_whatever_its_fields_are() {
+    let heartbeat = r#"{"channel":"heartbeat","ts":1763848800124001,"lag_us":5,"laggard":false}"#;
+    for unknown in [
+        r#"{"channel":"funding","type":"update","symbol":"A","price":0.01,"size":[1],"seq":-1}"#,
+        r#"{"channel":"weather \"here\"","state":{"sun":true}}"#,
+        r#"{"channel":"quote","type":"indicative","symbol":"A","bid":1.5}"#,
+        r#"{"channel":"system","type":"notice","reason":5}"#,
+        r#"{"method":"list","from":"a"}"#,
+    ] {
+        let text = format!("[{unknown},{heartbeat}]");
+        let messages = decode(&text).expect(unknown);
+        assert_eq!(messages[0], ServerMessage::Unknown, "{unknown}");
+        assert!(matches!(messages[1], ServerMessage::Heartbeat(_)), "{unknown}");
+    }
+    for known in [
+        r#"{"channel":"quote","type":"update","symbol":"A","seq":1,"prev_seq":0,"ts_event":1,"bid":1.5}"#,
+        r#"{"channel":"heartbeat","ts":"1"}"#,
+        r#"{"channel":"system","type":"shutdown","reconnect_after_ms":-1}"#,
+        r#"{"method":"ping","success":true,"result":5}"#,
+        r#"{"channel":5}"#,
+        "5",
+    ] {
+        assert!(decode(&format!("[{known}]")).is_err(), "{known}");
+    }
+}
+
 #[test]
 fn what_is_not_the_protocol_is_refused_with_the_field_named() {
     let cases = [

@@ -4,7 +4,10 @@
 mod market;
 mod request;
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::{TcpListener, TcpSocket};
 
 pub use market::{Market, Quote};
 pub use request::{Answer, answer};
@@ -27,6 +30,22 @@ pub struct Options {
     /// Taken because the others take it: the thread that makes the updates is always precise here
     #[arg(long)]
     pub precise: bool,
+}
+
+/// Connections that the kernel holds until they are taken: a thousand may come in a second, and a turn may be long.
+const BACKLOG_MAX: u32 = 4_096;
+
+/// The socket that clients come to; its URL is printed.
+///
+/// # Errors
+/// When the port is taken.
+pub fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    let listener = socket.listen(BACKLOG_MAX)?;
+    println!("http://{}", listener.local_addr()?);
+    Ok(listener)
 }
 
 /// From one turn to the next at least.

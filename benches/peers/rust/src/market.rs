@@ -18,6 +18,9 @@ pub struct Market {
     per_second: u64,
     events: u64,
     next: usize,
+    turn_us: u64,
+    /// Events that may still come in this turn.
+    left: u64,
 }
 
 /// One instrument's best bid and offer: a walk of one cent an update, all numbers of the same width.
@@ -51,6 +54,8 @@ impl Market {
             per_second: u64::from(options.symbols) * u64::from(options.rate),
             events: 0,
             next: 0,
+            turn_us: 0,
+            left: 0,
         }
     }
 
@@ -63,12 +68,19 @@ impl Market {
         self.start_us + self.events * 1_000_000 / self.per_second
     }
 
-    /// The quote that changed, if the next event was due by `now_us`.
-    pub fn advance(&mut self, now_us: u64) -> Option<usize> {
+    /// The quote that changed, if the next event was due by `turn_us`, when the turn began. One turn has the events of
+    /// 10 ms at most: a server that cannot keep up would spend longer and longer turns on the stream, and hear nobody who
+    /// connects.
+    pub fn advance(&mut self, turn_us: u64) -> Option<usize> {
+        if self.turn_us != turn_us {
+            self.turn_us = turn_us;
+            self.left = self.per_second.div_ceil(100);
+        }
         let due = self.due_us();
-        if due > now_us {
+        if due > turn_us || self.left == 0 {
             return None;
         }
+        self.left -= 1;
         let index = self.next;
         self.quotes[index].advance(due, &mut self.draw);
         self.events += 1;

@@ -1,6 +1,5 @@
 //! The usual Rust server: axum, a task for each connection, a `tokio::sync::broadcast` for each symbol.
 
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -12,8 +11,7 @@ use axum::serve::ListenerExt;
 use clap::Parser;
 use futures_util::stream::{SelectAll, SplitSink};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us, sleep_until_due};
-use tokio::net::TcpListener;
+use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, listen, now_us, sleep_until_due};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -44,8 +42,7 @@ async fn main() -> anyhow::Result<()> {
     let Cli { options, flush_all } = Cli::parse();
     let updates = (0..options.symbols).map(|_| broadcast::Sender::new(BEHIND_MAX)).collect();
     let hub = Arc::new(Hub { market: Mutex::new(Market::new(&options)), updates, flush_all });
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-    println!("http://{}", listener.local_addr()?);
+    let listener = listen(options.port)?;
     let fed = Arc::clone(&hub);
     std::thread::spawn(move || play(&fed));
     let router = Router::new().route("/", any(upgrade)).route("/v1/ws", any(upgrade)).with_state(hub);

@@ -2,16 +2,15 @@
 //! costs. A second thread accepts connections and hears requests; when nobody comes and nobody asks, it sleeps.
 
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::{Parser, ValueEnum};
 use futures_util::StreamExt;
 use socket2::SockRef;
-use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, now_us, sleep_until_due};
+use tickwire_peers::{Market, Options, SUBPROTOCOL, answer, listen, now_us, sleep_until_due};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -69,8 +68,7 @@ fn main() -> anyhow::Result<()> {
 
 fn accept(port: u16, tell: &SyncSender<Command>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        println!("http://{}", listener.local_addr()?);
+        let listener = listen(port)?;
         for connection in 0.. {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
