@@ -126,6 +126,11 @@ pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
 pub const MESSAGE_IN_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes of the messages of all clients that have not come whole yet. Over it, a client whose message takes more than
+/// [`MESSAGE_IN_FAIR_BYTES`] is closed with 1013, and counted in `connections_crowded_total`.
+pub const MESSAGES_IN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// See [`MESSAGES_IN_BYTES_MAX`]. Most requests are shorter, and come whole.
+pub const MESSAGE_IN_FAIR_BYTES: usize = 4 * 1024;
 /// Bytes that a connection reads before the others of its shard take their turn: the shard's read buffer.
 pub const READ_TURN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that wait for one client's socket, or for its cohort to be sent. A client for which more wait is closed with

@@ -183,7 +183,7 @@ fn welcome(stream: &TcpStream) -> (BufReader<TcpStream>, String) {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
     });
-    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.expect("a key").as_bytes());
+    let accept = tungstenite::handshake::derive_accept_key(key.expect("a key").as_bytes());
     let mut writer = stream;
     write!(
         writer,

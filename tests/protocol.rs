@@ -23,6 +23,7 @@ use std::time::Duration;
 use feeds::clock::monotonic;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use tickwire::limits::{MESSAGE_IN_BYTES_MAX, MESSAGES_IN_BYTES_MAX};
 use tokio_tungstenite::tungstenite::Message;
 
 use service::client::Client;
@@ -570,6 +571,49 @@ fn half_a_message_and_an_end_leave_nothing_behind() {
     eventually("all but one are gone", || server.metric("connections") == 1);
     assert_eq!(server.metric("connections_total"), 25);
     other.read_updates(20);
+}
+
+/// Long messages that do not come to their end are held, up to a bound on all of them together.
+#[test]
+fn unfinished_messages_of_all_clients_together_are_bounded() {
+    const MESSAGE: usize = MESSAGE_IN_BYTES_MAX as usize;
+    let server = Service::simulated("quotes", 2, 20);
+    let inbox = || usize::try_from(server.metric("inbox_bytes")).expect("a count");
+    let ping = text(r#"{"method":"ping","req_id":1}"#);
+    let mut short = RawClient::connect(server.address);
+    short.send(&ping[..ping.len() - 1]);
+    eventually("its part is counted", || inbox() > 0);
+
+    let whole = frame(FIN | TEXT, &[b' '; MESSAGE]);
+    let (last, most) = whole.split_last().expect("a frame");
+    let mut held: Vec<RawClient> = Vec::new();
+    while server.metric("connections_crowded_total") == 0 {
+        let (before, count) = (inbox(), held.len());
+        assert!(count * MESSAGE <= MESSAGES_IN_BYTES_MAX, "{before} bytes, and nobody is closed");
+        let mut long = RawClient::connect(server.address);
+        long.send(most);
+        held.push(long);
+        eventually("it is held, or refused", || {
+            inbox() >= before + MESSAGE - 1 || server.metric("connections_crowded_total") == 1
+        });
+    }
+    let mut refused = held.pop().expect("the one that was too much");
+    assert_eq!(refused.read_to_end().pop().and_then(|frame| frame.close_code()), Some(1013));
+    // It takes as much again while it grows.
+    assert!(held.len() * 2 * MESSAGE >= MESSAGES_IN_BYTES_MAX - 2 * MESSAGE, "only {} are held", held.len());
+
+    // What is held goes on, and whoever needs little too.
+    let mut other = server.client();
+    other.subscribe("quote", &["*"]);
+    other.read_updates(20);
+    short.send(&ping[ping.len() - 1..]);
+    assert!(short.read_answer().expect("an answer").text().contains(r#""req_id":1"#));
+    let mut finished = held.pop().expect("there are several");
+    finished.send(&[*last]);
+    assert!(finished.read_answer().expect("an answer").text().contains("MESSAGE_TOO_LARGE"));
+    held.into_iter().for_each(RawClient::vanish);
+    eventually("all is given back", || inbox() == 0);
+    assert_eq!(server.metric("connections_crowded_total"), 1);
 }
 
 #[test]

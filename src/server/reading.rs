@@ -4,7 +4,11 @@
 use std::io;
 
 use super::socket::Socket;
-use crate::limits::{MESSAGE_IN_BYTES_MAX, PONGS_PER_TURN_MAX, READ_TURN_BYTES_MAX};
+use crate::limits::{
+    MESSAGE_IN_BYTES_MAX, MESSAGE_IN_FAIR_BYTES, MESSAGES_IN_BYTES_MAX, PONGS_PER_TURN_MAX,
+    READ_TURN_BYTES_MAX,
+};
+use crate::metrics::Metrics;
 use crate::ws::decode::{DecodeError, Decoder, Event, Role};
 use crate::ws::deflate::Inflater;
 use crate::ws::frame;
@@ -50,11 +54,16 @@ pub(super) enum ReadError {
     Broken,
     /// The client does not keep to the protocol, or to a bound.
     Refused(DecodeError),
+    /// Clients have begun more than is held of their messages, and this one's is long.
+    Crowded,
 }
 
 /// One connection's place in what comes.
 pub(super) struct Reader {
     decoder: Decoder,
+    /// What it holds, as it was last counted.
+    held: usize,
+    metrics: Metrics,
     /// What has been read behind the last message and is still to be looked at. Empty but while one is answered.
     rest: Vec<u8>,
     rest_at: usize,
@@ -66,9 +75,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// `already_read` is what came after the handshake in the same packet.
-    pub(super) fn new(already_read: Vec<u8>, may_be_compressed: bool) -> Self {
+    pub(super) fn new(already_read: Vec<u8>, may_be_compressed: bool, metrics: Metrics) -> Self {
         Self {
             decoder: Decoder::new(Role::Server, may_be_compressed, MESSAGE_IN_BYTES_MAX),
+            held: 0,
+            metrics,
             rest: already_read,
             rest_at: 0,
             budget: READ_TURN_BYTES_MAX,
@@ -145,10 +156,39 @@ impl Reader {
                 self.budget = self.budget.saturating_sub(text.len());
             }
             if received.is_some() {
+                self.decoder.release();
+            }
+            self.count(self.decoder.held_bytes());
+            if received.is_some() {
                 return Ok(received);
             }
+            self.check_room()?;
         }
         Ok(None)
+    }
+
+    fn count(&mut self, held: usize) {
+        let before = std::mem::replace(&mut self.held, held);
+        if before != held {
+            self.metrics.inbox_bytes().shift(before, held);
+        }
+    }
+
+    fn check_room(&self) -> Result<(), ReadError> {
+        let is_crowded = || {
+            usize::try_from(self.metrics.inbox_bytes().get()).is_ok_and(|bytes| bytes > MESSAGES_IN_BYTES_MAX)
+        };
+        if self.held > MESSAGE_IN_FAIR_BYTES && is_crowded() {
+            self.metrics.connections_crowded_total().add(1);
+            return Err(ReadError::Crowded);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.count(0);
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
     let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
     let connection = hub.join(&socket, form);
     let mut session = Session {
-        reader: Reader::new(already_read, form.deflate.is_some()),
+        reader: Reader::new(already_read, form.deflate.is_some(), hub.metrics().clone()),
         bad_requests: 0,
         hub: Rc::clone(&hub),
         socket: Rc::clone(&socket),
@@ -35,6 +35,8 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
     };
     let ended = session.run().await;
     hub.leave(connection);
+    // What it has read is not kept until the client has gone.
+    drop(session);
     if ended == Ended::Close {
         // What the client still sends is read away: closing a socket with unread input would send a reset, which can
         // overtake the close frame.
@@ -115,6 +117,10 @@ impl Session {
             ReadError::Broken => Ended::Broken,
             ReadError::Refused(error) => {
                 self.socket.close_with(frame::close(error.close_code(), &error.to_string()));
+                Ended::Close
+            }
+            ReadError::Crowded => {
+                self.socket.close(CloseCode::TryAgainLater, CloseCode::TryAgainLater.reason());
                 Ended::Close
             }
         })

@@ -103,6 +103,8 @@ pub enum CloseCode {
     TooBig,
     /// 1012: the server restarts.
     Restart,
+    /// 1013: a long message did not come whole while the server held many such.
+    TryAgainLater,
     /// 4001: no `auth` came in time.
     AuthTimeout,
     /// 4002: the token is not valid.
@@ -132,13 +134,14 @@ pub enum Return {
 
 impl CloseCode {
     /// All codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::GoingAway,
         Self::ProtocolError,
         Self::InvalidPayload,
         Self::Policy,
         Self::TooBig,
         Self::Restart,
+        Self::TryAgainLater,
         Self::AuthTimeout,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -158,6 +161,7 @@ impl CloseCode {
             Self::Policy => 1008,
             Self::TooBig => 1009,
             Self::Restart => 1012,
+            Self::TryAgainLater => 1013,
             Self::AuthTimeout => 4001,
             Self::AuthFailed => 4002,
             Self::TokenExpired => 4004,
@@ -184,6 +188,7 @@ impl CloseCode {
             Self::Policy => "policy violation",
             Self::TooBig => "message too big",
             Self::Restart => "restart",
+            Self::TryAgainLater => "try again later",
             Self::AuthTimeout => "auth timeout",
             Self::AuthFailed => "auth failed",
             Self::TokenExpired => "token expired",
@@ -198,7 +203,9 @@ impl CloseCode {
     #[must_use]
     pub const fn come_back(self) -> Return {
         match self {
-            Self::GoingAway | Self::Restart | Self::TooSlow | Self::RateLimited => Return::Yes,
+            Self::GoingAway | Self::Restart | Self::TryAgainLater | Self::TooSlow | Self::RateLimited => {
+                Return::Yes
+            }
             Self::AuthTimeout | Self::AuthFailed | Self::TokenExpired => Return::WithNewToken,
             Self::ProtocolError
             | Self::InvalidPayload

@@ -140,8 +140,14 @@ impl Decoder {
         }
     }
 
-    /// Gives back what the last event stood in.
-    fn release(&mut self) {
+    /// Memory that it holds of a message that is not whole yet, or was the last event.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.message.capacity()
+    }
+
+    /// Gives back what the last event stood in. [`Decoder::next`] does so too, but is not called before more comes.
+    pub fn release(&mut self) {
         if self.frames == 0 {
             self.message = Vec::new();
             self.valid = 0;
