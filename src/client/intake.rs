@@ -181,7 +181,8 @@ impl Client {
         self.stats.merged = self.stats.merged.saturating_add(merged);
         if let Some(span) = span {
             self.stats.merges += u64::from(merged > 1);
-            self.stats.unaccounted += span.unaccounted(id.channel(), merged);
+            self.stats.unaccounted =
+                self.stats.unaccounted.saturating_add(span.unaccounted(id.channel(), merged));
         }
         Ok(())
     }
