@@ -11,12 +11,17 @@
 //! ```
 
 mod binance;
+mod bitstamp;
 mod book;
+mod bybit;
 mod coinbase;
 mod depth;
+mod deribit;
+mod digits;
 mod directory;
 pub(crate) mod json;
 mod kraken;
+mod okx;
 
 use std::fmt;
 
@@ -24,12 +29,17 @@ use simd_json::tape::{Object, Value};
 
 pub use directory::Directory;
 
-use self::binance::Binance;
+use self::binance::{Binance, Market};
+use self::bitstamp::Bitstamp;
+use self::bybit::Bybit;
 use self::coinbase::Coinbase;
-use self::depth::Numbering;
+use self::deribit::Deribit;
 use self::json::Json;
 use self::kraken::Kraken;
-use crate::{EventBody, Exponent, MarketEvent, NumberError, Price, SymbolError, SymbolId, Timestamp};
+use self::okx::Okx;
+use crate::{
+    EventBody, Exponent, Level, MarketEvent, NumberError, Price, Size, SymbolError, SymbolId, Timestamp,
+};
 
 /// Which connection a message came by: sessions forget what a connection told when it begins again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +59,16 @@ struct Kind {
     open: fn(Directory) -> Box<dyn Venue>,
 }
 
-const KINDS: [Kind; 5] = [
-    Kind { name: "KRAKEN", open: |directory| Box::new(Kraken::new(directory)) },
+const KINDS: &[Kind] = &[
+    Kind { name: "BINANCE", open: |directory| Box::new(Binance::new(Market::Spot, directory)) },
+    Kind { name: "BINANCE_DELIVERY", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
+    Kind { name: "BINANCE_FUTURES", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
+    Kind { name: "BITSTAMP", open: |directory| Box::new(Bitstamp::new(directory)) },
+    Kind { name: "BYBIT", open: |directory| Box::new(Bybit::new(directory)) },
     Kind { name: "COINBASE", open: |directory| Box::new(Coinbase::new(directory)) },
-    Kind { name: "BINANCE", open: |directory| Box::new(Binance::new(Numbering::Range, directory)) },
-    Kind {
-        name: "BINANCE_FUTURES",
-        open: |directory| Box::new(Binance::new(Numbering::Previous, directory)),
-    },
-    Kind {
-        name: "BINANCE_DELIVERY",
-        open: |directory| Box::new(Binance::new(Numbering::Previous, directory)),
-    },
+    Kind { name: "DERIBIT", open: |directory| Box::new(Deribit::new(directory)) },
+    Kind { name: "KRAKEN", open: |directory| Box::new(Kraken::new(directory)) },
+    Kind { name: "OKX", open: |directory| Box::new(Okx::new(directory)) },
 ];
 
 /// What a venue's messages mean.
@@ -178,6 +186,13 @@ impl Session {
 struct Receipt {
     connection: ConnectionId,
     ts_recv: Timestamp,
+}
+
+impl Receipt {
+    /// For what the venue gives no time and no number.
+    const fn stamp(self, symbol: SymbolId) -> Stamp {
+        Stamp { symbol, ts_event: self.ts_recv, ts_recv: self.ts_recv, sequence: 0 }
+    }
 }
 
 /// What the events of one instrument of a message have in common.
@@ -301,6 +316,20 @@ fn rfc3339(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, Ve
         .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
         .map(Timestamp)
         .ok_or_else(|| VenueError::expected(field, "a time of RFC 3339 before the year 2262"))
+}
+
+/// A time in microseconds since the Unix epoch.
+fn microseconds(field: &'static str, microseconds: u64) -> Result<Timestamp, VenueError> {
+    i64::try_from(microseconds)
+        .ok()
+        .and_then(|microseconds| microseconds.checked_mul(1_000))
+        .map(Timestamp)
+        .ok_or_else(|| VenueError::expected(field, "microseconds before the year 2262"))
+}
+
+/// A level, unless it is none: venues give an empty side of the book as size zero.
+fn level_if_any(level: Level) -> Option<Level> {
+    (level.size != Size::ZERO).then_some(level)
 }
 
 /// Reads decimal seconds since the Unix epoch, such as `1618678142.557535`, exactly.

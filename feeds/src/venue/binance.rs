@@ -29,14 +29,24 @@
 
 use simd_json::tape::{Object, Value};
 
-use super::depth::{DepthRange, Depths, Numbering};
+use super::depth::{DepthRange, Depths, Link};
 use super::directory::Listing;
 use super::json;
-use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds};
+use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds};
 use crate::{Aggressor, EventBody, Exponent, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
+
+/// Which numbering a market has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Market {
+    /// `U` and `u`.
+    Spot,
+    /// `U`, `u` and `pu`.
+    Futures,
+}
 
 /// What the messages of one of Binance's markets mean.
 pub(super) struct Binance {
+    market: Market,
     directory: Directory,
     depths: Depths,
     trades: BySymbol<Option<TradeStream>>,
@@ -49,8 +59,8 @@ enum TradeStream {
 }
 
 impl Binance {
-    pub(super) fn new(numbering: Numbering, directory: Directory) -> Self {
-        Self { directory, depths: Depths::new(numbering), trades: BySymbol::default() }
+    pub(super) fn new(market: Market, directory: Directory) -> Self {
+        Self { market, directory, depths: Depths::default(), trades: BySymbol::default() }
     }
 }
 
@@ -137,9 +147,9 @@ impl Binance {
         let range = DepthRange {
             first: json::natural(data, "U")?,
             last: json::natural(data, "u")?,
-            previous: match self.depths.numbering() {
-                Numbering::Previous => Some(json::natural(data, "pu")?),
-                _ => None,
+            link: match self.market {
+                Market::Spot => Link::Next,
+                Market::Futures => Link::After(json::natural(data, "pu")?),
             },
         };
         let stamp = Stamp { symbol, ts_event, ts_recv: receipt.ts_recv, sequence: range.last };
@@ -181,7 +191,7 @@ impl Binance {
                 price: self.directory.price(symbol, price_field, json::text(data, price_field)?)?,
                 size: self.directory.size(symbol, size_field, json::text(data, size_field)?)?,
             };
-            Ok::<_, VenueError>((level.size.0 != 0).then_some(level))
+            Ok::<_, VenueError>(level_if_any(level))
         };
         let body = EventBody::Quote { bid: best("b", "B")?, ask: best("a", "A")? };
         events.push(event(symbol, ts_event, receipt.ts_recv, sequence, body));

@@ -29,7 +29,7 @@
 
 use simd_json::tape::{Object, Value};
 
-use super::book::Book;
+use super::book::{Book, clear_fed};
 use super::directory::Listing;
 use super::json;
 use super::{BySymbol, ConnectionId, Directory, Receipt, Venue, VenueError, rfc3339};
@@ -66,15 +66,13 @@ impl Venue for Coinbase {
     }
 
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
-        let Receipt { connection, ts_recv } = receipt;
-        for (symbol, product) in self.products.iter_mut() {
-            if product.match_due.is_some_and(|(feeder, _)| feeder == connection) {
+        let is_fed = |product: &mut Product| {
+            if product.match_due.is_some_and(|(feeder, _)| feeder == receipt.connection) {
                 product.match_due = None;
             }
-            if product.book.on_connect(connection) {
-                events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
-            }
-        }
+            product.book.on_connect(receipt.connection)
+        };
+        clear_fed(receipt, self.products.iter_mut(), is_fed, events);
     }
 
     fn on_message(

@@ -17,18 +17,9 @@ use super::{BySymbol, ConnectionId, Receipt, Stamp};
 use crate::limits::DEPTH_BUFFER_EVENTS_MAX;
 use crate::{BookSnapshot, EventBody, MarketEvent};
 
-/// How a venue numbers its depth messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Numbering {
-    /// Each message has the numbers of its first and last update: Binance spot `U` and `u`.
-    Range,
-    /// Each message also has the last number of the one before: Binance futures `pu`.
-    Previous,
-}
-
 /// The books of a venue, as far as they are joined.
+#[derive(Default)]
 pub(super) struct Depths {
-    numbering: Numbering,
     books: BySymbol<Book>,
     /// The sum of what the books keep.
     buffered: usize,
@@ -48,19 +39,21 @@ pub(super) struct DepthRange {
     pub(super) first: u64,
     /// `u`
     pub(super) last: u64,
-    /// `pu`; [`Numbering::Previous`] only.
-    pub(super) previous: Option<u64>,
+    pub(super) link: Link,
+}
+
+/// How a depth message says which one it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Its numbers begin where those of the one before end: spot `U`.
+    Next,
+    /// It names the last number of the one before: futures `pu`.
+    After(u64),
+    /// Not at all: the numbers are times (Bitstamp). Only going back is seen.
+    Later,
 }
 
 impl Depths {
-    pub(super) fn new(numbering: Numbering) -> Self {
-        Self { numbering, books: BySymbol::default(), buffered: 0 }
-    }
-
-    pub(super) const fn numbering(&self) -> Numbering {
-        self.numbering
-    }
-
     /// A connection begins: the books it fed are void until their new snapshots.
     pub(super) fn on_connect(&mut self, receipt: Receipt, events: &mut Vec<MarketEvent>) {
         let Receipt { connection, ts_recv } = receipt;
@@ -222,8 +215,8 @@ impl Depth {
 
 impl Joined {
     const fn judge(self, range: DepthRange) -> Verdict {
-        match (self, range.previous) {
-            (Self::Snapshot(id), None) => {
+        match (self, range.link) {
+            (Self::Snapshot(id), Link::Next) => {
                 if range.last <= id {
                     Verdict::Stale
                 } else if range.first <= id.saturating_add(1) {
@@ -232,7 +225,7 @@ impl Joined {
                     Verdict::Breaks { expected: id.saturating_add(1), found: range.first }
                 }
             }
-            (Self::Snapshot(id), Some(previous)) => {
+            (Self::Snapshot(id), Link::After(previous)) => {
                 if range.last < id {
                     Verdict::Stale
                 } else if range.first <= id || previous <= id {
@@ -241,18 +234,32 @@ impl Joined {
                     Verdict::Breaks { expected: id, found: previous }
                 }
             }
-            (Self::Chain(last), None) => {
+            (Self::Chain(last), Link::Next) => {
                 if range.first == last.saturating_add(1) {
                     Verdict::Follows
                 } else {
                     Verdict::Breaks { expected: last.saturating_add(1), found: range.first }
                 }
             }
-            (Self::Chain(last), Some(previous)) => {
+            (Self::Chain(last), Link::After(previous)) => {
                 if previous == last {
                     Verdict::Follows
                 } else {
                     Verdict::Breaks { expected: last, found: previous }
+                }
+            }
+            (Self::Snapshot(time), Link::Later) => {
+                if range.last <= time {
+                    Verdict::Stale
+                } else {
+                    Verdict::Follows
+                }
+            }
+            (Self::Chain(last), Link::Later) => {
+                if range.last >= last {
+                    Verdict::Follows
+                } else {
+                    Verdict::Breaks { expected: last, found: range.last }
                 }
             }
         }

@@ -138,6 +138,39 @@ pub(super) fn as_natural(value: Value<'_, '_>, field: &'static str) -> Result<u6
         .ok_or_else(|| VenueError::expected(field, "a natural number"))
 }
 
+/// The whole number of 32 bits in `field` of `object`, bare or in quotes: venues send some checksums signed.
+pub(super) fn signed(object: &Object<'_, '_>, field: &'static str) -> Result<i32, VenueError> {
+    let value = object.get(field).ok_or_else(|| VenueError::new(field, Problem::Missing))?;
+    as_signed(value, field)
+}
+
+/// `value` as a whole number of 32 bits.
+pub(super) fn as_signed(value: Value<'_, '_>, field: &'static str) -> Result<i32, VenueError> {
+    value
+        .as_i32()
+        .or_else(|| value.into_string()?.parse().ok())
+        .ok_or_else(|| VenueError::expected(field, "a whole number of 32 bits"))
+}
+
+/// The object in `field` of `object`.
+pub(super) fn object<'t, 'i>(
+    object: &Object<'t, 'i>,
+    field: &'static str,
+) -> Result<Object<'t, 'i>, VenueError> {
+    let value = object.get(field).ok_or_else(|| VenueError::new(field, Problem::Missing))?;
+    as_object(value, field)
+}
+
+/// The first two texts of a level, `[price, size, …]`.
+pub(super) fn price_and_size<'i>(
+    level: Value<'_, 'i>,
+    field: &'static str,
+) -> Result<(&'i str, &'i str), VenueError> {
+    let level = as_list(level, field)?;
+    let mut fields = level.iter();
+    Ok((as_text(fields.next(), field)?, as_text(fields.next(), field)?))
+}
+
 /// The list in `field` of `object`.
 pub(super) fn list<'t, 'i>(
     object: &Object<'t, 'i>,

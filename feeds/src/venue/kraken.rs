@@ -25,10 +25,10 @@
 
 use simd_json::tape::{Array, Object, Value};
 
-use super::book::Book;
+use super::book::{Book, clear_fed};
 use super::directory::Listing;
 use super::json;
-use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Venue, VenueError, seconds};
+use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Venue, VenueError, level_if_any, seconds};
 use crate::{
     Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId,
     Timestamp, Trade, TradingStatus,
@@ -58,12 +58,7 @@ impl Venue for Kraken {
     }
 
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
-        let Receipt { connection, ts_recv } = receipt;
-        for (symbol, book) in self.books.iter_mut() {
-            if book.on_connect(connection) {
-                events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
-            }
-        }
+        clear_fed(receipt, self.books.iter_mut(), |book| book.on_connect(receipt.connection), events);
     }
 
     fn on_message(
@@ -283,10 +278,6 @@ const CHANNEL_DATA: &str = "data";
 
 const fn event(symbol: SymbolId, ts_event: Timestamp, ts_recv: Timestamp, body: EventBody) -> MarketEvent {
     MarketEvent { symbol, ts_event, ts_recv, sequence: 0, body }
-}
-
-fn level_if_any(level: Level) -> Option<Level> {
-    (level.size.0 != 0).then_some(level)
 }
 
 /// `{"error":[],"result":{"XXMRZUSD":{"wsname":"XMR/USD","pair_decimals":2,"lot_decimals":8,…},…}}`
