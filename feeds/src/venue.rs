@@ -11,14 +11,18 @@
 //! ```
 
 mod binance;
+mod bitfinex;
+mod bitmex;
 mod bitstamp;
 mod book;
 mod bybit;
 mod coinbase;
+mod coinbase_advanced;
 mod depth;
 mod deribit;
 mod digits;
 mod directory;
+mod hyperliquid;
 pub(crate) mod json;
 mod kraken;
 mod okx;
@@ -30,10 +34,14 @@ use simd_json::tape::{Object, Value};
 pub use directory::Directory;
 
 use self::binance::{Binance, Market};
+use self::bitfinex::Bitfinex;
+use self::bitmex::Bitmex;
 use self::bitstamp::Bitstamp;
 use self::bybit::Bybit;
 use self::coinbase::Coinbase;
+use self::coinbase_advanced::CoinbaseAdvanced;
 use self::deribit::Deribit;
+use self::hyperliquid::Hyperliquid;
 use self::json::Json;
 use self::kraken::Kraken;
 use self::okx::Okx;
@@ -42,7 +50,7 @@ use crate::{
 };
 
 /// Which connection a message came by: sessions forget what a connection told when it begins again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u32);
 
 /// A session with a venue.
@@ -59,17 +67,26 @@ struct Kind {
     open: fn(Directory) -> Box<dyn Venue>,
 }
 
-const KINDS: &[Kind] = &[
+static KINDS: &[Kind] = &[
     Kind { name: "BINANCE", open: |directory| Box::new(Binance::new(Market::Spot, directory)) },
     Kind { name: "BINANCE_DELIVERY", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
     Kind { name: "BINANCE_FUTURES", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
+    Kind { name: "BITFINEX", open: |directory| Box::new(Bitfinex::new(directory)) },
+    Kind { name: "BITMEX", open: |directory| Box::new(Bitmex::new(directory)) },
     Kind { name: "BITSTAMP", open: |directory| Box::new(Bitstamp::new(directory)) },
     Kind { name: "BYBIT", open: |directory| Box::new(Bybit::new(directory)) },
     Kind { name: "COINBASE", open: |directory| Box::new(Coinbase::new(directory)) },
     Kind { name: "DERIBIT", open: |directory| Box::new(Deribit::new(directory)) },
+    Kind { name: "HYPERLIQUID", open: |directory| Box::new(Hyperliquid::new(directory)) },
     Kind { name: "KRAKEN", open: |directory| Box::new(Kraken::new(directory)) },
     Kind { name: "OKX", open: |directory| Box::new(Okx::new(directory)) },
 ];
+
+/// The same venue at another address, with messages of its own.
+static COINBASE_ADVANCED: (&str, Kind) = (
+    "advanced-trade-ws",
+    Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
+);
 
 /// What a venue's messages mean.
 trait Venue: Send {
@@ -108,10 +125,16 @@ trait Venue: Send {
 }
 
 impl Session {
-    /// A session that learns the instruments of a recording of that venue; `None`: not a venue that is known here.
+    /// A session that learns the instruments of a recording of that venue, with a connection to `address` (which may be
+    /// empty: not told); `None`: not a venue that is known here.
     #[must_use]
-    pub fn survey(venue: &str) -> Option<Self> {
-        let kind = KINDS.iter().find(|kind| kind.name == venue)?;
+    pub fn survey(venue: &str, address: &str) -> Option<Self> {
+        let (advanced_address, advanced) = &COINBASE_ADVANCED;
+        let kind = if venue == advanced.name && address.contains(advanced_address) {
+            advanced
+        } else {
+            KINDS.iter().find(|kind| kind.name == venue)?
+        };
         Some(Self::open(kind, Directory::survey(kind.name)))
     }
 
@@ -301,7 +324,12 @@ impl fmt::Display for VenueError {
 
 /// The time in `field`, in natural milliseconds since the Unix epoch.
 fn milliseconds(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, VenueError> {
-    i64::try_from(json::natural(object, field)?)
+    of_milliseconds(field, json::natural(object, field)?)
+}
+
+/// The time that is so many milliseconds after the Unix epoch.
+fn of_milliseconds(field: &'static str, milliseconds: u64) -> Result<Timestamp, VenueError> {
+    i64::try_from(milliseconds)
         .ok()
         .and_then(|milliseconds| milliseconds.checked_mul(1_000_000))
         .map(Timestamp)
@@ -332,10 +360,20 @@ fn level_if_any(level: Level) -> Option<Level> {
     (level.size != Size::ZERO).then_some(level)
 }
 
+/// Nanoseconds, as the exponent of a decimal number of them.
+pub(crate) const NANOSECONDS: i8 = 0;
+/// Milliseconds, as the exponent of a decimal number of them.
+pub(crate) const MILLISECONDS: i8 = -6;
+const SECONDS: i8 = -9;
+
 /// Reads decimal seconds since the Unix epoch, such as `1618678142.557535`, exactly.
 pub(crate) fn seconds(field: &'static str, text: &[u8]) -> Result<Timestamp, VenueError> {
-    const NANOSECONDS: i8 = -9;
-    Exponent::new(NANOSECONDS)
+    decimal(field, text, SECONDS)
+}
+
+/// Reads a decimal number of `unit` since the Unix epoch, exactly.
+pub(crate) fn decimal(field: &'static str, text: &[u8], unit: i8) -> Result<Timestamp, VenueError> {
+    Exponent::new(unit)
         .and_then(|exponent| Price::parse_bytes(text, exponent))
         .map(|nanoseconds| Timestamp(nanoseconds.0))
         .map_err(|error| VenueError::new(field, error))

@@ -1,6 +1,6 @@
-//! Exchange captures: JSON lines in the envelope of the cryptofeed project.
+//! Exchange captures: a venue's messages as they were received, one a line.
 //!
-//! One object a line, in the order of capture, plain, gzip or zstd:
+//! In the envelope of the cryptofeed project, one object a line, in the order of capture:
 //!
 //! ```text
 //! {"t":"header","format":2,"exchange":"KRAKEN",…}
@@ -11,8 +11,21 @@
 //! {"t":"recv","conn":"KRAKEN.ws.48","ts":1618678142.592855,"data":"[993,[[\"354.11000000\",…"}
 //! ```
 //!
-//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file
-//! knows the envelope; what the payloads mean is the business of [`crate::venue`].
+//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. In that of
+//! hftbacktest, the recorder's clock in nanoseconds and the message of one connection, an answer to a request among them:
+//!
+//! ```text
+//! 1723161256172216566 {"stream":"btcusd_perp@depth@0ms","data":{…}}
+//! 1723161256609369665 {"lastUpdateId":1007198635033,"E":1723161257835,"T":1723161257823,"symbol":"BTCUSD_PERP",…}
+//! ```
+//!
+//! And in none, as Bybit offers recorded books for download (`…_ob500.data`, in a zip archive):
+//!
+//! ```text
+//! {"topic":"orderbook.500.XRPUSDT","type":"snapshot","ts":1733011200691,"data":{…},"cts":1733011200589}
+//! ```
+//!
+//! This file knows the envelopes; what the payloads mean is the business of [`crate::venue`].
 //!
 //! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`](crate::venue::Directory), so that the
 //! instruments and their exponents are known before the first event. Where the file is damaged the survey stops, and
@@ -22,6 +35,7 @@
 //! joined with its snapshot when that arrived, and a replay shows trades and books of one moment together.
 
 mod envelope;
+mod identify;
 mod lane;
 #[cfg(test)]
 mod tests;
@@ -30,7 +44,9 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
+pub(crate) use self::envelope::is_capture;
 use self::envelope::{Kind, Line};
+use self::identify::{Identity, identify};
 use self::lane::{LaneStarts, Lanes};
 use crate::limits::CONNECTIONS_MAX;
 use crate::venue::{ConnectionId, Session};
@@ -57,13 +73,12 @@ impl CaptureReader {
     /// and [`FeedError::Damaged`] when the file is damaged up to its first message, or its time goes back more often
     /// than [`crate::limits::CAPTURE_LANES_MAX`] allows.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
-        let mut lanes = Lanes::open(path, &LaneStarts::default())?;
-        let exchange = lanes.envelope().exchange();
-        let Some(session) = Session::survey(exchange) else {
+        let Identity { exchange, address } = identify(path)?;
+        let Some(session) = Session::survey(&exchange, &address) else {
             let reason = format!("a capture of `{exchange}`, a venue that is not known here");
             return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
         };
-        let mut survey = Self::new(lanes, session);
+        let mut survey = Self::new(Lanes::open(path, &LaneStarts::default())?, session);
         let mut starts = LaneStarts::default();
         let mut events = Vec::new();
         let damage = loop {

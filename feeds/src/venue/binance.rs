@@ -50,6 +50,15 @@ pub(super) struct Binance {
     directory: Directory,
     depths: Depths,
     trades: BySymbol<Option<TradeStream>>,
+    seen: Seen,
+}
+
+/// Which symbols the messages were of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    None,
+    One(SymbolId),
+    Several,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +69,7 @@ enum TradeStream {
 
 impl Binance {
     pub(super) fn new(market: Market, directory: Directory) -> Self {
-        Self { market, directory, depths: Depths::default(), trades: BySymbol::default() }
+        Self { market, directory, depths: Depths::default(), trades: BySymbol::default(), seen: Seen::None }
     }
 }
 
@@ -86,6 +95,9 @@ impl Venue for Binance {
         let message = json::as_object(message, "message")?;
         let (stream, data) = match message.get("data") {
             Some(data) => (json::text(&message, "stream")?, json::as_object(data, "data")?),
+            None if message.get("lastUpdateId").is_some() => {
+                return self.on_recorded_answer(&message, receipt.ts_recv, events);
+            }
             None => ("", message),
         };
         let kind = match json::text_if_any(&data, "e") {
@@ -102,6 +114,11 @@ impl Venue for Binance {
         };
         let name = json::text(&data, "s")?;
         let symbol = self.directory.id(name)?;
+        self.seen = match self.seen {
+            Seen::None => Seen::One(symbol),
+            Seen::One(other) if other != symbol => Seen::Several,
+            seen => seen,
+        };
         read(self, symbol, receipt, &data, events).map_err(|error| error.of(name))
     }
 
@@ -127,7 +144,9 @@ impl Venue for Binance {
             .split('&')
             .find_map(|parameter| parameter.strip_prefix("symbol="))
             .ok_or_else(|| VenueError::expected("url", "a parameter `symbol`"))?;
-        self.on_snapshot(name, answer, ts_recv, events).map_err(|error| error.of(name))
+        let symbol = self.directory.id(name)?;
+        let answer = json::as_object(answer, "depth")?;
+        self.on_snapshot(symbol, &answer, ts_recv, events).map_err(|error| error.of(name))
     }
 }
 
@@ -160,19 +179,35 @@ impl Binance {
         Ok(())
     }
 
-    /// `{"lastUpdateId":499869752,"bids":[["0.35210000","672.00000000"],…],"asks":[…]}`, futures with `E` and `T`.
-    fn on_snapshot(
+    /// Some recorders put the answer to `…/depth` among the messages. Only COIN-M names the symbol there: else it is that
+    /// of all messages before.
+    fn on_recorded_answer(
         &mut self,
-        name: &str,
-        answer: Value<'_, '_>,
+        answer: &Object<'_, '_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let symbol = self.directory.id(name)?;
-        let answer = json::as_object(answer, "depth")?;
-        let sequence = json::natural(&answer, "lastUpdateId")?;
-        let ts_event = time(&answer)?.unwrap_or(ts_recv);
-        let snapshot = self.directory.snapshot(symbol, &answer, "bids", "asks")?;
+        let symbol = match (json::text_if_any(answer, "symbol"), self.seen) {
+            (Some(name), _) => self.directory.id(name)?,
+            (None, Seen::One(symbol)) => symbol,
+            (None, _) => {
+                return Err(VenueError::expected("symbol", "the name, or messages of one symbol before"));
+            }
+        };
+        self.on_snapshot(symbol, answer, ts_recv, events)
+    }
+
+    /// `{"lastUpdateId":499869752,"bids":[["0.35210000","672.00000000"],…],"asks":[…]}`, futures with `E` and `T`.
+    fn on_snapshot(
+        &mut self,
+        symbol: SymbolId,
+        answer: &Object<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let sequence = json::natural(answer, "lastUpdateId")?;
+        let ts_event = time(answer)?.unwrap_or(ts_recv);
+        let snapshot = self.directory.snapshot(symbol, answer, "bids", "asks")?;
         self.depths.on_snapshot(Stamp { symbol, ts_event, ts_recv, sequence }, snapshot, events);
         Ok(())
     }

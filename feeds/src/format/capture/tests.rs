@@ -1,14 +1,18 @@
 //! What captures say, against slow obvious models and the venues' own checks.
 
 mod binance;
+mod bitfinex;
+mod bitmex;
 mod bitstamp;
 mod bybit;
 mod coinbase;
+mod coinbase_advanced;
 mod damage;
 mod deribit;
 mod kraken;
 mod okx;
 mod order;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::io::Write;

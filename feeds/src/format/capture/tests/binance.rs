@@ -2,7 +2,7 @@ use super::*;
 
 /// Counts the quotes whose update number is also one of a depth message, and checks that the book's best levels
 /// after that message are the quote's.
-fn verify_quotes(played: &Played) -> usize {
+pub(super) fn verify_quotes(played: &Played) -> usize {
     let mut books: BTreeMap<SymbolId, Model> = BTreeMap::new();
     let mut bests = BTreeMap::new();
     let mut quotes = BTreeMap::new();
