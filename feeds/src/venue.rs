@@ -22,9 +22,15 @@ mod depth;
 mod deribit;
 mod digits;
 mod directory;
+mod dydx;
+mod ftx;
+mod gemini;
+mod hitbtc;
 mod hyperliquid;
 pub(crate) mod json;
 mod kraken;
+mod kraken_futures;
+mod kucoin;
 mod okx;
 
 use std::fmt;
@@ -41,9 +47,15 @@ use self::bybit::Bybit;
 use self::coinbase::Coinbase;
 use self::coinbase_advanced::CoinbaseAdvanced;
 use self::deribit::Deribit;
+use self::dydx::Dydx;
+use self::ftx::Ftx;
+use self::gemini::Gemini;
+use self::hitbtc::Hitbtc;
 use self::hyperliquid::Hyperliquid;
 use self::json::Json;
 use self::kraken::Kraken;
+use self::kraken_futures::KrakenFutures;
+use self::kucoin::Kucoin;
 use self::okx::Okx;
 use crate::{
     EventBody, Exponent, Level, MarketEvent, NumberError, Price, Size, SymbolError, SymbolId, Timestamp,
@@ -77,8 +89,14 @@ static KINDS: &[Kind] = &[
     Kind { name: "BYBIT", open: |directory| Box::new(Bybit::new(directory)) },
     Kind { name: "COINBASE", open: |directory| Box::new(Coinbase::new(directory)) },
     Kind { name: "DERIBIT", open: |directory| Box::new(Deribit::new(directory)) },
+    Kind { name: "DYDX", open: |directory| Box::new(Dydx::new(directory)) },
+    Kind { name: "FTX", open: |directory| Box::new(Ftx::new(directory)) },
+    Kind { name: "GEMINI", open: |directory| Box::new(Gemini::new(directory)) },
+    Kind { name: "HITBTC", open: |directory| Box::new(Hitbtc::new(directory)) },
     Kind { name: "HYPERLIQUID", open: |directory| Box::new(Hyperliquid::new(directory)) },
     Kind { name: "KRAKEN", open: |directory| Box::new(Kraken::new(directory)) },
+    Kind { name: "KRAKEN_FUTURES", open: |directory| Box::new(KrakenFutures::new(directory)) },
+    Kind { name: "KUCOIN", open: |directory| Box::new(Kucoin::new(directory)) },
     Kind { name: "OKX", open: |directory| Box::new(Okx::new(directory)) },
 ];
 

@@ -152,6 +152,12 @@ pub(super) fn as_signed(value: Value<'_, '_>, field: &'static str) -> Result<i32
         .ok_or_else(|| VenueError::expected(field, "a whole number of 32 bits"))
 }
 
+/// The natural number of 32 bits in `field` of `object`, bare or in quotes.
+pub(super) fn natural_32(object: &Object<'_, '_>, field: &'static str) -> Result<u32, VenueError> {
+    u32::try_from(natural(object, field)?)
+        .map_err(|_| VenueError::expected(field, "a natural number of 32 bits"))
+}
+
 /// The object in `field` of `object`.
 pub(super) fn object<'t, 'i>(
     object: &Object<'t, 'i>,

@@ -12,6 +12,7 @@ mod deribit;
 mod kraken;
 mod okx;
 mod order;
+mod others;
 mod raw;
 
 use std::collections::BTreeMap;
