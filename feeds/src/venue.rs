@@ -58,7 +58,8 @@ use self::kraken_futures::KrakenFutures;
 use self::kucoin::Kucoin;
 use self::okx::Okx;
 use crate::{
-    EventBody, Exponent, Level, MarketEvent, NumberError, Price, Size, SymbolError, SymbolId, Timestamp,
+    Aggressor, EventBody, Exponent, Level, MarketEvent, NumberError, Price, Size, SymbolError, SymbolId,
+    Timestamp,
 };
 
 /// Which connection a message came by: sessions forget what a connection told when it begins again.
@@ -83,6 +84,8 @@ static KINDS: &[Kind] = &[
     Kind { name: "BINANCE", open: |directory| Box::new(Binance::new(Market::Spot, directory)) },
     Kind { name: "BINANCE_DELIVERY", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
     Kind { name: "BINANCE_FUTURES", open: |directory| Box::new(Binance::new(Market::Futures, directory)) },
+    Kind { name: "BINANCE_TR", open: |directory| Box::new(Binance::new(Market::Spot, directory)) },
+    Kind { name: "BINANCE_US", open: |directory| Box::new(Binance::new(Market::Spot, directory)) },
     Kind { name: "BITFINEX", open: |directory| Box::new(Bitfinex::new(directory)) },
     Kind { name: "BITMEX", open: |directory| Box::new(Bitmex::new(directory)) },
     Kind { name: "BITSTAMP", open: |directory| Box::new(Bitstamp::new(directory)) },
@@ -91,6 +94,8 @@ static KINDS: &[Kind] = &[
     Kind { name: "DERIBIT", open: |directory| Box::new(Deribit::new(directory)) },
     Kind { name: "DYDX", open: |directory| Box::new(Dydx::new(directory)) },
     Kind { name: "FTX", open: |directory| Box::new(Ftx::new(directory)) },
+    Kind { name: "FTX_TR", open: |directory| Box::new(Ftx::new(directory)) },
+    Kind { name: "FTX_US", open: |directory| Box::new(Ftx::new(directory)) },
     Kind { name: "GEMINI", open: |directory| Box::new(Gemini::new(directory)) },
     Kind { name: "HITBTC", open: |directory| Box::new(Hitbtc::new(directory)) },
     Kind { name: "HYPERLIQUID", open: |directory| Box::new(Hyperliquid::new(directory)) },
@@ -130,16 +135,20 @@ trait Venue: Send {
     ) -> Result<(), VenueError>;
 
     /// Whether there is anything to learn from the answer to this request.
-    fn wants_answer(&self, url: &str) -> bool;
+    fn wants_answer(&self, _url: &str) -> bool {
+        false
+    }
 
     /// The answer to a request that is wanted.
     fn on_answer(
         &mut self,
-        url: &str,
-        answer: Value<'_, '_>,
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError>;
+        _url: &str,
+        _answer: Value<'_, '_>,
+        _ts_recv: Timestamp,
+        _events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        Ok(())
+    }
 }
 
 impl Session {
@@ -371,6 +380,15 @@ fn microseconds(field: &'static str, microseconds: u64) -> Result<Timestamp, Ven
         .and_then(|microseconds| microseconds.checked_mul(1_000))
         .map(Timestamp)
         .ok_or_else(|| VenueError::expected(field, "microseconds before the year 2262"))
+}
+
+/// The taker's side in `field`, as most venues spell it.
+fn taker(object: &Object<'_, '_>, field: &'static str) -> Result<Aggressor, VenueError> {
+    match json::text(object, field)? {
+        "buy" => Ok(Aggressor::Buy),
+        "sell" => Ok(Aggressor::Sell),
+        _ => Err(VenueError::expected(field, "`buy` or `sell`")),
+    }
 }
 
 /// A level, unless it is none: venues give an empty side of the book as size zero.

@@ -36,8 +36,8 @@ use super::json;
 use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Stamp, Venue, VenueError};
 use crate::limits::CHANNELS_MAX;
 use crate::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, Size, SymbolId, Timestamp,
-    Trade, TradingStatus,
+    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, Size, SymbolId, Trade,
+    TradingStatus,
 };
 
 /// Step 1.
@@ -145,21 +145,6 @@ impl Venue for Bitfinex {
             _ => Ok(()),
         };
         read.map_err(|error| error.of(self.directory.instruments()[channel.symbol.index()].symbol.as_str()))
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    /// The lists of instruments are of names only.
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 

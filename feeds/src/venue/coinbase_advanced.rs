@@ -106,6 +106,10 @@ impl Venue for CoinbaseAdvanced {
                 _ => {
                     for ticker in &json::list(&event, "tickers")? {
                         let ticker = json::as_object(ticker, "tickers")?;
+                        // Before 2024 there were no sizes: no quote.
+                        if ticker.get("best_bid_quantity").is_none() {
+                            continue;
+                        }
                         self.with_product(receipt, ts_event, &ticker, |this, stamp| {
                             let mut best =
                                 |price, size| this.directory.best(stamp.symbol, &ticker, price, size);

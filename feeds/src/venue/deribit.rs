@@ -30,8 +30,8 @@ use simd_json::tape::{Object, Value};
 use super::book::{NumberedBook, clear_fed};
 use super::directory::Listing;
 use super::json;
-use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds};
-use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
+use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
+use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
 /// What Deribit's messages mean.
 pub(super) struct Deribit {
@@ -233,11 +233,7 @@ impl Deribit {
         let trade = Trade {
             price: self.directory.price(stamp.symbol, "price", json::text(data, "price")?)?,
             size: self.directory.size(stamp.symbol, "amount", json::text(data, "amount")?)?,
-            aggressor: match json::text(data, "direction")? {
-                "buy" => Aggressor::Buy,
-                "sell" => Aggressor::Sell,
-                _ => return Err(VenueError::expected("direction", "`buy` or `sell`")),
-            },
+            aggressor: taker(data, "direction")?,
             id: Some(json::natural(data, "trade_seq")?),
         };
         events.push(stamp.event(EventBody::Trade(trade)));

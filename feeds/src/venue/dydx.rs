@@ -28,9 +28,7 @@ use super::book::{Book, clear_fed};
 use super::json;
 use super::{BySymbol, ConnectionId, Directory, Receipt, Stamp, Venue, VenueError, rfc3339};
 use crate::limits::{LEVEL_IDS_MAX, REORDERED_MESSAGES_MAX};
-use crate::{
-    Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Price, Side, Size, SymbolId, Timestamp, Trade,
-};
+use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Price, Side, Size, SymbolId, Trade};
 
 /// What dYdX's messages mean.
 pub(super) struct Dydx {
@@ -109,20 +107,6 @@ impl Venue for Dydx {
             }
         };
         read().map_err(|error| error.of(name))
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 

@@ -29,10 +29,8 @@ use simd_json::tape::{Object, Value};
 use super::book::{Book, clear_fed};
 use super::digits::DigitBook;
 use super::json;
-use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339, seconds};
-use crate::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade,
-};
+use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339, seconds, taker};
+use crate::{BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Trade};
 
 /// Step 2.
 const CHECKSUM_LEVELS: usize = 100;
@@ -108,20 +106,6 @@ impl Venue for Ftx {
             }
         };
         read().map_err(|error| error.of(name))
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 
@@ -201,11 +185,7 @@ impl Ftx {
         let trade = Trade {
             price: self.directory.price(symbol, "price", json::text(data, "price")?)?,
             size: self.directory.size(symbol, "size", json::text(data, "size")?)?,
-            aggressor: match json::text(data, "side")? {
-                "buy" => Aggressor::Buy,
-                "sell" => Aggressor::Sell,
-                _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-            },
+            aggressor: taker(data, "side")?,
             id: Some(json::natural(data, "id")?),
         };
         let stamp = Stamp { ts_event: rfc3339(data, "time")?, ..receipt.stamp(symbol) };

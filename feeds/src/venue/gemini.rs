@@ -19,8 +19,8 @@ use simd_json::tape::{Object, Value};
 
 use super::book::{Book, clear_fed};
 use super::json;
-use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds};
-use crate::{Aggressor, BookSnapshot, EventBody, MarketEvent, Side, SymbolId, Timestamp, Trade};
+use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
+use crate::{BookSnapshot, EventBody, MarketEvent, Side, SymbolId, Trade};
 
 /// What Gemini's messages mean.
 pub(super) struct Gemini {
@@ -62,20 +62,6 @@ impl Venue for Gemini {
         let name = json::text(&message, "symbol")?;
         let symbol = self.directory.id(name)?;
         read(self, receipt, symbol, &message, events).map_err(|error| error.of(name))
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 
@@ -129,11 +115,7 @@ impl Gemini {
         let trade = Trade {
             price: self.directory.price(symbol, "price", json::text(message, "price")?)?,
             size: self.directory.size(symbol, "quantity", json::text(message, "quantity")?)?,
-            aggressor: match json::text(message, "side")? {
-                "buy" => Aggressor::Buy,
-                "sell" => Aggressor::Sell,
-                _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-            },
+            aggressor: taker(message, "side")?,
             id: Some(json::natural(message, "event_id")?),
         };
         let stamp = Stamp { ts_event: milliseconds(message, "timestamp")?, ..receipt.stamp(symbol) };

@@ -22,8 +22,8 @@ use simd_json::tape::{Object, Value};
 
 use super::book::{NumberedBook, clear_fed};
 use super::json;
-use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339};
-use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
+use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339, taker};
+use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Trade};
 
 /// What HitBTC's messages mean.
 pub(super) struct Hitbtc {
@@ -67,20 +67,6 @@ impl Venue for Hitbtc {
         let name = json::text(&params, "symbol")?;
         let symbol = self.directory.id(name)?;
         read(self, receipt, symbol, &params, events).map_err(|error| error.of(name))
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 
@@ -146,11 +132,7 @@ impl Hitbtc {
             let trade = Trade {
                 price: self.directory.price(symbol, "price", json::text(&data, "price")?)?,
                 size: self.directory.size(symbol, "quantity", json::text(&data, "quantity")?)?,
-                aggressor: match json::text(&data, "side")? {
-                    "buy" => Aggressor::Buy,
-                    "sell" => Aggressor::Sell,
-                    _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-                },
+                aggressor: taker(&data, "side")?,
                 id: Some(json::natural(&data, "id")?),
             };
             let stamp = Stamp { ts_event: rfc3339(&data, "timestamp")?, ..receipt.stamp(symbol) };

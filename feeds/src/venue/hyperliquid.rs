@@ -17,7 +17,7 @@ use simd_json::tape::{Object, Value};
 
 use super::json;
 use super::{Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds};
-use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, SymbolId, Timestamp, Trade};
+use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, SymbolId, Trade};
 
 /// What Hyperliquid's messages mean.
 pub(super) struct Hyperliquid {
@@ -69,20 +69,6 @@ impl Venue for Hyperliquid {
             }
             _ => Ok(()),
         }
-    }
-
-    fn wants_answer(&self, _url: &str) -> bool {
-        false
-    }
-
-    fn on_answer(
-        &mut self,
-        _url: &str,
-        _answer: Value<'_, '_>,
-        _ts_recv: Timestamp,
-        _events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        Ok(())
     }
 }
 

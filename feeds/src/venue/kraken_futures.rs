@@ -26,8 +26,8 @@ use simd_json::tape::{Object, Value};
 use super::book::{NumberedBook, clear_fed};
 use super::directory::Listing;
 use super::json;
-use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds};
-use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
+use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
+use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
 /// What Kraken Futures' messages mean.
 pub(super) struct KrakenFutures {
@@ -164,11 +164,7 @@ impl KrakenFutures {
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Level { price, size } = self.level(stamp.symbol, message)?;
-        let aggressor = match json::text(message, "side")? {
-            "buy" => Aggressor::Buy,
-            "sell" => Aggressor::Sell,
-            _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-        };
+        let aggressor = taker(message, "side")?;
         let id = Some(json::natural(message, "seq")?);
         events.push(stamp.event(EventBody::Trade(Trade { price, size, aggressor, id })));
         Ok(())

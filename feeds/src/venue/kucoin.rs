@@ -24,8 +24,8 @@ use simd_json::tape::{Object, Value};
 use super::depth::{DepthRange, Depths, Link};
 use super::directory::Listing;
 use super::json;
-use super::{Directory, Receipt, Stamp, Venue, VenueError, milliseconds};
-use crate::{Aggressor, EventBody, MarketEvent, Side, SymbolId, Timestamp, Trade};
+use super::{Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
+use crate::{EventBody, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
 /// What KuCoin's messages mean.
 pub(super) struct Kucoin {
@@ -178,11 +178,7 @@ impl Kucoin {
         let trade = Trade {
             price: self.directory.price(symbol, "price", json::text(data, "price")?)?,
             size: self.directory.size(symbol, "size", json::text(data, "size")?)?,
-            aggressor: match json::text(data, "side")? {
-                "buy" => Aggressor::Buy,
-                "sell" => Aggressor::Sell,
-                _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-            },
+            aggressor: taker(data, "side")?,
             // Their numbers have 96 bits.
             id: None,
         };

@@ -33,10 +33,8 @@ use super::book::{NumberedBook, clear_fed};
 use super::digits::DigitBook;
 use super::directory::Listing;
 use super::json;
-use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds};
-use crate::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade,
-};
+use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds, taker};
+use crate::{BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
 const BOOK_CHANNELS: [&str; 3] = ["books", "books-l2-tbt", "books50-l2-tbt"];
 
@@ -259,11 +257,7 @@ impl Okx {
         let trade = Trade {
             price: self.directory.price(stamp.symbol, "px", json::text(data, "px")?)?,
             size: self.directory.size(stamp.symbol, "sz", json::text(data, "sz")?)?,
-            aggressor: match json::text(data, "side")? {
-                "buy" => Aggressor::Buy,
-                "sell" => Aggressor::Sell,
-                _ => return Err(VenueError::expected("side", "`buy` or `sell`")),
-            },
+            aggressor: taker(data, "side")?,
             id: Some(json::natural(data, "tradeId")?),
         };
         events.push(stamp.event(EventBody::Trade(trade)));
