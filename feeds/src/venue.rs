@@ -111,6 +111,14 @@ static COINBASE_ADVANCED: (&str, Kind) = (
     Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
 );
 
+fn kind_of(venue: &str, address: &str) -> Option<&'static Kind> {
+    let (advanced_address, advanced) = &COINBASE_ADVANCED;
+    if venue == advanced.name && address.contains(advanced_address) {
+        return Some(advanced);
+    }
+    KINDS.iter().find(|kind| kind.name == venue)
+}
+
 /// What a venue's messages mean.
 trait Venue: Send {
     fn directory(&self) -> &Directory;
@@ -152,16 +160,16 @@ trait Venue: Send {
 }
 
 impl Session {
-    /// A session that learns the instruments of a recording of that venue, with a connection to `address` (which may be
-    /// empty: not told); `None`: not a venue that is known here.
+    /// A session with these instruments, by a connection to `address`; `None`: not a venue that is known here.
+    #[must_use]
+    pub fn new(venue: &str, address: &str, directory: Directory) -> Option<Self> {
+        Some(Self::open(kind_of(venue, address)?, directory))
+    }
+
+    /// A session that learns the instruments from a recording. `address` may be empty: not told.
     #[must_use]
     pub fn survey(venue: &str, address: &str) -> Option<Self> {
-        let (advanced_address, advanced) = &COINBASE_ADVANCED;
-        let kind = if venue == advanced.name && address.contains(advanced_address) {
-            advanced
-        } else {
-            KINDS.iter().find(|kind| kind.name == venue)?
-        };
+        let kind = kind_of(venue, address)?;
         Some(Self::open(kind, Directory::survey(kind.name)))
     }
 

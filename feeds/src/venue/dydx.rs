@@ -154,9 +154,7 @@ impl Dydx {
         contents: &Object<'_, '_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let market = self.markets.of(symbol);
-        self.count -= market.offsets.len();
-        market.offsets.clear();
+        let mut offsets = FxHashMap::default();
         let mut snapshot = BookSnapshot::default();
         for (field, side, levels) in
             [("bids", Side::Bid, &mut snapshot.bids), ("asks", Side::Ask, &mut snapshot.asks)]
@@ -167,14 +165,16 @@ impl Dydx {
                 let offset = level.get("offset").map_or(Ok(0), |value| json::as_natural(value, "offset"))?;
                 let (price, size) = (json::text(&level, "price")?, json::text(&level, "size")?);
                 let level = self.directory.level(symbol, field, price, size)?;
-                market.offsets.insert((side, level.price), offset);
+                offsets.insert((side, level.price), offset);
                 // Levels that are gone are listed for their offset.
                 if level.size != Size::ZERO {
                     levels.push(level);
                 }
             }
         }
-        self.count += market.offsets.len();
+        let market = self.markets.of(symbol);
+        self.count = self.count - market.offsets.len() + offsets.len();
+        market.offsets = offsets;
         market.book = Book::Held(receipt.connection);
         let stamp = receipt.stamp(symbol);
         events.push(stamp.event(EventBody::BookSnapshot(Box::new(snapshot))));
