@@ -195,7 +195,8 @@ impl Bybit {
                 let snapshot = self.directory.snapshot(symbol, &data, "b", "a")?;
                 let best = |levels: Vec<Level>| levels.first().copied().and_then(level_if_any);
                 let body = EventBody::Quote { bid: best(snapshot.bids), ask: best(snapshot.asks) };
-                events.push(stamp.event(body));
+                // Each topic counts for itself: this is not a number of the book.
+                events.push(Stamp { sequence: 0, ..stamp }.event(body));
             }
             return Ok(());
         }

@@ -225,14 +225,13 @@ impl Okx {
         data: &Object<'_, '_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let sequence = data.get("seqId").map_or(Ok(0), |value| json::as_natural(value, "seqId"))?;
         let mut best = |field| {
             let first = json::list(data, field)?.iter().next();
             let level = first.map(|level| self.directory.level_of(stamp.symbol, field, level)).transpose()?;
             Ok::<_, VenueError>(level.and_then(level_if_any))
         };
         let body = EventBody::Quote { bid: best("bids")?, ask: best("asks")? };
-        events.push(Stamp { sequence, ..stamp }.event(body));
+        events.push(stamp.event(body));
         Ok(())
     }
 

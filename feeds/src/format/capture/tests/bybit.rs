@@ -81,7 +81,7 @@ fn every_kind_of_message_is_read() {
     let expected = [
         (1499, 7, EventBody::BookSnapshot(Box::new(snapshot))),
         (1500, 8, EventBody::LevelSet { side: Side::Bid, level: level(105, 0) }),
-        (1499, 4, quote(Some(bid), None)),
+        (1499, 0, quote(Some(bid), None)),
         (1600, 0, quote(Some(bid), Some(ask))),
         (1601, 0, quote(Some(bid), Some(level(110, 300)))),
         (1603, 0, quote(None, Some(level(110, 300)))),

@@ -86,7 +86,7 @@ fn every_kind_of_message_is_read() {
         (1500, 9, agrees),
         (1600, 0, trade(107, 150, Aggressor::Sell, Some(12))),
         (1700, 0, EventBody::Quote { bid: None, ask: Some(level(110, 300)) }),
-        (1800, 9, EventBody::Quote { bid: Some(level(106, 100)), ask: Some(level(110, 300)) }),
+        (1800, 0, EventBody::Quote { bid: Some(level(106, 100)), ask: Some(level(110, 300)) }),
     ];
     let found: Vec<_> = played
         .events()
