@@ -143,6 +143,12 @@ pub enum BookChecksum {
     /// CRC32 over the ten best asks, then the ten best bids: of each level the digits of price and size without
     /// the point and without leading zeros. Kraken WebSocket API, "book checksum"; also Tickwire's own rule.
     Kraken(u32),
+    /// The session has compared it already, with the digits as the venue sent them, which mantissas do not have (OKX,
+    /// Bitfinex, FTX). Where it does not agree, a gap follows.
+    Checked {
+        /// Whether the venue's checksum is ours.
+        agrees: bool,
+    },
 }
 
 /// A venue's number of a resting order.

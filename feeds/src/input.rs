@@ -1,4 +1,6 @@
-//! Opens a recording, plain, gzip or zstd, and knows how far it has read.
+//! Opens a recording, plain, gzip, zstd or zip, and knows how far it has read.
+
+pub(crate) mod zip;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -32,6 +34,8 @@ impl Input {
             Box::new(MultiGzDecoder::new(file))
         } else if head.starts_with(&ZSTD_MAGIC) {
             Box::new(zstd::Decoder::with_buffer(file).map_err(io_error)?)
+        } else if head.starts_with(&zip::MAGIC) {
+            Box::new(zip::Member::open(file).map_err(io_error)?)
         } else {
             Box::new(file)
         };

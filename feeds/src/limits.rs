@@ -22,3 +22,15 @@ pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;
 /// Stretches of a recording that are read side by side because its time goes back between them (about 1 MB each). A
 /// recording with more is refused.
 pub const CAPTURE_LANES_MAX: usize = 32;
+/// Levels a side of a book whose digits are kept for the venue's checksum, which is over the best hundred at most. At it
+/// the worst are dropped.
+pub const DIGIT_LEVELS_MAX: usize = 4_096;
+/// Levels of a book that are known by the venue's number of them, of all instruments of a session together (about 100
+/// MB). At it the book of the next one is given up, as after a gap.
+pub const LEVEL_IDS_MAX: usize = 2_097_152;
+/// Messages of a connection that may come before one with a smaller number (dYdX). What has not come by then is lost.
+pub const REORDERED_MESSAGES_MAX: u64 = 256;
+/// Lines of a capture that are read to tell its venue. Where none of them does, the file is refused.
+pub const IDENTIFY_LINES_MAX: usize = 10_000;
+/// Subscriptions of a session that messages name by number. A session with more is refused.
+pub const CHANNELS_MAX: usize = 65_536;

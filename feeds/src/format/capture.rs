@@ -1,6 +1,6 @@
-//! Exchange captures: JSON lines in the envelope of the cryptofeed project.
+//! Exchange captures: a venue's messages as they were received, one a line.
 //!
-//! One object a line, in the order of capture, plain, gzip or zstd:
+//! In the envelope of the cryptofeed project, one object a line, in the order of capture:
 //!
 //! ```text
 //! {"t":"header","format":2,"exchange":"KRAKEN",…}
@@ -11,10 +11,23 @@
 //! {"t":"recv","conn":"KRAKEN.ws.48","ts":1618678142.592855,"data":"[993,[[\"354.11000000\",…"}
 //! ```
 //!
-//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file
-//! knows the envelope; what the payloads mean is the business of [`crate::venue`].
+//! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. In that of
+//! hftbacktest, the recorder's clock in nanoseconds and the message of one connection, an answer to a request among them:
 //!
-//! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`], so that the
+//! ```text
+//! 1723161256172216566 {"stream":"btcusd_perp@depth@0ms","data":{…}}
+//! 1723161256609369665 {"lastUpdateId":1007198635033,"E":1723161257835,"T":1723161257823,"symbol":"BTCUSD_PERP",…}
+//! ```
+//!
+//! And in none, as Bybit offers recorded books for download (`…_ob500.data`, in a zip archive):
+//!
+//! ```text
+//! {"topic":"orderbook.500.XRPUSDT","type":"snapshot","ts":1733011200691,"data":{…},"cts":1733011200589}
+//! ```
+//!
+//! This file knows the envelopes; what the payloads mean is the business of [`crate::venue`].
+//!
+//! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`](crate::venue::Directory), so that the
 //! instruments and their exponents are known before the first event. Where the file is damaged the survey stops, and
 //! playing reports the damage when it gets there.
 //!
@@ -22,6 +35,7 @@
 //! joined with its snapshot when that arrived, and a replay shows trades and books of one moment together.
 
 mod envelope;
+mod identify;
 mod lane;
 #[cfg(test)]
 mod tests;
@@ -30,13 +44,12 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
+pub(crate) use self::envelope::is_capture;
 use self::envelope::{Kind, Line};
+use self::identify::{Identity, identify};
 use self::lane::{LaneStarts, Lanes};
 use crate::limits::CONNECTIONS_MAX;
-use crate::venue::binance::{Binance, Market};
-use crate::venue::coinbase::Coinbase;
-use crate::venue::kraken::Kraken;
-use crate::venue::{ConnectionId, Directory, VenueError};
+use crate::venue::{ConnectionId, Session};
 use crate::{FeedError, Instrument, MarketEvent, Timestamp};
 
 /// Plays an exchange capture.
@@ -52,12 +65,6 @@ pub struct CaptureReader {
     damage: Option<(u64, FeedError)>,
 }
 
-enum Session {
-    Kraken(Kraken),
-    Coinbase(Coinbase),
-    Binance(Market, Binance),
-}
-
 impl CaptureReader {
     /// Opens a capture, finds its instruments, and stands before its first line.
     ///
@@ -66,13 +73,12 @@ impl CaptureReader {
     /// and [`FeedError::Damaged`] when the file is damaged up to its first message, or its time goes back more often
     /// than [`crate::limits::CAPTURE_LANES_MAX`] allows.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
-        let mut lanes = Lanes::open(path, &LaneStarts::default())?;
-        let exchange = lanes.envelope().exchange();
-        let Some(session) = Session::survey(exchange) else {
+        let Identity { exchange, address } = identify(path)?;
+        let Some(session) = Session::survey(&exchange, &address) else {
             let reason = format!("a capture of `{exchange}`, a venue that is not known here");
             return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
         };
-        let mut survey = Self::new(lanes, session);
+        let mut survey = Self::new(Lanes::open(path, &LaneStarts::default())?, session);
         let mut starts = LaneStarts::default();
         let mut events = Vec::new();
         let damage = loop {
@@ -100,7 +106,7 @@ impl CaptureReader {
 
     /// The venue.
     #[must_use]
-    pub const fn venue(&self) -> &'static str {
+    pub fn venue(&self) -> &'static str {
         self.session.directory().venue()
     }
 
@@ -167,7 +173,7 @@ impl CaptureReader {
                 }
                 Kind::Connect => {
                     let connection = self.connection()?;
-                    self.session.on_connect(connection, ts_recv, events);
+                    self.session.on_connect(connection, self.lanes.envelope().address(), ts_recv, events);
                     Ok(())
                 }
                 Kind::Send => Ok(()),
@@ -194,76 +200,5 @@ impl CaptureReader {
         }
         self.connections.insert(name.to_owned(), ConnectionId(number));
         Ok(ConnectionId(number))
-    }
-}
-
-impl Session {
-    /// A session that learns the instruments of a capture of that `exchange`; `None`: not a venue that is known here.
-    fn survey(exchange: &str) -> Option<Self> {
-        Some(match exchange {
-            "KRAKEN" => Self::Kraken(Kraken::new(Directory::survey("KRAKEN"))),
-            "COINBASE" => Self::Coinbase(Coinbase::new(Directory::survey("COINBASE"))),
-            "BINANCE" => Self::binance(Market::Spot, Directory::survey("BINANCE")),
-            "BINANCE_FUTURES" => Self::binance(Market::Futures, Directory::survey("BINANCE_FUTURES")),
-            "BINANCE_DELIVERY" => Self::binance(Market::Futures, Directory::survey("BINANCE_DELIVERY")),
-            _ => return None,
-        })
-    }
-
-    /// A new session with the instruments that this one learnt.
-    fn finish(self) -> Result<Self, VenueError> {
-        Ok(match self {
-            Self::Kraken(session) => Self::Kraken(Kraken::new(session.into_directory().finish()?)),
-            Self::Coinbase(session) => Self::Coinbase(Coinbase::new(session.into_directory().finish()?)),
-            Self::Binance(market, session) => Self::binance(market, session.into_directory().finish()?),
-        })
-    }
-
-    fn binance(market: Market, directory: Directory) -> Self {
-        Self::Binance(market, Binance::new(market, directory))
-    }
-
-    const fn directory(&self) -> &Directory {
-        match self {
-            Self::Kraken(session) => session.directory(),
-            Self::Coinbase(session) => session.directory(),
-            Self::Binance(_, session) => session.directory(),
-        }
-    }
-
-    fn on_connect(&mut self, connection: ConnectionId, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
-        match self {
-            Self::Kraken(session) => session.on_connect(connection, ts_recv, events),
-            Self::Coinbase(session) => session.on_connect(connection, ts_recv, events),
-            Self::Binance(_, session) => session.on_connect(connection, ts_recv, events),
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        connection: ConnectionId,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        match self {
-            Self::Kraken(session) => session.on_message(connection, payload, ts_recv, events),
-            Self::Coinbase(session) => session.on_message(connection, payload, ts_recv, events),
-            Self::Binance(_, session) => session.on_message(connection, payload, ts_recv, events),
-        }
-    }
-
-    fn on_answer(
-        &mut self,
-        url: &str,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        match self {
-            Self::Kraken(session) => session.on_answer(url, payload),
-            Self::Coinbase(session) => session.on_answer(url, payload),
-            Self::Binance(_, session) => session.on_answer(url, payload, ts_recv, events),
-        }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use crate::format::capture::CaptureReader;
+use crate::format::capture::{self, CaptureReader};
 use crate::format::itch::{self, ItchReader};
 use crate::{FeedError, Input, Instrument, MarketEvent, Timestamp};
 
-/// Enough to tell the formats apart: a frame's length and a message's type.
-const HEAD_BYTES: usize = 3;
+/// Enough to tell the formats apart: a frame's length and a message's type, or a time in nanoseconds and a `{`.
+const HEAD_BYTES: usize = 24;
+/// How much of an unknown file is shown.
+const SHOWN_BYTES: usize = 3;
 
 /// A recording, opened by the reader of its format.
 pub(super) enum Recording {
@@ -16,7 +18,7 @@ pub(super) enum Recording {
 }
 
 impl Recording {
-    /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, and a short length
+    /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, or a time before it, and a short length
     /// with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how.
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
         let mut input = Input::open(path)?;
@@ -26,14 +28,16 @@ impl Recording {
             head.push(byte[0]);
         }
         match head[..] {
-            [b'{', ..] => CaptureReader::open(path).map(|reader| Self::Capture(Box::new(reader))),
-            [0, _, kind] if itch::length(kind).is_some() => {
+            _ if capture::is_capture(&head) => {
+                CaptureReader::open(path).map(|reader| Self::Capture(Box::new(reader)))
+            }
+            [0, _, kind, ..] if itch::length(kind).is_some() => {
                 ItchReader::open(path).map(|reader| Self::Itch(Box::new(reader)))
             }
             [] => Err(FeedError::UnknownFormat { path: path.to_owned(), reason: "empty".to_owned() }),
             _ => Err(FeedError::UnknownFormat {
                 path: path.to_owned(),
-                reason: format!("begins with `{}`", head.escape_ascii()),
+                reason: format!("begins with `{}`", head[..head.len().min(SHOWN_BYTES)].escape_ascii()),
             }),
         }
     }

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::format::itch::writer::Writer;
+use crate::input::zip::tests::{How, archive};
 use crate::shared::shared;
 
 fn folder() -> TempDir {
@@ -265,5 +266,23 @@ fn every_recording_of_a_known_kind_plays_to_its_end() {
         while replay.next_message(&mut events).expect(name) != Progress::Ended {}
         assert!(!events.is_empty(), "{name}");
         assert_eq!(replay.files()[0].messages, messages, "{name}");
+    }
+}
+
+/// The files that begin neither with a header nor with a message of ITCH.
+#[test]
+fn captures_in_other_envelopes_are_told_by_the_content() {
+    let stamped = br#"1723161256172216566 {"stream":"x","data":{"e":"depthUpdate","E":1,"s":"AB","U":1,"u":1,"b":[],"a":[]}}"#;
+    let bare = br#"{"topic":"orderbook.500.AB","type":"snapshot","ts":1500,"data":{"s":"AB","b":[],"a":[],"u":7},"cts":1499}"#;
+    let folder = folder();
+    for (bytes, venue) in
+        [(stamped.to_vec(), "BINANCE"), (bare.to_vec(), "BYBIT"), (archive(&[bare], How::Deflated), "BYBIT")]
+    {
+        let path = Writer(bytes).save(folder.path(), "some.file");
+        let mut replay = Replay::open(&settings(&[path])).expect("undamaged");
+        assert_eq!(steps(&mut replay, 2).len(), 2);
+        let file = &replay.files()[0];
+        assert_eq!((file.format, file.venue, file.messages), ("exchange capture", venue, 1));
+        assert_eq!(replay.instruments()[0].symbol.as_str(), "AB");
     }
 }

@@ -1,10 +1,14 @@
 //! The instruments of a session, by the venue's names, and the reading of their numbers.
 
 use rustc_hash::FxHashMap;
+use simd_json::prelude::ValueAsScalar;
+use simd_json::tape::{Object, Value};
 
-use super::{Problem, VenueError};
+use super::{Problem, Stamp, VenueError, json, level_if_any};
 use crate::limits::INSTRUMENTS_MAX;
-use crate::{Exponent, Instrument, Level, Price, Size, Symbol, SymbolId};
+use crate::{
+    BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId,
+};
 
 /// The instruments of a session.
 ///
@@ -32,6 +36,33 @@ pub(super) struct Listing {
     pub(super) size_exponent: Option<Exponent>,
     pub(super) tick_size: Option<String>,
     pub(super) currency: Option<String>,
+}
+
+impl Listing {
+    /// Of the steps of prices and sizes; what is missing, empty or zero is not told.
+    pub(super) fn of_steps(
+        name: &str,
+        (price_field, price_step): (&'static str, Option<&str>),
+        (size_field, size_step): (&'static str, Option<&str>),
+        currency: Option<&str>,
+    ) -> Result<Self, VenueError> {
+        let told = |step: Option<&str>| {
+            step.filter(|step| step.bytes().any(|byte| matches!(byte, b'1'..=b'9')))
+                .map(|step| json::without_exponent(step).into_owned())
+        };
+        let exponent = |field, step: &Option<String>| {
+            let Some(step) = step else { return Ok(None) };
+            let digits = if step.contains('.') { step.trim_end_matches('0') } else { step };
+            Exponent::of_text(digits).map(Some).map_err(|error| VenueError::new(field, error).of(name))
+        };
+        let tick_size = told(price_step);
+        Ok(Self {
+            price_exponent: exponent(price_field, &tick_size)?,
+            size_exponent: exponent(size_field, &told(size_step))?,
+            tick_size,
+            currency: currency.filter(|currency| !currency.is_empty()).map(str::to_owned),
+        })
+    }
 }
 
 /// The exponents that the numbers seen ask for.
@@ -163,6 +194,7 @@ impl Directory {
         field: &'static str,
         text: &str,
     ) -> Result<Price, VenueError> {
+        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
             None => Price::parse(text, self.instruments[id.index()].price_exponent),
             Some(survey) => survey.scales[id.index()].price.see(text).map(|()| Price::ZERO),
@@ -175,6 +207,7 @@ impl Directory {
         if text.starts_with('-') {
             return Err(VenueError::new(field, Problem::Expected("a size of zero or more")));
         }
+        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
             None => Size::parse(text, self.instruments[id.index()].size_exponent),
             Some(survey) => survey.scales[id.index()].size.see(text).map(|()| Size::ZERO),
@@ -191,6 +224,66 @@ impl Directory {
         size: &str,
     ) -> Result<Level, VenueError> {
         Ok(Level { price: self.price(id, field, price)?, size: self.size(id, field, size)? })
+    }
+
+    /// Reads `[price, size, …]`.
+    pub(super) fn level_of(
+        &mut self,
+        id: SymbolId,
+        field: &'static str,
+        level: Value<'_, '_>,
+    ) -> Result<Level, VenueError> {
+        let (price, size) = json::price_and_size(level, field)?;
+        self.level(id, field, price, size)
+    }
+
+    /// Reads the lists of levels in two fields of `object`.
+    pub(super) fn snapshot(
+        &mut self,
+        id: SymbolId,
+        object: &Object<'_, '_>,
+        bids: &'static str,
+        asks: &'static str,
+    ) -> Result<BookSnapshot, VenueError> {
+        let mut side = |field| -> Result<Vec<Level>, VenueError> {
+            json::list(object, field)?.iter().map(|level| self.level_of(id, field, level)).collect()
+        };
+        Ok(BookSnapshot { bids: side(bids)?, asks: side(asks)? })
+    }
+
+    /// Reads the list of levels in a field of `object`, and appends what they set.
+    pub(super) fn level_sets(
+        &mut self,
+        stamp: Stamp,
+        object: &Object<'_, '_>,
+        field: &'static str,
+        side: Side,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        for level in &json::list(object, field)? {
+            let level = self.level_of(stamp.symbol, field, level)?;
+            events.push(stamp.event(EventBody::LevelSet { side, level }));
+        }
+        Ok(())
+    }
+
+    /// Reads the best bid or offer in two fields of `object`; `None` where they are missing, empty, `null` or zero.
+    pub(super) fn best(
+        &mut self,
+        id: SymbolId,
+        object: &Object<'_, '_>,
+        price_field: &'static str,
+        size_field: &'static str,
+    ) -> Result<Option<Level>, VenueError> {
+        let told = |field| match object.get(field) {
+            Some(value) if value.as_null().is_none() => {
+                json::as_text(Some(value), field).map(|text| Some(text).filter(|text| !text.is_empty()))
+            }
+            _ => Ok(None),
+        };
+        let (Some(price), Some(size)) = (told(price_field)?, told(size_field)?) else { return Ok(None) };
+        let (price, size) = (self.price(id, price_field, price)?, self.size(id, size_field, size)?);
+        Ok(level_if_any(Level { price, size }))
     }
 
     /// Tells a survey that the instrument's numbers are to have just the decimals that these are printed with.

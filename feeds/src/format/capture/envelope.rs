@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::limits::LINE_BYTES_MAX;
 use crate::venue::json::{self, Json};
-use crate::venue::{Problem, VenueError, seconds};
+use crate::venue::{MILLISECONDS, NANOSECONDS, Problem, VenueError, decimal, seconds};
 use crate::{FeedError, Input, Timestamp};
 
 /// Reads a capture line by line into memory that is kept.
@@ -14,13 +14,27 @@ use crate::{FeedError, Input, Timestamp};
 pub(super) struct Envelope {
     input: Input,
     json: Json,
+    wrapping: Wrapping,
+    /// The venue, as the header spells it; empty where there is no header.
     exchange: String,
     line: Vec<u8>,
     /// Where the line begins.
     offset: u64,
     payload: Vec<u8>,
     connection: String,
+    /// The URL of an `http` line, the address of a `connect` line; else empty.
     url: String,
+}
+
+/// How a line holds its payload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    /// As a text in an object of JSON; the first line is a header.
+    Object,
+    /// `<nanoseconds> <payload>`.
+    Stamped,
+    /// The line is the payload, and the time the venue's own, `ts` in milliseconds.
+    Bare,
 }
 
 /// What a line is.
@@ -45,6 +59,7 @@ impl Envelope {
         let mut envelope = Self {
             input: Input::open(path)?,
             json: Json::default(),
+            wrapping: Wrapping::Object,
             exchange: String::new(),
             line: Vec::new(),
             offset: 0,
@@ -56,25 +71,40 @@ impl Envelope {
         if !envelope.input.read_line(&mut envelope.line, LINE_BYTES_MAX)? {
             return Err(unknown("an empty file".to_owned()));
         }
-        envelope.exchange = envelope
-            .json
-            .parse(&mut envelope.line, |line| {
-                let line = json::as_object(line, "line")?;
-                let is_header = json::text(&line, "t")? == HEADER;
-                Ok(is_header.then_some(json::text(&line, "exchange")?.to_owned()))
-            })
-            .map_err(|error| {
-                let reason = envelope.reason(&error);
-                unknown(format!("the first line is no header of a capture: {reason}"))
-            })?
-            .ok_or_else(|| unknown("the first line is no header of a capture".to_owned()))?;
+        if split_stamp(&envelope.line).is_some() {
+            envelope.wrapping = Wrapping::Stamped;
+        } else if envelope.line.starts_with(BARE_BEGINNING) {
+            envelope.wrapping = Wrapping::Bare;
+        }
+        if envelope.wrapping == Wrapping::Object {
+            envelope.exchange = envelope
+                .json
+                .parse(&mut envelope.line, |line| {
+                    let line = json::as_object(line, "line")?;
+                    let is_header = json::text(&line, "t")? == HEADER;
+                    Ok(is_header.then_some(json::text(&line, "exchange")?.to_owned()))
+                })
+                .map_err(|error| {
+                    let reason = envelope.reason(&error);
+                    unknown(format!("the first line is no header of a capture: {reason}"))
+                })?
+                .ok_or_else(|| unknown("the first line is no header of a capture".to_owned()))?;
+        } else {
+            // The first line is a message.
+            envelope.input = Input::open(path)?;
+        }
         while envelope.input.offset() < start
             && envelope.input.read_line(&mut envelope.line, LINE_BYTES_MAX)?
         {}
         Ok(envelope)
     }
 
-    /// The venue, as the header spells it.
+    /// How its lines hold their payloads.
+    pub(super) const fn wrapping(&self) -> Wrapping {
+        self.wrapping
+    }
+
+    /// The venue, as the header spells it; empty where there is no header.
     pub(super) fn exchange(&self) -> &str {
         &self.exchange
     }
@@ -119,6 +149,11 @@ impl Envelope {
         &mut self.payload
     }
 
+    /// The address of a `connect` line; empty where it has none.
+    pub(super) fn address(&self) -> &str {
+        &self.url
+    }
+
     /// The request and the payload of an `http` line.
     pub(super) fn answer(&mut self) -> (&str, &mut [u8]) {
         (&self.url, &mut self.payload)
@@ -141,6 +176,28 @@ impl Envelope {
 
     /// `None` for a header: captures that were put together from several have one for each.
     fn parse_line(&mut self, ts_before: Timestamp) -> Result<Option<Line>, VenueError> {
+        match self.wrapping {
+            Wrapping::Object => self.parse_object(ts_before),
+            Wrapping::Stamped => {
+                let (stamp, payload) = split_stamp(&self.line)
+                    .ok_or_else(|| VenueError::expected("line", "<nanoseconds> <JSON>"))?;
+                self.payload.clear();
+                self.payload.extend_from_slice(payload);
+                let ts_recv = decimal("line", stamp, NANOSECONDS)?;
+                Ok(Some(Line { kind: Kind::Recv, ts_recv }))
+            }
+            Wrapping::Bare => {
+                let stamp =
+                    raw_number(&self.line, b"ts").ok_or_else(|| VenueError::expected("ts", "a number"))?;
+                let ts_recv = decimal("ts", stamp, MILLISECONDS)?;
+                self.payload.clear();
+                self.payload.extend_from_slice(&self.line);
+                Ok(Some(Line { kind: Kind::Recv, ts_recv }))
+            }
+        }
+    }
+
+    fn parse_object(&mut self, ts_before: Timestamp) -> Result<Option<Line>, VenueError> {
         let time = raw_number(&self.line, b"ts").map(|text| seconds("ts", text));
         let Self { json, line, exchange, payload, connection, url, .. } = self;
         json.parse(line, |line| {
@@ -164,8 +221,10 @@ impl Envelope {
                 payload.extend_from_slice(json::text(&line, "data")?.as_bytes());
             }
             url.clear();
-            if kind == Kind::Http {
-                url.push_str(json::text(&line, "url")?);
+            match kind {
+                Kind::Http => url.push_str(json::text(&line, "url")?),
+                Kind::Connect => url.push_str(json::text_if_any(&line, "addr").unwrap_or_default()),
+                _ => {}
             }
             let ts_recv = time.unwrap_or_else(|| Err(VenueError::expected("ts", "a number")))?;
             Ok(Some(Line { kind, ts_recv }))
@@ -174,6 +233,22 @@ impl Envelope {
 }
 
 const HEADER: &str = "header";
+
+/// How the first line begins of what Bybit offers for download.
+const BARE_BEGINNING: &[u8] = br#"{"topic""#;
+
+/// Whether a file that begins so is a capture.
+pub(crate) fn is_capture(head: &[u8]) -> bool {
+    let digits = head.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    head.starts_with(b"{") || (digits > 0 && head[digits..].starts_with(b" {"))
+}
+
+/// The parts of `<nanoseconds> <payload>`.
+fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (stamp, rest) = line.split_at(digits);
+    Some((stamp, rest.strip_prefix(b" ")?)).filter(|(stamp, _)| !stamp.is_empty())
+}
 
 /// The digits of the number that stands behind `key` in the outermost object of a line of JSON.
 ///
@@ -188,7 +263,7 @@ fn raw_number<'a>(line: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
             b'}' | b']' => depth = depth.checked_sub(1)?,
             b'"' => {
                 let start = at + 1;
-                at = start + closing_quote(line.get(start..)?)?;
+                at = start + json::closing_quote(line.get(start..)?)?;
                 let behind = line.get(at + 1..)?.trim_ascii_start();
                 if depth == 1
                     && line.get(start..at) == Some(key)
@@ -204,16 +279,6 @@ fn raw_number<'a>(line: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         at += 1;
     }
     None
-}
-
-/// The length of a text up to its closing quote.
-fn closing_quote(text: &[u8]) -> Option<usize> {
-    let mut is_escaped = false;
-    text.iter().position(|byte| {
-        let is_closing = *byte == b'"' && !is_escaped;
-        is_escaped = *byte == b'\\' && !is_escaped;
-        is_closing
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,19 @@
 //! What captures say, against slow obvious models and the venues' own checks.
 
 mod binance;
+mod bitfinex;
+mod bitmex;
+mod bitstamp;
+mod bybit;
 mod coinbase;
+mod coinbase_advanced;
 mod damage;
+mod deribit;
 mod kraken;
+mod okx;
 mod order;
+mod others;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,8 +24,8 @@ use tempfile::NamedTempFile;
 use super::CaptureReader;
 use crate::shared::shared;
 use crate::{
-    BookSnapshot, EventBody, Exponent, FeedError, Instrument, Level, MarketEvent, Price, Side, Size,
-    SymbolId, Timestamp,
+    Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, FeedError, Instrument, Level, MarketEvent,
+    Price, Side, Size, SymbolId, Timestamp, Trade,
 };
 
 /// A recording that ships with the product.
@@ -160,6 +169,56 @@ impl Model {
         let level = |(price, size): (&Price, &Size)| Level { price: *price, size: *size };
         (self.bids.last_key_value().map(level), self.asks.first_key_value().map(level))
     }
+}
+
+/// What happened, in a few characters: `s10` snapshot, `+12` a level of message 12, `!5/7` gap, `0` book clear, `ok` and
+/// `wrong` checksums, `q10` quote, `t12` trade 12, `status`.
+fn story(played: &Played) -> String {
+    let of = |event: &MarketEvent| match &event.body {
+        EventBody::BookSnapshot(_) => format!("s{}", event.sequence),
+        EventBody::LevelSet { .. } => format!("+{}", event.sequence),
+        EventBody::Gap { expected, found } => format!("!{expected}/{found}"),
+        EventBody::BookClear => "0".to_owned(),
+        EventBody::BookChecksum(BookChecksum::Checked { agrees: true }) => "ok".to_owned(),
+        EventBody::BookChecksum(BookChecksum::Checked { agrees: false }) => "wrong".to_owned(),
+        EventBody::Quote { .. } => format!("q{}", event.sequence),
+        EventBody::Trade(Trade { id, .. }) => id.map_or_else(|| "t".to_owned(), |id| format!("t{id}")),
+        EventBody::Status { .. } => "status".to_owned(),
+        other => panic!("{other:?}"),
+    };
+    played.events().map(of).collect::<Vec<_>>().join(" ")
+}
+
+/// The last book of each instrument, and how often after a message its best bid was not below its best offer.
+fn books(played: &Played) -> (BTreeMap<SymbolId, Model>, usize) {
+    let mut books: BTreeMap<SymbolId, Model> = BTreeMap::new();
+    let mut crossed = 0;
+    for line in &played.lines {
+        for event in line {
+            books.entry(event.symbol).or_default().apply(&event.body);
+        }
+        if let Some(event) = line.last()
+            && let (Some(bid), Some(ask)) = books[&event.symbol].best()
+        {
+            crossed += usize::from(bid.price >= ask.price);
+        }
+    }
+    (books, crossed)
+}
+
+/// Plays one message to the error, and checks what it says and that it names the message's offset.
+fn check_damage(exchange: &str, before: &str, cases: &[(String, &str)]) {
+    for (payload, reason) in cases {
+        let mut capture = Capture::new(exchange);
+        capture.recv("1", before);
+        let offset = capture.0.as_file().metadata().expect("a file").len();
+        capture.recv("2", payload);
+        assert_eq!(capture.damage(), (offset, (*reason).to_owned()), "{payload}");
+    }
+}
+
+fn trade(price: i64, size: i64, aggressor: Aggressor, id: Option<u64>) -> EventBody {
+    EventBody::Trade(Trade { price: Price(price), size: Size(size), aggressor, id })
 }
 
 fn exponent(value: i8) -> Exponent {

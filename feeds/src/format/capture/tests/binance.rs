@@ -1,9 +1,8 @@
 use super::*;
-use crate::{Aggressor, Trade};
 
 /// Counts the quotes whose update number is also one of a depth message, and checks that the book's best levels
 /// after that message are the quote's.
-fn verify_quotes(played: &Played) -> usize {
+pub(super) fn verify_quotes(played: &Played) -> usize {
     let mut books: BTreeMap<SymbolId, Model> = BTreeMap::new();
     let mut bests = BTreeMap::new();
     let mut quotes = BTreeMap::new();
@@ -92,18 +91,6 @@ fn depth(first: u64, last: u64, previous: Option<u64>, price: &str) -> String {
 
 fn snapshot(last: u64) -> String {
     format!(r#"{{"lastUpdateId":{last},"bids":[["1","5"]],"asks":[["99","5"]]}}"#)
-}
-
-/// What happened, in a few characters: `s10` snapshot, `+12` a level of message 12, `!5/7` gap, `0` book clear.
-fn story(played: &Played) -> String {
-    let of = |event: &MarketEvent| match &event.body {
-        EventBody::BookSnapshot(_) => format!("s{}", event.sequence),
-        EventBody::LevelSet { .. } => format!("+{}", event.sequence),
-        EventBody::Gap { expected, found } => format!("!{expected}/{found}"),
-        EventBody::BookClear => "0".to_owned(),
-        other => panic!("{other:?}"),
-    };
-    played.events().map(of).collect::<Vec<_>>().join(" ")
 }
 
 /// Plays `d` depth messages as (first, last, previous) and `s` snapshots.
@@ -211,15 +198,12 @@ fn every_kind_of_message_is_read() {
     let scales = |id: usize| (played.instruments[id].price_exponent, played.instruments[id].size_exponent);
     assert_eq!((scales(0), scales(1)), ((exponent(-3), exponent(-1)), (exponent(-2), exponent(0))));
     assert_eq!((played.instruments[0].tick_size, &played.instruments[1].currency), (None, &None));
-    let trade = |price, size, aggressor, id| {
-        EventBody::Trade(Trade { price: Price(price), size: Size(size), aggressor, id: Some(id) })
-    };
     let book = BookSnapshot { bids: vec![level(1000, 50)], asks: vec![level(99_000, 50)] };
     let set = |side, price, size| EventBody::LevelSet { side, level: level(price, size) };
     let expected = [
         (0, 2000, 7, EventBody::Quote { bid: Some(level(2500, 30)), ask: None }),
-        (0, 1500, 0, trade(2500, 40, Aggressor::Sell, 8)),
-        (1, 1501, 0, trade(125, 400, Aggressor::Buy, 10)),
+        (0, 1500, 0, trade(2500, 40, Aggressor::Sell, Some(8))),
+        (1, 1501, 0, trade(125, 400, Aggressor::Buy, Some(10))),
         (0, 1599, 10, EventBody::BookSnapshot(Box::new(book))),
         (0, 1700, 12, set(Side::Bid, 2500, 0)),
         (0, 1700, 12, set(Side::Ask, 2600, 15)),

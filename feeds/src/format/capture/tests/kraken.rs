@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::{Aggressor, BookChecksum, Trade, TradingStatus};
+use crate::TradingStatus;
 
 /// CRC-32 (IEEE), bit by bit.
 fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
@@ -101,9 +99,6 @@ fn every_kind_of_message_is_read() {
     let instrument = &played.instruments[0];
     assert_eq!((instrument.price_exponent, instrument.size_exponent), (exponent(-2), exponent(-1)));
     assert_eq!((instrument.book_levels_max, &instrument.currency), (Some(10), &None));
-    let trade = |price, size, aggressor| {
-        EventBody::Trade(Trade { price: Price(price), size: Size(size), aggressor, id: None })
-    };
     let status = |status, reason: &str| EventBody::Status { status, reason: reason.to_owned() };
     let snapshot = BookSnapshot { bids: vec![level(1000, 20)], asks: vec![level(1010, 15)] };
     let expected = [
@@ -111,8 +106,8 @@ fn every_kind_of_message_is_read() {
         (1_618_678_124_100_000_000, EventBody::LevelSet { side: Side::Ask, level: level(1010, 0) }),
         (1_618_678_124_200_000_000, EventBody::LevelSet { side: Side::Bid, level: level(1001, 30) }),
         (1_618_678_124_200_000_000, EventBody::BookChecksum(BookChecksum::Kraken(4_105_471_083))),
-        (1_618_678_125_500_000_000, trade(1005, 5, Aggressor::Sell)),
-        (1_618_678_125_600_000_000, trade(1006, 6, Aggressor::Buy)),
+        (1_618_678_125_500_000_000, trade(1005, 5, Aggressor::Sell, None)),
+        (1_618_678_125_600_000_000, trade(1006, 6, Aggressor::Buy, None)),
         (5_000_000_000, EventBody::Quote { bid: None, ask: Some(level(1010, 15)) }),
         (
             1_618_678_126_500_000_000,
