@@ -29,6 +29,8 @@ pub const PACKET_BYTES_MAX: usize = 262_144;
 pub const PCAP_INTERFACES_MAX: usize = 4_096;
 /// Streams of one packet capture: sessions and channels, each with its own numbering. A capture with more is refused.
 pub const PACKET_STREAMS_MAX: usize = 64;
+/// Addresses that one packet capture may carry these streams to. A capture with more is refused.
+pub const PACKET_ADDRESSES_MAX: usize = 4_096;
 /// Packets of a stream that wait for one that is late (4 MB at most). At the bound what is missing is given up as lost.
 pub const REORDER_PACKETS_MAX: usize = 64;
 /// How much later than the first packet that waits another may have been received. Beyond, what is missing is given up

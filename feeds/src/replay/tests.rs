@@ -279,6 +279,7 @@ fn every_recording_of_a_known_kind_plays_to_its_end() {
         // Of CSV without the header, which the data set's list counts as a line.
         ("csv/truefx-usdjpy-ticks.csv", 1_000),
         ("csv/xcme-6EH4-1min-bars-202401.csv.gz", 29_996),
+        ("csv/tardis/binance-futures_book_snapshot_25_BTCUSDT.csv", 10),
         ("csv/tardis/deribit_incremental_book_L2_BTC-PERPETUAL.csv", 15),
     ] {
         let Some(path) = shared(name) else { continue };

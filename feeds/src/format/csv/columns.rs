@@ -148,7 +148,8 @@ impl Columns {
 
 /// The levels of a book, as far as both columns of one are there.
 fn book(names: &[String]) -> Vec<BookColumns> {
-    let at = |name: String| names.iter().position(|known| *known == name);
+    let places: BTreeMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let at = |name: String| places.get(name.as_str()).copied();
     let level = |side: Side, shown: &str, index: usize| {
         let price = at(format!("{shown}[{index}].price"))?;
         Some(BookColumns { side, price, size: at(format!("{shown}[{index}].amount"))? })

@@ -121,14 +121,14 @@ impl Instruments {
         let spelt = if symbol.is_empty() { &self.stem } else { symbol };
         let symbol = Symbol::new(spelt).map_err(|error| error.to_string())?;
         let venue = if exchange.is_empty() { VENUE } else { venue(exchange)? };
+        if self.ids.len() >= INSTRUMENTS_MAX {
+            return Err(format!("more than {INSTRUMENTS_MAX} instruments"));
+        }
         // Some spell it in more than one way.
         let name = (venue, symbol.clone());
         if let Some(id) = self.by_name.get(&name) {
             self.ids.insert(key.clone(), *id);
             return Ok(*id);
-        }
-        if self.list.len() >= INSTRUMENTS_MAX {
-            return Err(format!("more than {INSTRUMENTS_MAX} instruments"));
         }
         let id = SymbolId::from_index(self.list.len());
         self.ids.insert(key.clone(), id);

@@ -329,7 +329,7 @@ fn deep_and_tops_tell_the_same_quotes() {
         equal += 1;
         compared += trim(quotes).len();
     }
-    // The list of the data set counts 381 symbols and 135,035 quotes: those of the whole captures, before they were cut.
+    // The list of the data set tells of 381 symbols and 135,035 quotes, which is more than these captures hold.
     assert_eq!((quotes, levels), (17_512, 5_928));
     assert_eq!((equal, compared), (313, 4_493));
 }

@@ -46,7 +46,7 @@ impl ItchPacketReader {
     ///
     /// # Errors
     /// [`FeedError::Io`] when it cannot be read; [`FeedError::Damaged`] when not even its first message can, and for
-    /// more instruments than [`INSTRUMENTS_MAX`].
+    /// more locate codes of all streams than [`INSTRUMENTS_MAX`].
     pub fn open(path: &Path) -> Result<Self, FeedError> {
         let mut messages = Messages::open(path, PROTOCOL)?;
         let mut streams: Vec<Stream> = Vec::new();
@@ -58,6 +58,11 @@ impl ItchPacketReader {
                         streams.resize_with(index + 1, || Stream::new(name));
                     }
                     streams[index].name = name;
+                    let known: usize = streams.iter().map(|stream| stream.directory.len()).sum();
+                    if known > INSTRUMENTS_MAX {
+                        let reason = format!("more than {INSTRUMENTS_MAX} instruments");
+                        return Err(messages.damaged(offset, reason));
+                    }
                     let directory = &mut streams[index].directory;
                     parse(bytes)
                         .map_err(|error| error.to_string())
@@ -213,9 +218,6 @@ fn merge(streams: &mut [Stream]) -> Result<Vec<Instrument>, String> {
                 SymbolId::from_index(instruments.len() - 1)
             });
             stream.ids.push(id);
-        }
-        if instruments.len() > INSTRUMENTS_MAX {
-            return Err(format!("more than {INSTRUMENTS_MAX} instruments"));
         }
     }
     Ok(instruments)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::stream::{Packet, Step, Stream};
 use super::{Datagram, Datagrams};
-use crate::limits::PACKET_STREAMS_MAX;
+use crate::limits::{PACKET_ADDRESSES_MAX, PACKET_STREAMS_MAX};
 use crate::{FeedError, Timestamp};
 
 /// Reads a datagram of a protocol, which was sent to a port.
@@ -192,6 +192,10 @@ impl<K: Copy + Eq> Messages<K> {
             if !(self.protocol.is_known)(payload) {
                 self.foreign += 1;
                 return Ok(None);
+            }
+            if self.addresses.len() >= PACKET_ADDRESSES_MAX {
+                let reason = format!("streams to more than {PACKET_ADDRESSES_MAX} addresses");
+                return Err(self.datagrams.damaged(datagram.offset, reason));
             }
             self.addresses.insert(datagram.to);
         }
