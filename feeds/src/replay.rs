@@ -31,7 +31,7 @@ pub struct ReplaySettings {
 pub struct RecordingSummary {
     /// The file.
     pub path: PathBuf,
-    /// What it is, such as `NASDAQ ITCH 5.0` or `exchange capture`.
+    /// What it is: `NASDAQ ITCH 5.0` or `exchange capture`.
     pub format: &'static str,
     /// Where it was recorded.
     pub venue: &'static str,
