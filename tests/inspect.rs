@@ -89,7 +89,7 @@ fn check(report: &Value, name: &str) -> u64 {
 
 fn kinds(report: &Value) -> u64 {
     let kinds = report["events_by_kind"].as_object().expect("an object");
-    assert_eq!(kinds.len(), 14, "every kind is told, also those that did not come");
+    assert_eq!(kinds.len(), 15, "every kind is told, also those that did not come");
     kinds.values().map(|count| count.as_u64().expect("a count")).sum()
 }
 

@@ -38,3 +38,15 @@ pub enum FeedError {
     #[error("{0}")]
     Settings(String),
 }
+
+impl FeedError {
+    /// The same at another offset: a record is read in several steps, and what is damaged is the whole record.
+    #[must_use]
+    pub(crate) fn at(self, offset: u64) -> Self {
+        match self {
+            Self::Io { path, source, .. } => Self::Io { path, offset, source },
+            Self::Damaged { path, reason, .. } => Self::Damaged { path, offset, reason },
+            Self::UnknownFormat { .. } | Self::Settings(_) => self,
+        }
+    }
+}

@@ -30,6 +30,8 @@ pub enum EventBody {
         /// Best offer.
         ask: Option<Level>,
     },
+    /// The venue's, or its vendor's, own bar of an interval that is over. [`MarketEvent::ts_event`] is its start.
+    Bar(Bar),
     /// The whole size at a price level is now this; zero deletes the level.
     LevelSet {
         /// Bid or ask.
@@ -119,6 +121,23 @@ pub struct Trade {
     pub id: Option<u64>,
 }
 
+/// What traded in an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// How long the interval is.
+    pub interval_nanos: i64,
+    /// The price of its first trade.
+    pub open: Price,
+    /// Its highest price.
+    pub high: Price,
+    /// Its lowest price.
+    pub low: Price,
+    /// The price of its last trade.
+    pub close: Price,
+    /// How much changed hands.
+    pub volume: Size,
+}
+
 /// A price and the size there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Level {
@@ -156,7 +175,7 @@ pub enum BookChecksum {
 pub struct OrderId(pub u64);
 
 /// A side of the book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// Buyers.
     Bid,

@@ -1,4 +1,9 @@
 //! File formats, one file each.
 
 pub mod capture;
+pub mod csv;
+mod date;
+pub mod iex;
 pub mod itch;
+pub mod lobster;
+pub(crate) mod pcap;

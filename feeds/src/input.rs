@@ -67,6 +67,12 @@ impl Input {
         self.reader.fill_buf().map_err(|source| FeedError::Io { path: path.clone(), offset, source })
     }
 
+    /// Takes `count` bytes of what [`Input::peek`] showed.
+    pub fn consume(&mut self, count: usize) {
+        self.reader.consume(count);
+        self.offset += count as u64;
+    }
+
     /// Fills all of `buffer`; `false` at the end of the file when not one byte was left.
     ///
     /// # Errors

@@ -34,3 +34,33 @@ pub const REORDERED_MESSAGES_MAX: u64 = 256;
 pub const IDENTIFY_LINES_MAX: usize = 10_000;
 /// Subscriptions of a session that messages name by number. A session with more is refused.
 pub const CHANNELS_MAX: usize = 65_536;
+
+/// The longest record of a packet capture: tcpdump's own bound. A longer one is damage.
+pub const PACKET_BYTES_MAX: usize = 262_144;
+/// Interfaces of one section of a pcapng file. A section with more is refused.
+pub const PCAP_INTERFACES_MAX: usize = 4_096;
+/// Streams of one packet capture: sessions and channels, each with its own numbering. A capture with more is refused.
+pub const PACKET_STREAMS_MAX: usize = 64;
+/// Addresses that one packet capture may carry these streams to. A capture with more is refused.
+pub const PACKET_ADDRESSES_MAX: usize = 4_096;
+/// Packets of a stream that wait for one that is late (4 MB at most). At the bound what is missing is given up as lost.
+pub const REORDER_PACKETS_MAX: usize = 64;
+/// How much later than the first packet that waits another may have been received. Beyond, what is missing is given up
+/// as lost.
+pub const REORDER_NANOSECONDS_MAX: i64 = 1_000_000_000;
+/// Messages of one event of IEX's DEEP that are taken together. What is longer is taken in pieces.
+pub const IEX_EVENT_MESSAGES_MAX: usize = 4_096;
+/// The longest line of a LOBSTER file: an order book of some thousand levels. A longer one is damage.
+pub const LOBSTER_LINE_BYTES_MAX: usize = 65_536;
+/// Resting orders that a LOBSTER file is followed with (about 64 MB). A file with more is refused.
+pub const LOBSTER_ORDERS_MAX: usize = 4_194_304;
+/// The longest row of a CSV file. A longer one is damage.
+pub const CSV_ROW_BYTES_MAX: usize = 1_048_576;
+/// Columns of a CSV file. A row with more is damage.
+pub const CSV_COLUMNS_MAX: usize = 16_384;
+/// Rows that are taken as one message, because they were received together (about 8 MB). What is more is another.
+pub const CSV_MESSAGE_ROWS_MAX: usize = 131_072;
+/// Venues that CSV files may name while the program runs: their names are never given back. One more is refused.
+pub const CSV_VENUES_MAX: usize = 1_024;
+/// The file with the columns of a CSV file. A longer one is refused.
+pub const CSV_COLUMNS_BYTES_MAX: usize = 65_536;

@@ -8,11 +8,12 @@
 //!
 //! ITCH tells the time of day and not the day: that comes from the file's name, see [`ItchReader::open`].
 
-mod date;
 mod directory;
 mod events;
 mod frames;
 mod message;
+mod moldudp64;
+mod packets;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(crate) mod writer;
 
 use std::path::Path;
 
+use super::date;
 use crate::{FeedError, Instrument, MarketEvent, Timestamp};
 use directory::Directory;
 use events::Session;
@@ -32,6 +34,8 @@ pub use message::{
     ParseError, RegSho, RetailInterest, Stock, StockDirectory, StockTradingAction, SystemEvent, Trade,
     TradingState, length, parse,
 };
+pub(crate) use moldudp64::carries_itch as is_in_datagram;
+pub use packets::ItchPacketReader;
 
 /// The venue of every instrument of these files.
 pub const VENUE: &str = "NASDAQ";

@@ -187,6 +187,21 @@ fn the_format_is_told_by_the_content() {
             }
         }
     }
+    let capture = crate::format::pcap::writer::Writer::new(crate::format::pcap::writer::NANOSECONDS);
+    let path = capture.save(folder.path(), "nothing.pcap");
+    match Replay::open(&settings(&[path])).err() {
+        Some(FeedError::UnknownFormat { reason, .. }) => {
+            assert!(reason.starts_with("a capture of 0 packets and 0 UDP datagrams"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for (text, format) in [
+        ("34200.5,1,11,18,5853300,1\n", "LOBSTER messages"),
+        ("time,price,size\n2024-01-01 00:00:00,1,2\n", "CSV"),
+    ] {
+        let path = Writer(text.as_bytes().to_vec()).save(folder.path(), "AAPL.zst");
+        assert_eq!(Replay::open(&settings(&[path])).expect(format).files()[0].format, format);
+    }
     let damaged = Writer(b"\x00\x00S".to_vec()).save(folder.path(), "no-lengths.itch");
     assert!(matches!(Replay::open(&settings(&[damaged])).err(), Some(FeedError::Damaged { offset: 0, .. })));
     assert!(matches!(
@@ -259,6 +274,14 @@ fn every_recording_of_a_known_kind_plays_to_its_end() {
         ("crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst", 265),
         ("crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst", 6_450),
         ("crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst", 4_430),
+        ("iex/tops-20260713-first55min.pcap.zst", 69_987),
+        ("iex/deep-20260713-first55min.pcap.zst", 58_403),
+        ("lobster/AAPL_2012-06-21_34200000_57600000_message_10.first999.csv", 999),
+        // Of CSV without the header, which the data set's list counts as a line.
+        ("csv/truefx-usdjpy-ticks.csv", 1_000),
+        ("csv/xcme-6EH4-1min-bars-202401.csv.gz", 29_996),
+        ("csv/tardis/binance-futures_book_snapshot_25_BTCUSDT.csv", 10),
+        ("csv/tardis/deribit_incremental_book_L2_BTC-PERPETUAL.csv", 15),
     ] {
         let Some(path) = shared(name) else { continue };
         let mut replay = Replay::open(&settings(&[path])).expect(name);

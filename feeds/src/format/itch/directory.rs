@@ -74,6 +74,11 @@ impl Directory {
         Ok(())
     }
 
+    /// How many locate codes have been noted.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn instruments(&self) -> &[Instrument] {
         &self.instruments
     }

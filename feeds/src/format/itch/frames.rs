@@ -38,7 +38,7 @@ impl Frames {
             Ok(false) => {
                 return Err(self.damaged(format!("the file ends before a message of {length} bytes")));
             }
-            Err(error) => return Err(self.at_frame(error)),
+            Err(error) => return Err(error.at(self.frame_offset)),
         }
         parse(&self.buffer[..length]).map(Some).map_err(|error| self.damaged(error.to_string()))
     }
@@ -46,15 +46,5 @@ impl Frames {
     /// The error for a message that was read last and cannot be right.
     pub(super) fn damaged(&self, reason: String) -> FeedError {
         FeedError::Damaged { path: self.input.path().to_owned(), offset: self.frame_offset, reason }
-    }
-
-    /// A frame is read in two steps, and the second one's errors tell where that step began.
-    fn at_frame(&self, error: FeedError) -> FeedError {
-        let offset = self.frame_offset;
-        match error {
-            FeedError::Io { path, source, .. } => FeedError::Io { path, offset, source },
-            FeedError::Damaged { path, reason, .. } => FeedError::Damaged { path, offset, reason },
-            FeedError::UnknownFormat { .. } | FeedError::Settings(_) => error,
-        }
     }
 }

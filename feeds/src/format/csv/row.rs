@@ -1,0 +1,179 @@
+//! What a row tells.
+
+use super::columns::{BookColumns, Columns, Content, Layout};
+use super::instruments::Instruments;
+use super::rows::Rows;
+use super::time::Unit;
+use crate::{Aggressor, Bar, BookSnapshot, EventBody, Level, Side, Size, SymbolId, Timestamp, Trade};
+
+/// A row.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: SymbolId,
+    pub(super) ts_event: Timestamp,
+    pub(super) ts_recv: Timestamp,
+    pub(super) told: Told,
+}
+
+#[derive(Debug)]
+pub(super) enum Told {
+    Nothing,
+    Event(EventBody),
+    Level { side: Side, level: Level, is_snapshot: bool },
+}
+
+/// Reads rows as their columns say.
+pub(super) struct Reading {
+    pub(super) layout: Layout,
+    /// While these survey, the numbers of what is told mean nothing.
+    pub(super) instruments: Instruments,
+}
+
+impl Reading {
+    pub(super) const fn new(layout: Layout, instruments: Instruments) -> Self {
+        Self { layout, instruments }
+    }
+
+    pub(super) fn row(&mut self, rows: &Rows) -> Result<Row, String> {
+        let Columns { time, received, exchange, symbol, .. } = self.layout.columns;
+        let ts_event = read_time("time", text(rows, time)?, &mut self.layout.time_unit)?;
+        let ts_recv = match received {
+            Some(at) => read_time("time of receipt", text(rows, at)?, &mut self.layout.received_unit)?,
+            None => ts_event,
+        };
+        let exchange = match exchange {
+            Some(at) => text(rows, at)?,
+            None => self.layout.venue.as_deref().unwrap_or_default(),
+        };
+        let symbol = match symbol {
+            Some(at) => some_text("symbol", rows, at)?,
+            None => self.layout.name.as_deref().unwrap_or_default(),
+        };
+        let id = self.instruments.id(exchange, symbol)?;
+        let told = self.told(rows, id)?;
+        // What a bar tells is known when it is over.
+        let length = match told {
+            Told::Event(EventBody::Bar(bar)) => bar.interval_nanos,
+            _ => 0,
+        };
+        let ts_recv = ts_recv.0.checked_add(length).ok_or("a bar that ends past the year 2262")?;
+        Ok(Row { id, ts_event, ts_recv: Timestamp(ts_recv), told })
+    }
+
+    fn told(&mut self, rows: &Rows, id: SymbolId) -> Result<Told, String> {
+        let interval_nanos = self.layout.interval.unwrap_or(0);
+        let mut numbers = Numbers { instruments: &mut self.instruments, rows, id };
+        Ok(Told::Event(match self.layout.columns.content {
+            Content::DerivativeTickers => return Ok(Told::Nothing),
+            Content::BookUpdates { snapshot, side, price, size } => {
+                return Ok(Told::Level {
+                    side: match text(rows, side)? {
+                        "bid" | "buy" => Side::Bid,
+                        "ask" | "sell" => Side::Ask,
+                        other => return Err(format!("side: `{other}`, where bid and ask are known")),
+                    },
+                    level: numbers.level(price, size)?,
+                    is_snapshot: match text(rows, snapshot)? {
+                        "true" => true,
+                        "false" => false,
+                        other => return Err(format!("snapshot: `{other}`, where true and false are known")),
+                    },
+                });
+            }
+            Content::Books(ref levels) => {
+                let mut book = BookSnapshot::default();
+                for BookColumns { side, price, size } in levels {
+                    if rows.field(*price).is_empty() {
+                        continue;
+                    }
+                    let level = numbers.level(*price, *size)?;
+                    match side {
+                        Side::Bid => book.bids.push(level),
+                        Side::Ask => book.asks.push(level),
+                    }
+                }
+                EventBody::BookSnapshot(Box::new(book))
+            }
+            Content::Bars { open, high, low, close, volume } => EventBody::Bar(Bar {
+                interval_nanos,
+                open: numbers.price("open", open)?,
+                high: numbers.price("high", high)?,
+                low: numbers.price("low", low)?,
+                close: numbers.price("close", close)?,
+                volume: numbers.size("volume", volume)?,
+            }),
+            Content::Quotes { bid, bid_size, ask, ask_size } => {
+                EventBody::Quote { bid: numbers.side(bid, bid_size)?, ask: numbers.side(ask, ask_size)? }
+            }
+            Content::Trades { price, size, side, id } => EventBody::Trade(Trade {
+                price: numbers.price("price", price)?,
+                size: numbers.size("size", size)?,
+                aggressor: side.map_or(Ok(Aggressor::None), |at| aggressor(text(rows, at)?))?,
+                id: id.and_then(|at| text(rows, at).ok()?.parse().ok()),
+            }),
+        }))
+    }
+}
+
+/// The numbers of a row.
+struct Numbers<'a> {
+    instruments: &'a mut Instruments,
+    rows: &'a Rows,
+    id: SymbolId,
+}
+
+impl Numbers<'_> {
+    fn price(&mut self, field: &str, at: usize) -> Result<crate::Price, String> {
+        self.instruments.price(self.id, field, text(self.rows, at)?)
+    }
+
+    fn size(&mut self, field: &str, at: usize) -> Result<Size, String> {
+        self.instruments.size(self.id, field, text(self.rows, at)?)
+    }
+
+    fn level(&mut self, price: usize, size: usize) -> Result<Level, String> {
+        Ok(Level { price: self.price("price", price)?, size: self.size("size", size)? })
+    }
+
+    /// A side of a quote, which is empty where it has no price or no size.
+    fn side(&mut self, price: usize, size: Option<usize>) -> Result<Option<Level>, String> {
+        if self.rows.field(price).is_empty() {
+            return Ok(None);
+        }
+        let price = self.price("price", price)?;
+        let size = match size {
+            None => self.instruments.unit_size(self.id)?,
+            Some(at) if self.rows.field(at).is_empty() => Size::ZERO,
+            Some(at) => self.size("size", at)?,
+        };
+        Ok((size != Size::ZERO).then_some(Level { price, size }))
+    }
+}
+
+fn aggressor(side: &str) -> Result<Aggressor, String> {
+    Ok(match side {
+        "buy" | "Buy" | "BUY" | "b" | "B" => Aggressor::Buy,
+        "sell" | "Sell" | "SELL" | "s" | "S" => Aggressor::Sell,
+        "" | "unknown" | "none" => Aggressor::None,
+        other => return Err(format!("side: `{other}`, where buy and sell are known")),
+    })
+}
+
+/// Reads a time, in the unit that the first row tells where nobody else does.
+fn read_time(field: &str, text: &str, unit: &mut Option<Unit>) -> Result<Timestamp, String> {
+    let known = unit.or_else(|| Unit::guess(text));
+    let Some(known) = known else {
+        return Err(format!("{field}: `{text}`, whose digits tell no unit"));
+    };
+    *unit = Some(known);
+    known.read(text).map_err(|reason| format!("{field}: {reason}"))
+}
+
+fn text(rows: &Rows, at: usize) -> Result<&str, String> {
+    let field = rows.field(at);
+    std::str::from_utf8(field).map_err(|_| format!("column {at}: `{}` is not UTF-8", field.escape_ascii()))
+}
+
+fn some_text<'a>(field: &str, rows: &'a Rows, at: usize) -> Result<&'a str, String> {
+    Some(text(rows, at)?).filter(|text| !text.is_empty()).ok_or_else(|| format!("{field}: empty"))
+}

@@ -1,0 +1,402 @@
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::format::itch::writer::Writer;
+use crate::shared::shared;
+use crate::{Aggressor, Bar, Exponent, Input, Price, Size, Trade};
+
+const TRADES: &str = "\
+exchange,symbol,timestamp,local_timestamp,id,side,price,amount
+bitmex,XBTUSD,1583020803145000,1583020803307160,ccc3,sell,8531.5,2152
+bitmex,XBTUSD,1583020803276000,1583020803336743,17,buy,8531,1
+binance-futures,ETHUSDT,1583020803276000,1583020803336744,18,unknown,1e-3,0.50
+";
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn save(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    Writer(text.as_bytes().to_vec()).save(folder.path(), name)
+}
+
+/// When it was received, and for each event symbol, time and body.
+type Message = (i64, Vec<(String, i64, EventBody)>);
+
+fn read(path: &Path) -> (CsvReader, Vec<Message>, Option<FeedError>) {
+    let mut reader = CsvReader::open(path).expect("a file");
+    let mut messages = Vec::new();
+    let end = loop {
+        let mut events = Vec::new();
+        match reader.next_message(&mut events) {
+            Ok(Some(time)) => {
+                let told = events.into_iter().map(|event| {
+                    assert_eq!(event.ts_recv, time);
+                    let name = reader.instruments()[event.symbol.index()].symbol.to_string();
+                    (name, event.ts_event.0, event.body)
+                });
+                messages.push((time.0, told.collect()));
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    assert_eq!(reader.next_message(&mut Vec::new()).expect("over"), None);
+    (reader, messages, end)
+}
+
+fn bodies(path: &Path) -> Vec<EventBody> {
+    let (_, messages, end) = read(path);
+    assert!(end.is_none(), "{end:?}");
+    messages.into_iter().flat_map(|(_, told)| told).map(|(.., body)| body).collect()
+}
+
+fn level(price: i64, size: i64) -> Level {
+    Level { price: Price(price), size: Size(size) }
+}
+
+fn set(side: Side, price: i64, size: i64) -> EventBody {
+    EventBody::LevelSet { side, level: level(price, size) }
+}
+
+fn refused(path: &Path) -> String {
+    match CsvReader::open(path).err() {
+        Some(FeedError::Settings(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn trades_have_instruments_of_the_exponents_they_need() {
+    for name in ["a.csv", "a.csv.gz", "a.csv.zst"] {
+        let folder = folder();
+        let (reader, found, end) = read(&save(&folder, name, TRADES));
+        assert!(end.is_none(), "{end:?}");
+        let shown: Vec<_> = reader
+            .instruments()
+            .iter()
+            .map(|i| (i.symbol.as_str(), i.venue, i.price_exponent.get(), i.size_exponent.get()))
+            .collect();
+        assert_eq!(shown, [("XBTUSD", "BITMEX", -1, 0), ("ETHUSDT", "BINANCE_FUTURES", -3, -1)]);
+        assert_eq!((reader.venue(), reader.messages()), ("BITMEX", 3));
+        let trade = |price, size, aggressor, id| {
+            EventBody::Trade(Trade { price: Price(price), size: Size(size), aggressor, id })
+        };
+        let one = |recv, name: &str, time, body| (recv, vec![(name.to_owned(), time, body)]);
+        assert_eq!(
+            found,
+            [
+                one(
+                    1_583_020_803_307_160_000,
+                    "XBTUSD",
+                    1_583_020_803_145_000_000,
+                    trade(85_315, 2_152, Aggressor::Sell, None)
+                ),
+                one(
+                    1_583_020_803_336_743_000,
+                    "XBTUSD",
+                    1_583_020_803_276_000_000,
+                    trade(85_310, 1, Aggressor::Buy, Some(17))
+                ),
+                one(
+                    1_583_020_803_336_744_000,
+                    "ETHUSDT",
+                    1_583_020_803_276_000_000,
+                    trade(1, 5, Aggressor::None, Some(18))
+                ),
+            ]
+        );
+    }
+}
+
+#[test]
+fn rows_of_a_book_that_were_received_together_are_one_message() {
+    let mut text = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\n".to_owned();
+    for (symbol, received, is_snapshot, side, price, size) in [
+        ("A", 1, true, "ask", "10.5", "1"),
+        ("A", 1, true, "bid", "10", "2"),
+        ("A", 2, true, "bid", "9", "3"),
+        ("A", 3, false, "bid", "10", "0"),
+        ("A", 3, false, "ask", "10.5", "4"),
+        ("B", 3, false, "ask", "7", "4"),
+        ("A", 4, false, "ask", "11", "1"),
+        ("A", 4, true, "ask", "12", "1"),
+    ] {
+        let time = 1_583_020_803_000_000_i64 + received;
+        writeln!(text, "deribit,{symbol},{time},{time},{is_snapshot},{side},{price},{size}").expect("memory");
+    }
+    let folder = folder();
+    let (reader, found, end) = read(&save(&folder, "a.csv", &text));
+    assert!(end.is_none());
+    assert_eq!(reader.messages(), 8);
+    let book = |bids, asks| EventBody::BookSnapshot(Box::new(BookSnapshot { bids, asks }));
+    let shown: Vec<Vec<EventBody>> =
+        found.into_iter().map(|(_, told)| told.into_iter().map(|(.., body)| body).collect()).collect();
+    assert_eq!(
+        shown,
+        [
+            vec![book(vec![level(100, 2)], vec![level(105, 1)])],
+            vec![set(Side::Bid, 90, 3)],
+            vec![set(Side::Bid, 100, 0), set(Side::Ask, 105, 4)],
+            vec![set(Side::Ask, 7, 4)],
+            vec![set(Side::Ask, 110, 1)],
+            vec![book(vec![], vec![level(120, 1)])],
+        ]
+    );
+}
+
+#[test]
+fn quotes_books_and_tickers_are_what_their_columns_say() {
+    let folder = folder();
+    let quotes = "exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n\
+        x,A,1588291201099000,1588291201234268,5494,8629.3,8629.2,806\n\
+        x,A,1588291201099000,1588291201234268,,,8629.2,806\n\
+        x,A,1588291201099000,1588291201234268,0,8629.3,,\n";
+    let (bid, ask) = (Some(level(86_292, 806)), Some(level(86_293, 5_494)));
+    assert_eq!(
+        bodies(&save(&folder, "q.csv", quotes)),
+        [
+            EventBody::Quote { bid, ask },
+            EventBody::Quote { bid, ask: None },
+            EventBody::Quote { bid: None, ask: None },
+        ]
+    );
+
+    let books = "exchange,symbol,timestamp,local_timestamp,asks[0].price,asks[0].amount,bids[0].price,\
+        bids[0].amount,asks[1].price,asks[1].amount,bids[1].price,bids[1].amount\n\
+        x,A,1588291201099000,1588291201234268,8.5,1,8,2,9,3,,\n";
+    let (bids, asks) = (vec![level(80, 2)], vec![level(85, 1), level(90, 3)]);
+    assert_eq!(
+        bodies(&save(&folder, "b.csv", books)),
+        [EventBody::BookSnapshot(Box::new(BookSnapshot { bids, asks }))]
+    );
+
+    let tickers = "exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,last_price\n\
+        x,A,1588291201099000,1588291201234268,,0.0001,9500.5\n";
+    let (reader, found, _) = read(&save(&folder, "t.csv", tickers));
+    assert_eq!((reader.messages(), reader.instruments().len()), (1, 1));
+    assert_eq!(found, [(1_588_291_201_234_268_000, vec![])]);
+
+    let plain = "\u{feff}Timestamp,Bid,Ask\r\n\r\n2013-01-01 22:00:00.295000+00:00,86.655,86.728\r\n";
+    let (reader, found, _) = read(&save(&folder, "usdjpy.2013.csv", plain));
+    let instrument = &reader.instruments()[0];
+    assert_eq!((instrument.symbol.as_str(), instrument.venue), ("USDJPY", "CSV"));
+    let quote = EventBody::Quote { bid: Some(level(86_655, 1)), ask: Some(level(86_728, 1)) };
+    let time = 1_357_077_600_295_000_000;
+    assert_eq!(found, [(time, vec![("USDJPY".to_owned(), time, quote)])]);
+}
+
+#[test]
+fn a_bar_is_received_when_its_interval_is_over() {
+    let folder = folder();
+    let text = "timestamp_utc,open,high,low,close,volume\n\
+        2024-01-01 23:01:00,1.1076,1.10785,1.1076,1.1078,205\n\
+        2024-01-01 23:03:00,1.10775,1.1078,1.10765,1.10765,47\n\
+        2024-01-01 23:04:00,1.1,1.1,1.1,1.1,0\n";
+    const MINUTE: i64 = 60_000_000_000;
+    let (_, found, end) = read(&save(&folder, "6E.csv", text));
+    assert!(end.is_none());
+    let start = 1_704_150_060_000_000_000;
+    let bar = Bar {
+        interval_nanos: MINUTE,
+        open: Price(110_760),
+        high: Price(110_785),
+        low: Price(110_760),
+        close: Price(110_780),
+        volume: Size(205),
+    };
+    assert_eq!(found[0], (start + MINUTE, vec![("6E".to_owned(), start, EventBody::Bar(bar))]));
+    assert_eq!(found.len(), 3);
+
+    let alone = "time,open,high,low,close,volume\n2024-01-01 23:01:00,1,1,1,1,5\n";
+    let path = save(&folder, "1.csv", alone);
+    assert!(refused(&path).contains("interval="));
+    save(
+        &folder,
+        "1.csv.columns",
+        "time=time,open=open,high=high,low=low,close=close,volume=volume,interval=5m",
+    );
+    assert_eq!(read(&path).1[0].0, start + 5 * MINUTE);
+}
+
+#[test]
+fn columns_may_be_told_beside_the_file() {
+    let folder = folder();
+    let rows = "1583020803145,x,8531.5,2\n1583020803146,y,8532,\"3\"\n";
+    let expected = [(85_315, 2), (85_320, 3)].map(|(price, size)| {
+        EventBody::Trade(Trade {
+            price: Price(price),
+            size: Size(size),
+            aggressor: Aggressor::None,
+            id: None,
+        })
+    });
+    for (name, header, columns) in [
+        ("1.csv", "", "time=0:ms, price=2\nsize=3 # the amount\nname=BTCUSD,venue=bitstamp"),
+        ("2.csv", "when,what,at,much\n", "time=when:ms,price=at,size=3,name=BTCUSD,venue=bitstamp"),
+        ("3.csv", "when,what,at,much\n", "time=0,price=2,size=3,header=yes,name=BTCUSD,venue=bitstamp"),
+    ] {
+        let path = save(&folder, name, &format!("{header}{rows}"));
+        save(&folder, &format!("{name}.columns"), columns);
+        assert!(is_csv(&path, rows.as_bytes()));
+        let (reader, ..) = read(&path);
+        let instrument = &reader.instruments()[0];
+        assert_eq!((instrument.symbol.as_str(), instrument.venue), ("BTCUSD", "BITSTAMP"));
+        assert_eq!(reader.messages(), 2);
+        assert_eq!(bodies(&path), expected, "{name}");
+    }
+    let path = save(&folder, "4.csv", rows);
+    for (columns, reason) in [
+        ("time=0:ms,price=2", "make no trades"),
+        ("price=2,size=3", "no column with a time"),
+        ("time=0:ms,price=4,size=3", "`price=4`: there is no such column"),
+        ("time=0:ms,price=at,size=3", "`price=at`: there is no such column"),
+        ("time=0:min,price=2,size=3", "no unit of time"),
+        ("time=0:ms,price=2,size=3,size=3", "`size` is told twice"),
+        ("time=0:ms,cost=2", "`cost` is no role"),
+        ("time", "a role, `=`"),
+        ("time=0,price=2,size=3,header=maybe", "yes or no"),
+        ("time=0,price=2,size=3,interval=5", "`interval=5`"),
+    ] {
+        save(&folder, "4.csv.columns", columns);
+        let found = refused(&path);
+        assert!(found.contains(reason) && found.contains("4.csv.columns"), "{found}");
+    }
+}
+
+#[test]
+fn only_headers_that_are_known_are_csv() {
+    let nowhere = Path::new("nowhere.csv");
+    assert!(is_csv(nowhere, TRADES.as_bytes()));
+    assert!(is_csv(nowhere, b"time,price,volume\r\n"));
+    for other in ["", "id,price\n", "time,price\n", "a,b,c\n1,2,3\n", "\0\0\0"] {
+        assert!(!is_csv(nowhere, other.as_bytes()), "{other}");
+    }
+}
+
+#[test]
+fn damage_is_named_with_the_offset_of_its_row() {
+    let good = "bitmex,A,1583020803145000,1583020803307160,1,sell,8531.5,2152\n";
+    let header = TRADES.lines().next().expect("a header");
+    for (row, reason) in [
+        ("bitmex,A,1583020803145000,1583020803307160,1,sell,8531.5", "a row of 7 columns, where there are 8"),
+        ("bitmex,A,1583020803145000,1583020803307160,1,sell,85x,1", "A: price: `85x` is not"),
+        ("bitmex,A,1583020803145000,1583020803307160,1,sell,85,-1", "A: size: `-1` is not"),
+        ("bitmex,A,1583020803145000,1583020803307160,1,sell,85,", "A: size: `` is not"),
+        ("bitmex,A,1583020803145000,1583020803307160,1,up,85,1", "side: `up`"),
+        ("bitmex,A,yesterday,1583020803307160,1,sell,85,1", "time: `yesterday`"),
+        (
+            "bitmex,A,1583020803145000,9583020803307160000,1,sell,85,1",
+            "time of receipt: `9583020803307160000`",
+        ),
+        ("bitmex,,1583020803145000,1583020803307160,1,sell,85,1", "symbol: empty"),
+        ("bitmex,\"a b\",1583020803145000,1583020803307160,1,sell,85,1", "symbol `a b`"),
+        ("bitmex,A,1583020803145000,1583020803307160,1,sell,0.0000000000000000001,1", "exponent -19"),
+    ] {
+        let folder = folder();
+        let path = save(&folder, "a.csv", &format!("{header}\n{good}{row}\n{good}"));
+        let (reader, found, end) = read(&path);
+        assert_eq!((found.len(), reader.messages()), (1, 1), "{reason}");
+        match end {
+            Some(FeedError::Damaged { path: named, offset, reason: why }) => {
+                assert_eq!((named, offset), (path, (header.len() + 1 + good.len()) as u64));
+                assert!(why.contains(reason), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let first = save(&folder, "b.csv", &format!("{header}\n{row}\n"));
+        assert!(matches!(CsvReader::open(&first).err(), Some(FeedError::Damaged { .. })), "{row}");
+    }
+}
+
+#[test]
+fn rows_and_columns_have_their_bounds() {
+    let folder = folder();
+    let header = TRADES.lines().next().expect("a header");
+    let long = format!("{header}\nbitmex,{}", "A".repeat(crate::limits::CSV_ROW_BYTES_MAX + 1));
+    let error = CsvReader::open(&save(&folder, "a.csv", &long)).err().expect("too long");
+    assert!(error.to_string().contains("longer than"), "{error}");
+    let wide = format!("{header}\n{}", ",".repeat(crate::limits::CSV_COLUMNS_MAX + 1));
+    let error = CsvReader::open(&save(&folder, "b.csv", &wide)).err().expect("too wide");
+    assert!(error.to_string().contains("columns"), "{error}");
+}
+
+/// The counts of the data set's list are lines, headers among them.
+#[test]
+fn every_row_of_the_real_files_is_read() {
+    for (name, lines, events, symbols) in [
+        ("truefx-usdjpy-ticks.csv", 1_001, 1_000, 1),
+        ("xcme-6EH4-1min-bars-202401.csv.gz", 29_997, 29_996, 1),
+        ("tardis/deltas_1.csv", 3, 1, 1),
+        ("tardis/deltas_with_snapshot.csv", 10, 7, 1),
+        ("tardis/derivative_ticker_1.csv", 3, 0, 1),
+        ("tardis/trades_1.csv", 3, 2, 1),
+        ("tardis/binance-futures_book_snapshot_25_BTCUSDT.csv", 11, 10, 1),
+        ("tardis/binance-futures_book_snapshot_5_BTCUSDT.csv", 11, 10, 1),
+        ("tardis/bitmex_trades_XBTUSD.csv", 11, 10, 1),
+        ("tardis/deribit_incremental_book_L2_BTC-PERPETUAL.csv", 16, 1, 1),
+        ("tardis/huobi-dm-swap_quotes_BTC-USD.csv", 11, 10, 1),
+    ] {
+        let Some(path) = shared(&format!("csv/{name}")) else { continue };
+        let (reader, found, end) = read(&path);
+        assert!(end.is_none(), "{name}: {end:?}");
+        assert_eq!((reader.messages(), reader.instruments().len()), (lines - 1, symbols), "{name}");
+        assert_eq!(found.iter().map(|(_, told)| told.len()).sum::<usize>(), events, "{name}");
+    }
+}
+
+/// Prices come out digit by digit as they stand in the file.
+#[test]
+fn the_numbers_of_real_files_are_kept_exactly() {
+    let Some(path) = shared("csv/truefx-usdjpy-ticks.csv") else { return };
+    let (reader, found, _) = read(&path);
+    let exponent: Exponent = reader.instruments()[0].price_exponent;
+    let mut input = Input::open(&path).expect("a file");
+    let mut line = Vec::new();
+    input.read_line(&mut line, 1_000).expect("a header");
+    for (_, told) in &found {
+        input.read_line(&mut line, 1_000).expect("a row");
+        let EventBody::Quote { bid: Some(bid), ask: Some(ask) } = told[0].2 else { panic!("{told:?}") };
+        let text = String::from_utf8(line.clone()).expect("text");
+        let fields: Vec<&str> = text.trim_end().split(',').collect();
+        let shown = [bid, ask].map(|level| level.price.display(exponent).to_string());
+        for (shown, field) in shown.iter().zip(&fields[1..]) {
+            assert_eq!(shown.trim_end_matches('0'), field.trim_end_matches('0'));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in 0_usize..100,
+        columns in prop::option::of("[a-z0-9:=,\n]{0,60}"),
+    ) {
+        let mut bytes = TRADES.as_bytes().to_vec();
+        for (index, value) in flips {
+            let at = index.index(bytes.len());
+            bytes[at] ^= value;
+        }
+        bytes.truncate(bytes.len() - cut);
+        let length = bytes.len() as u64;
+        let folder = folder();
+        let _ = is_csv(Path::new("nowhere"), &bytes);
+        let path = Writer(bytes).save(folder.path(), "a.csv");
+        if let Some(columns) = columns {
+            save(&folder, "a.csv.columns", &columns);
+        }
+        if CsvReader::open(&path).is_ok() {
+            match read(&path).2 {
+                Some(FeedError::Damaged { offset, .. }) => prop_assert!(offset < length),
+                other => prop_assert!(other.is_none()),
+            }
+        }
+    }
+}
