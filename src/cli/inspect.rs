@@ -26,7 +26,8 @@ Examples:
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
 
 Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); IEX TOPS and DEEP packets; LOBSTER messages; CSV
-of trades, quotes, books and bars; exchange captures (Kraken, Coinbase, Binance); plain, gzip or zstd, told by content.
+of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase, Deribit, dYdX,
+FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip, told by content.
 
 Every event goes through the same parsers and the same market as in `serve`. What is checked:
   checksums       the venue's checksums of its book against ours

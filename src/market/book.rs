@@ -91,7 +91,7 @@ impl Book {
         }
         match *body {
             EventBody::LevelSet { side, level } => self.set_level(side, level, context),
-            EventBody::BookChecksum(BookChecksum::Kraken(expected)) => self.check(expected, context),
+            EventBody::BookChecksum(checksum) => self.check(checksum, context),
             EventBody::OrderAdd { order, side, level } => self.add_order(order, side, level, context),
             EventBody::OrderModify { order, level } => self.modify_order(order, order, level, context),
             EventBody::OrderReplace { order, new_order, level } => {
@@ -180,13 +180,18 @@ impl Book {
         if !self.exists {
             return Outcome::NOTHING;
         }
-        self.untrusted = Some("gap");
+        // What a gap only follows from is told, not the gap.
+        self.untrusted.get_or_insert("gap");
         Outcome::changed(self.empty(context))
     }
 
-    fn check(&mut self, expected: u32, context: &mut Context<'_>) -> Outcome {
+    fn check(&mut self, checksum: BookChecksum, context: &mut Context<'_>) -> Outcome {
         self.end_message();
-        if self.view().checksum() == expected {
+        let agrees = match checksum {
+            BookChecksum::Kraken(expected) => self.view().checksum() == expected,
+            BookChecksum::Checked { agrees } => agrees,
+        };
+        if agrees {
             context.faults.checksums_ok += 1;
             return Outcome::NOTHING;
         }

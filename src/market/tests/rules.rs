@@ -157,6 +157,21 @@ fn a_wrong_checksum_voids_the_book_and_a_right_one_is_counted() {
 }
 
 #[test]
+fn a_checksum_that_the_session_found_wrong_voids_the_book_and_the_gap_behind_it_does_not_hide_why() {
+    let mut harness = one();
+    harness.apply(0, snapshot(&[level(10, 1)], &[level(11, 2)]));
+    let checked = |agrees| EventBody::BookChecksum(BookChecksum::Checked { agrees });
+    assert_eq!(harness.apply(0, checked(true)), []);
+    assert_eq!(harness.book(0)[0], [level(10, 1)]);
+    harness.apply(0, checked(false));
+    harness.apply(0, EventBody::Gap { expected: 0, found: 0 });
+    assert_eq!(status_of(&harness), (StatusState::Stale, "checksum".to_owned()));
+    assert_eq!(harness.book(0), [vec![], vec![]]);
+    let faults = harness.market.faults();
+    assert_eq!((faults.checksums_ok, faults.checksums_failed), (1, 1));
+}
+
+#[test]
 fn levels_past_the_venues_depth_go_at_the_end_of_the_message_and_not_before() {
     let mut harness = Harness::new(&[instrument("A", Some(2))]);
     harness.apply(0, snapshot(&[level(10, 1), level(9, 1), level(8, 1)], &[]));
