@@ -30,6 +30,8 @@ pub enum EventBody {
         /// Best offer.
         ask: Option<Level>,
     },
+    /// The venue's, or its vendor's, own bar of an interval that is over. [`MarketEvent::ts_event`] is its start.
+    Bar(Bar),
     /// The whole size at a price level is now this; zero deletes the level.
     LevelSet {
         /// Bid or ask.
@@ -117,6 +119,23 @@ pub struct Trade {
     pub aggressor: Aggressor,
     /// The venue's number of it; `None`: not given.
     pub id: Option<u64>,
+}
+
+/// What traded in an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// How long the interval is.
+    pub interval_nanos: i64,
+    /// The price of its first trade.
+    pub open: Price,
+    /// Its highest price.
+    pub high: Price,
+    /// Its lowest price.
+    pub low: Price,
+    /// The price of its last trade.
+    pub close: Price,
+    /// How much changed hands.
+    pub volume: Size,
 }
 
 /// A price and the size there.

@@ -25,7 +25,8 @@ pub mod venue;
 pub use clock::{Clock, Speed, Timestamp, VirtualClock};
 pub use error::FeedError;
 pub use event::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade, TradingStatus,
+    Aggressor, Bar, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade,
+    TradingStatus,
 };
 pub use input::Input;
 pub use instrument::Instrument;

@@ -22,3 +22,9 @@ pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;
 /// Stretches of a recording that are read side by side because its time goes back between them (about 1 MB each). A
 /// recording with more is refused.
 pub const CAPTURE_LANES_MAX: usize = 32;
+/// The metadata of a DBN file, which names its symbols: some 250 bytes each. More is damage.
+pub const DBN_METADATA_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Instrument numbers that a DBN file names. A file with more is refused.
+pub const DBN_NAMES_MAX: usize = 1_048_576;
+/// Records of one event of a DBN file (about 12 MB): the snapshot of a book is one. A longer event is handed out in pieces.
+pub const DBN_EVENT_RECORDS_MAX: usize = 131_072;

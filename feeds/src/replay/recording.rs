@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::format::capture::CaptureReader;
+use crate::format::dbn::{self, DbnReader};
 use crate::format::itch::{self, ItchReader};
 use crate::{FeedError, Input, Instrument, MarketEvent, Timestamp};
 
@@ -13,11 +14,12 @@ const HEAD_BYTES: usize = 3;
 pub(super) enum Recording {
     Itch(Box<ItchReader>),
     Capture(Box<CaptureReader>),
+    Dbn(Box<DbnReader>),
 }
 
 impl Recording {
-    /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, and a short length
-    /// with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how.
+    /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, `DBN` a
+    /// DBN file, and a short length with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how.
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
         let mut input = Input::open(path)?;
         let mut head = Vec::with_capacity(HEAD_BYTES);
@@ -30,6 +32,12 @@ impl Recording {
             [0, _, kind] if itch::length(kind).is_some() => {
                 ItchReader::open(path).map(|reader| Self::Itch(Box::new(reader)))
             }
+            [..] if head == dbn::MAGIC => DbnReader::open(path).map(|reader| Self::Dbn(Box::new(reader))),
+            [..] if dbn::is_fragment(&head) => Err(FeedError::UnknownFormat {
+                path: path.to_owned(),
+                reason: "a fragment of DBN: records without the metadata that tell their version and symbols"
+                    .to_owned(),
+            }),
             [] => Err(FeedError::UnknownFormat { path: path.to_owned(), reason: "empty".to_owned() }),
             _ => Err(FeedError::UnknownFormat {
                 path: path.to_owned(),
@@ -42,6 +50,7 @@ impl Recording {
         match self {
             Self::Itch(_) => "NASDAQ ITCH 5.0",
             Self::Capture(_) => "exchange capture",
+            Self::Dbn(_) => "Databento DBN",
         }
     }
 
@@ -49,6 +58,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.messages(),
             Self::Capture(reader) => reader.messages(),
+            Self::Dbn(reader) => reader.messages(),
         }
     }
 
@@ -56,6 +66,7 @@ impl Recording {
         match self {
             Self::Itch(_) => itch::VENUE,
             Self::Capture(reader) => reader.venue(),
+            Self::Dbn(reader) => reader.dataset(),
         }
     }
 
@@ -63,6 +74,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.instruments(),
             Self::Capture(reader) => reader.instruments(),
+            Self::Dbn(reader) => reader.instruments(),
         }
     }
 
@@ -73,6 +85,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.next_message(events),
             Self::Capture(reader) => reader.next_message(events),
+            Self::Dbn(reader) => reader.next_message(events),
         }
     }
 }

@@ -40,6 +40,7 @@ impl FileReport {
 pub(super) struct Kinds {
     trade: u64,
     quote: u64,
+    bar: u64,
     level_set: u64,
     book_snapshot: u64,
     book_clear: u64,
@@ -59,6 +60,7 @@ impl Kinds {
         let count = match body {
             EventBody::Trade(_) => &mut self.trade,
             EventBody::Quote { .. } => &mut self.quote,
+            EventBody::Bar(_) => &mut self.bar,
             EventBody::LevelSet { .. } => &mut self.level_set,
             EventBody::BookSnapshot(_) => &mut self.book_snapshot,
             EventBody::BookClear => &mut self.book_clear,
@@ -75,10 +77,11 @@ impl Kinds {
         *count += 1;
     }
 
-    pub(super) const fn by_name(&self) -> [(&'static str, u64); 14] {
+    pub(super) const fn by_name(&self) -> [(&'static str, u64); 15] {
         [
             ("trade", self.trade),
             ("quote", self.quote),
+            ("bar", self.bar),
             ("level_set", self.level_set),
             ("book_snapshot", self.book_snapshot),
             ("book_clear", self.book_clear),
