@@ -16,6 +16,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use dbn::{
@@ -24,7 +25,7 @@ use dbn::{
 };
 
 use crate::limits::DBN_EVENT_RECORDS_MAX;
-use crate::{FeedError, Instrument, MarketEvent, Timestamp};
+use crate::{Exponent, FeedError, Instrument, MarketEvent, Symbol, Timestamp};
 use directory::Directory;
 use events::Session;
 use names::Names;
@@ -91,10 +92,12 @@ impl DbnReader {
         let mut directory = Directory::new(names);
         while let Ok(true) = records.advance() {
             let record = records.record()?;
-            if is_of_instrument(record) {
-                let noted = directory.note(record, index_time(record));
-                noted.map_err(|reason| records.damaged(reason))?;
-            }
+            let noted = match record.try_get::<SymbolMappingMsg>() {
+                Ok(mapping) => directory.note_mapping(mapping),
+                Err(_) if is_of_instrument(record) => directory.note(record, index_time(record)),
+                Err(_) => Ok(()),
+            };
+            noted.map_err(|reason| records.damaged(reason))?;
         }
         directory.complete().map_err(|reason| records.damaged(reason))?;
         let session = Session::new(directory.instruments());
@@ -180,14 +183,16 @@ impl DbnReader {
             self.messages += 1;
             count += 1;
             if is_of_instrument(record) {
-                let symbol =
-                    self.directory.find(header.publisher_id, header.instrument_id, index_time(record));
+                let received = index_time(record);
+                let symbol = self.directory.find(header.publisher_id, header.instrument_id, received);
                 self.time = symbol
                     .ok_or_else(|| "an instrument that was not there when the file was opened".to_owned())
                     .and_then(|symbol| {
                         self.session.append(record, symbol, self.directory.instruments(), events)
                     })
-                    .map_err(|reason| self.records.damaged(reason))?;
+                    .and_then(|time| time.map_or_else(|| events::time(received), |time| Ok(Some(time))))
+                    .map_err(|reason| self.records.damaged(reason))?
+                    .unwrap_or(self.time);
             } else {
                 if let Ok(mapping) = record.try_get::<SymbolMappingMsg>() {
                     let noted = self.directory.note_mapping(mapping);
@@ -207,6 +212,23 @@ impl DbnReader {
             }
             ts_event = Some(header.ts_event);
         }
+    }
+}
+
+/// Gives each instrument that several files carry, its definition in one and its trades in another, the finest of its
+/// scales in all of them.
+pub(crate) fn share_scales(readers: &mut [&mut DbnReader]) {
+    let mut finest: BTreeMap<(&'static str, Symbol), Exponent> = BTreeMap::new();
+    for instrument in readers.iter().flat_map(|reader| reader.instruments()) {
+        let exponent = instrument.price_exponent;
+        finest
+            .entry((instrument.venue, instrument.symbol.clone()))
+            .and_modify(|held| *held = exponent.min(*held))
+            .or_insert(exponent);
+    }
+    for reader in readers {
+        reader.directory.rescale(&finest);
+        reader.session = Session::new(reader.directory.instruments());
     }
 }
 

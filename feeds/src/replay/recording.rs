@@ -46,6 +46,15 @@ impl Recording {
         }
     }
 
+    /// Files of one format may hold an instrument at unlike scales, because they tell it only by its prices.
+    pub(super) fn share_scales(recordings: &mut [Self]) {
+        let readers = recordings.iter_mut().filter_map(|recording| match recording {
+            Self::Dbn(reader) => Some(&mut **reader),
+            Self::Itch(_) | Self::Capture(_) => None,
+        });
+        dbn::share_scales(&mut readers.collect::<Vec<_>>());
+    }
+
     pub(super) const fn format(&self) -> &'static str {
         match self {
             Self::Itch(_) => "NASDAQ ITCH 5.0",

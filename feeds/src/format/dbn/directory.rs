@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::DATABENTO;
 use super::names::{Found, Names};
-use super::prices::{DECIMALS_MAX, decimals_of, prices};
+use super::prices::{DECIMALS_MAX, POWERS, decimals_of, prices};
 use crate::limits::INSTRUMENTS_MAX;
 use crate::{Exponent, Instrument, Price, Symbol, SymbolId};
 
@@ -71,9 +71,6 @@ impl Directory {
     /// Learns what a record tells of its instrument.
     pub(super) fn note(&mut self, record: RecordRef<'_>, time: u64) -> Result<(), String> {
         let header = record.header();
-        if let Ok(mapping) = record.try_get::<SymbolMappingMsg>() {
-            return self.note_mapping(mapping);
-        }
         let (publisher, number) = (header.publisher_id, header.instrument_id);
         let symbol = match self.find(publisher, number, time) {
             Some(symbol) => symbol,
@@ -115,7 +112,7 @@ impl Directory {
                 venue,
                 price_exponent: Exponent::new(-exponent).map_err(|error| error.to_string())?,
                 size_exponent: Exponent::ONE,
-                tick_size: tick.map(|tick| Price(tick / super::prices::POWERS[DECIMALS_MAX - decimals])),
+                tick_size: tick.map(|tick| Price(tick / POWERS[DECIMALS_MAX - decimals])),
                 currency: definition.and_then(|definition| definition.currency.clone()),
                 book_levels_max: None,
             });
@@ -127,6 +124,17 @@ impl Directory {
 
     pub(super) fn instruments(&self) -> &[Instrument] {
         &self.instruments
+    }
+
+    /// Makes the scales of instruments as fine as these, to be called before any event.
+    pub(super) fn rescale(&mut self, finest: &BTreeMap<(&'static str, Symbol), Exponent>) {
+        for instrument in &mut self.instruments {
+            let Some(finer) = finest.get(&(instrument.venue, instrument.symbol.clone())) else { continue };
+            let digits = usize::from(instrument.price_exponent.get().abs_diff(finer.get()));
+            // A tick that was read from 64 bits of 10⁻⁹ fits into them at any of the scales.
+            instrument.tick_size = instrument.tick_size.map(|tick| Price(tick.0 * POWERS[digits]));
+            instrument.price_exponent = *finer;
+        }
     }
 
     /// The instrument of a publisher's number at a time.

@@ -108,15 +108,16 @@ impl Session {
         *self.unmapped.entry(Unmapped::Kind(kind)).or_default() += 1;
     }
 
-    /// Appends the events of a record, as [`super::DbnReader`] lists them, and tells when it was received.
+    /// Appends the events of a record, as [`super::DbnReader`] lists them, and tells when it was received; `None` for a type
+    /// that is only counted.
     pub(super) fn append(
         &mut self,
         record: RecordRef<'_>,
         symbol: SymbolId,
         instruments: &[Instrument],
         events: &mut Vec<MarketEvent>,
-    ) -> Result<Timestamp, String> {
-        match record.header().rtype {
+    ) -> Result<Option<Timestamp>, String> {
+        let time = match record.header().rtype {
             rtype::MBO => self.mbo(get(record)?, symbol, events),
             rtype::MBP_0 => {
                 let trade: &TradeMsg = get(record)?;
@@ -167,9 +168,10 @@ impl Session {
             }
             kind => {
                 self.skip_type(kind);
-                Ok(Stamp::new(symbol, record.header().ts_event, UNDEF_TIMESTAMP, 0)?.ts_recv)
+                return Ok(None);
             }
-        }
+        };
+        time.map(Some)
     }
 
     fn mbo(
@@ -460,7 +462,7 @@ fn side(side: dbn::Result<DbnSide>) -> Result<Option<Side>, String> {
 }
 
 /// `None`: not given.
-fn time(nanos: u64) -> Result<Option<Timestamp>, String> {
+pub(super) fn time(nanos: u64) -> Result<Option<Timestamp>, String> {
     if nanos == UNDEF_TIMESTAMP {
         return Ok(None);
     }

@@ -4,7 +4,6 @@ mod names;
 mod oracle;
 mod recordings;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,8 +11,8 @@ use dbn::encode::dbn::Encoder;
 use dbn::encode::{DbnEncodable, EncodeRecord};
 use dbn::record::{str_to_c_chars, ts_to_dt};
 use dbn::{
-    BidAskPair, FlagSet, MappingInterval, Metadata, MetadataBuilder, RecordHeader, SType, SymbolMapping,
-    UNDEF_PRICE, flags,
+    BidAskPair, FlagSet, MappingInterval, Metadata, MetadataBuilder, OhlcvMsg, RecordHeader, SType,
+    SymbolMapping, UNDEF_PRICE, flags,
 };
 use tempfile::TempDir;
 
