@@ -89,7 +89,7 @@ fn check(report: &Value, name: &str) -> u64 {
 
 fn kinds(report: &Value) -> u64 {
     let kinds = report["events_by_kind"].as_object().expect("an object");
-    assert_eq!(kinds.len(), 14, "every kind is told, also those that did not come");
+    assert_eq!(kinds.len(), 15, "every kind is told, also those that did not come");
     kinds.values().map(|count| count.as_u64().expect("a count")).sum()
 }
 
@@ -370,6 +370,26 @@ fn agrees_with_counts_made_elsewhere_of_the_captures() {
         let report = sound(&path);
         assert_eq!((check(&report, "bbo_equal"), check(&report, "bbo_unequal")), (pairs, 0), "{name}");
         assert_eq!((check(&report, "sequence_gaps"), check(&report, "crossed")), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn agrees_with_counts_made_elsewhere_of_dbn() {
+    let orders = "dbn/cme-es/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst";
+    if let Some(path) = shared(orders) {
+        let report = sound(&path);
+        assert_eq!((&report["messages"], &report["venue"]), (&json!(13_796), &json!("GLBX.MDP3")));
+        assert_eq!((check(&report, "unknown_orders"), check(&report, "crossed")), (0, 0));
+        let symbol = &report["symbols"][0];
+        assert_eq!((&symbol["symbol"], &symbol["bid"]["price"]), (&json!("ESM4"), &json!("5214.00")));
+    }
+    if let Some(path) = shared("dbn/databento-dbn/test_data.statistics.dbn") {
+        let report = sound(&path);
+        assert_eq!((&report["messages"], &report["unmapped"]), (&json!(2), &json!({"Statistics": 2})));
+        assert!(inspect(&[&path], &[]).stdout.contains("  no event  Statistics 2\n"));
+    }
+    if let Some(path) = shared("dbn/databento-dbn/test_data.definition.v1.dbn.frag") {
+        assert!(damaged(&path).1.contains("a fragment of DBN"));
     }
 }
 

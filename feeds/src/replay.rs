@@ -125,6 +125,13 @@ impl Replay {
         &self.files
     }
 
+    /// What in a file, by its place in the settings, says nothing that an event has a word for, and how often: records of
+    /// DBN by their type. The message that is read ahead counts.
+    #[must_use]
+    pub fn unmapped(&self, file: usize) -> Vec<(String, u64)> {
+        self.sources.get(file).map_or_else(Vec::new, |source| source.recording.unmapped())
+    }
+
     fn advance(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
         let Some((index, received)) = self.earliest()? else {
             return self.end();

@@ -25,7 +25,7 @@ Examples:
   tickwire inspect day.itch.gz --symbols AAPL,MSFT
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
 
-Formats: NASDAQ ITCH 5.0, and exchange captures (Kraken, Coinbase, Binance); plain, gzip or zstd, told by content.
+Formats: NASDAQ ITCH 5.0, Databento DBN, and exchange captures (Kraken, Coinbase, Binance); plain, gzip or zstd, told by content.
 
 Every event goes through the same parsers and the same market as in `serve`. What is checked:
   checksums       the venue's checksums of its book against ours

@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<usize>,
-    /// sim, or replay:FILE[,FILE…] (NASDAQ ITCH 5.0 or exchange captures; plain, gzip or zstd) [default: sim]
+    /// sim, or replay:FILE[,FILE…] (NASDAQ ITCH 5.0, Databento DBN or exchange captures; plain, gzip or zstd) [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,

@@ -71,6 +71,13 @@ impl Recording {
         }
     }
 
+    pub(super) fn unmapped(&self) -> Vec<(String, u64)> {
+        match self {
+            Self::Dbn(reader) => reader.unmapped().collect(),
+            Self::Itch(_) | Self::Capture(_) => Vec::new(),
+        }
+    }
+
     pub(super) fn venue(&self) -> &'static str {
         match self {
             Self::Itch(_) => itch::VENUE,

@@ -79,7 +79,7 @@ fn whole_files_of_all_versions_are_read() {
         let bytes = every_type(version);
         let (records, end) = survive(&bytes);
         assert!(end.is_none(), "version {version}: {end:?}");
-        assert_eq!(records as usize + 1, offsets(&bytes).len(), "version {version}");
+        assert_eq!(records + 1, offsets(&bytes).len() as u64, "version {version}");
     }
 }
 
@@ -93,10 +93,10 @@ fn a_file_cut_off_anywhere_says_where() {
             let whole = offsets.iter().filter(|offset| **offset <= length).count();
             if offsets.contains(&length) {
                 assert!(end.is_none(), "{length}: {end:?}");
-                assert_eq!(records as usize, whole - 1, "{length}");
+                assert_eq!(records + 1, whole as u64, "{length}");
             } else if let Some(begun) = whole.checked_sub(1) {
                 assert_eq!(offset(end.as_ref()), Some(offsets[begun] as u64), "{length}: {end:?}");
-                assert_eq!(records as usize, begun, "{length}");
+                assert_eq!(records, begun as u64, "{length}");
             } else {
                 assert!(
                     offset(end.as_ref()).is_some_and(|offset| offset <= length as u64),
