@@ -10,7 +10,13 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dbn::MboMsg;
+use dbn::decode::dbn::Decoder;
+use dbn::decode::{DbnMetadata, DecodeRecordRef};
+use dbn::encode::dbn::Encoder;
+use dbn::encode::{EncodeRecord, EncodeRecordRef};
 use feeds::format::capture::CaptureReader;
+use feeds::format::dbn::DbnReader;
 use feeds::format::itch::{Body, ItchReader, Message, parse};
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{
@@ -329,6 +335,126 @@ fn captures(c: &mut Criterion) {
     group.finish();
 }
 
+/// Orders of Databento's DBN: ours from file to events and to the book, beside the dbn crate's own decode of the same file,
+/// which makes neither.
+///
+/// The file is ES of 8 May 2024, where it is at hand: a snapshot and two seconds, plain, thirty times over. Else orders are
+/// made up: one joins, and the one a thousand before it goes.
+fn databento(c: &mut Criterion) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("es.dbn");
+    let (name, bytes, records) = es_orders();
+    fs::write(&path, bytes).expect("a temporary file");
+    let open = || DbnReader::open(&path).expect("readable");
+    let instruments = open().instruments().to_vec();
+
+    let mut group = c.benchmark_group("dbn");
+    group.sample_size(30).throughput(Throughput::Elements(records));
+    group.bench_function(format!("{name}/their_decode"), |b| {
+        b.iter_batched(
+            || Decoder::from_file(&path).expect("readable"),
+            |mut decoder| {
+                let (mut found, mut sizes) = (0, 0_u64);
+                while let Some(record) = decoder.decode_record_ref().expect("not damaged") {
+                    found += 1;
+                    sizes += u64::from(record.get::<MboMsg>().expect("an order").size);
+                }
+                assert_eq!(found, records);
+                black_box(sizes)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function(format!("{name}/file_to_events"), |b| {
+        b.iter_batched(
+            open,
+            |mut reader| {
+                let mut events = Vec::new();
+                while reader.next_message(&mut events).expect("not damaged").is_some() {
+                    black_box(&events);
+                    events.clear();
+                }
+                assert_eq!(reader.messages(), records);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function(format!("{name}/file_to_books"), |b| {
+        b.iter_batched(
+            || (open(), Market::new(&instruments)),
+            |(mut reader, mut market)| {
+                let (mut events, mut changes) = (Vec::new(), Vec::new());
+                while reader.next_message(&mut events).expect("not damaged").is_some() {
+                    for event in events.drain(..) {
+                        market.apply(&event, &mut changes);
+                        black_box(&changes);
+                        changes.clear();
+                    }
+                }
+                assert_eq!((reader.messages(), market.faults().unknown_orders), (records, 0));
+                market
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+/// What the orders are, a plain file of them, and how many records it has.
+fn es_orders() -> (&'static str, Vec<u8>, u64) {
+    const TIMES: u64 = 30;
+    const RESTING: u64 = 1_000;
+    let name = "../shared/data/dbn/cme-es/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut records = 0;
+    if let Ok(mut input) = Input::open(&path) {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 65_536]);
+        while let count @ 1.. = input.read(&mut buffer).expect("not damaged") {
+            bytes.extend_from_slice(&buffer[..count]);
+        }
+        let metadata = Decoder::new(&bytes[..]).expect("whole metadata").metadata().clone();
+        let mut encoder = Encoder::new(Vec::new(), &metadata).expect("metadata");
+        for _ in 0..TIMES {
+            let mut decoder = Decoder::new(&bytes[..]).expect("whole metadata");
+            while let Some(record) = decoder.decode_record_ref().expect("not damaged") {
+                encoder.encode_record_ref(record).expect("a record");
+                records += 1;
+            }
+        }
+        return ("es", encoder.get_ref().clone(), records);
+    }
+    eprintln!("{} not found: orders are made up", path.display());
+    let metadata = dbn::Metadata::builder()
+        .dataset("GLBX.MDP3")
+        .schema(Some(dbn::Schema::Mbo))
+        .start(0)
+        .stype_in(None)
+        .stype_out(dbn::SType::InstrumentId)
+        .build();
+    let mut encoder = Encoder::new(Vec::new(), &metadata).expect("metadata");
+    for order in 0..300_000 {
+        let mut record = MboMsg {
+            hd: dbn::RecordHeader::new::<MboMsg>(dbn::rtype::MBO, 1, 1, order),
+            order_id: order,
+            price: 5_000_000_000_000 - 250_000_000 * i64::try_from(order * 7 % 40).expect("small"),
+            size: 1,
+            action: b'A'.cast_signed(),
+            side: b'B'.cast_signed(),
+            flags: dbn::FlagSet::new(dbn::flags::LAST),
+            ts_recv: order,
+            ..MboMsg::default()
+        };
+        encoder.encode_record(&record).expect("a record");
+        records += 1;
+        if let Some(gone) = order.checked_sub(RESTING) {
+            (record.order_id, record.action) = (gone, b'C'.cast_signed());
+            encoder.encode_record(&record).expect("a record");
+            records += 1;
+        }
+    }
+    ("made_up", encoder.get_ref().clone(), records)
+}
+
 /// Events of a simulated market, and a number that is another one if any of them differs.
 fn simulate(sim: &mut Sim, count: usize) -> u64 {
     let (mut seen, mut fingerprint, mut events) = (0, 0, Vec::new());
@@ -397,5 +523,5 @@ fn simulator(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, itch, captures, simulator);
+criterion_group!(benches, itch, captures, databento, simulator);
 criterion_main!(benches);

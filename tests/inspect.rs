@@ -374,6 +374,26 @@ fn agrees_with_counts_made_elsewhere_of_the_captures() {
 }
 
 #[test]
+fn agrees_with_counts_made_elsewhere_of_dbn() {
+    let orders = "dbn/cme-es/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst";
+    if let Some(path) = shared(orders) {
+        let report = sound(&path);
+        assert_eq!((&report["messages"], &report["venue"]), (&json!(13_796), &json!("GLBX.MDP3")));
+        assert_eq!((check(&report, "unknown_orders"), check(&report, "crossed")), (0, 0));
+        let symbol = &report["symbols"][0];
+        assert_eq!((&symbol["symbol"], &symbol["bid"]["price"]), (&json!("ESM4"), &json!("5214.00")));
+    }
+    if let Some(path) = shared("dbn/databento-dbn/test_data.statistics.dbn") {
+        let report = sound(&path);
+        assert_eq!((&report["messages"], &report["unmapped"]), (&json!(2), &json!({"Statistics": 2})));
+        assert!(inspect(&[&path], &[]).stdout.contains("  no event  Statistics 2\n"));
+    }
+    if let Some(path) = shared("dbn/databento-dbn/test_data.definition.v1.dbn.frag") {
+        assert!(damaged(&path).1.contains("a fragment of DBN"));
+    }
+}
+
+#[test]
 fn agrees_with_counts_made_elsewhere_of_itch() {
     if let Some(path) = shared("itch/nasdaq-20200130-AAPL-first4000.itch") {
         let report = sound(&path);

@@ -73,6 +73,23 @@ impl Input {
         self.offset += count as u64;
     }
 
+    /// Reads what there is into `buffer`, and tells how many bytes that were: none at the end of the file.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`] as [`Input::peek`].
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FeedError> {
+        loop {
+            match self.reader.read(buffer) {
+                Ok(count) => {
+                    self.offset += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.io_error(source)),
+            }
+        }
+    }
+
     /// Fills all of `buffer`; `false` at the end of the file when not one byte was left.
     ///
     /// # Errors

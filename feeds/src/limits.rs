@@ -64,3 +64,9 @@ pub const CSV_MESSAGE_ROWS_MAX: usize = 131_072;
 pub const CSV_VENUES_MAX: usize = 1_024;
 /// The file with the columns of a CSV file. A longer one is refused.
 pub const CSV_COLUMNS_BYTES_MAX: usize = 65_536;
+/// The metadata of a DBN file, which names its symbols: some 250 bytes each. More is damage.
+pub const DBN_METADATA_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Instrument numbers that a DBN file names. A file with more is refused.
+pub const DBN_NAMES_MAX: usize = 1_048_576;
+/// Records of one event of a DBN file (about 12 MB): the snapshot of a book is one. A longer event is handed out in pieces.
+pub const DBN_EVENT_RECORDS_MAX: usize = 131_072;

@@ -31,9 +31,9 @@ pub struct ReplaySettings {
 pub struct RecordingSummary {
     /// The file.
     pub path: PathBuf,
-    /// What it is: `NASDAQ ITCH 5.0` or `exchange capture`.
+    /// What it is: `NASDAQ ITCH 5.0`, `exchange capture` or `Databento DBN`.
     pub format: &'static str,
-    /// Where it was recorded.
+    /// Where it was recorded; of a DBN file its data set.
     pub venue: &'static str,
     /// The venue's messages played since it last began: of a capture those that were received.
     pub messages: u64,
@@ -82,8 +82,9 @@ impl Replay {
     /// scale of an instrument, and more instruments than [`crate::limits::INSTRUMENTS_MAX`].
     pub fn open(settings: &ReplaySettings) -> Result<Self, FeedError> {
         check_distinct(&settings.files)?;
-        let recordings =
+        let mut recordings =
             settings.files.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
+        Recording::share_scales(&mut recordings);
         let carried: Vec<_> = settings
             .files
             .iter()
@@ -122,6 +123,13 @@ impl Replay {
     #[must_use]
     pub fn files(&self) -> &[RecordingSummary] {
         &self.files
+    }
+
+    /// What in a file, by its place in the settings, says nothing that an event has a word for, and how often: records of
+    /// DBN by their type. The message that is read ahead counts.
+    #[must_use]
+    pub fn unmapped(&self, file: usize) -> Vec<(String, u64)> {
+        self.sources.get(file).map_or_else(Vec::new, |source| source.recording.unmapped())
     }
 
     fn advance(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {

@@ -25,7 +25,7 @@ Examples:
   tickwire inspect day.itch.gz --symbols AAPL,MSFT
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
 
-Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); IEX TOPS and DEEP packets; LOBSTER messages; CSV
+Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER messages; CSV
 of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase, Deribit, dYdX,
 FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip, told by content.
 

@@ -70,6 +70,8 @@ impl InstrumentState {
             }
             EventBody::Status { status, reason } => self.set_venue_status(symbol, *status, reason, changes),
             EventBody::Definition(instrument) => self.define(instrument, faults),
+            // Bars are made here of trades; a vendor's would be of others.
+            EventBody::Bar(_) => {}
             body => outcome = self.book.apply(body, &mut Context { symbol, orders, faults }),
         }
         if let Some(index) = outcome.changed {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::format::capture::{self, CaptureReader};
 use crate::format::csv::{self, CsvReader};
+use crate::format::dbn::{self, DbnReader};
 use crate::format::iex::{self, IexReader};
 use crate::format::itch::{self, ItchPacketReader, ItchReader};
 use crate::format::lobster::{self, LobsterReader};
@@ -23,12 +24,13 @@ pub(super) enum Recording {
     Lobster(Box<LobsterReader>),
     Csv(Box<CsvReader>),
     Capture(Box<CaptureReader>),
+    Dbn(Box<DbnReader>),
 }
 
 impl Recording {
     /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, or a time before it, and a
-    /// short length with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how. A packet
-    /// capture has its magic number, and what is in it is looked for; text is a LOBSTER file by its first row, and CSV
+    /// short length with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how. DBN and a
+    /// packet capture have their magic numbers, and what is in the latter is looked for; text is a LOBSTER file by its first row, and CSV
     /// by its header, or because its columns are told beside it.
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
         let head = head(path)?;
@@ -39,11 +41,19 @@ impl Recording {
             [0, _, kind, ..] if itch::length(kind).is_some() => {
                 ItchReader::open(path).map(|reader| Self::Itch(Box::new(reader)))
             }
+            _ if head.starts_with(&dbn::MAGIC) => {
+                DbnReader::open(path).map(|reader| Self::Dbn(Box::new(reader)))
+            }
             _ if pcap::is_capture(&head) => Self::open_packets(path),
             _ if lobster::is_message_file(&head) => {
                 LobsterReader::open(path).map(|reader| Self::Lobster(Box::new(reader)))
             }
             _ if csv::is_csv(path, &head) => CsvReader::open(path).map(|reader| Self::Csv(Box::new(reader))),
+            _ if dbn::is_fragment(&head) => Err(FeedError::UnknownFormat {
+                path: path.to_owned(),
+                reason: "a fragment of DBN: records without the metadata that tell their version and symbols"
+                    .to_owned(),
+            }),
             [] => Err(FeedError::UnknownFormat { path: path.to_owned(), reason: "empty".to_owned() }),
             _ => Err(FeedError::UnknownFormat {
                 path: path.to_owned(),
@@ -68,6 +78,15 @@ impl Recording {
         })
     }
 
+    /// Files of one format may hold an instrument at unlike scales, because they tell it only by its prices.
+    pub(super) fn share_scales(recordings: &mut [Self]) {
+        let readers = recordings.iter_mut().filter_map(|recording| match recording {
+            Self::Dbn(reader) => Some(&mut **reader),
+            _ => None,
+        });
+        dbn::share_scales(&mut readers.collect::<Vec<_>>());
+    }
+
     pub(super) const fn format(&self) -> &'static str {
         match self {
             Self::Itch(_) => "NASDAQ ITCH 5.0",
@@ -76,6 +95,7 @@ impl Recording {
             Self::Lobster(_) => "LOBSTER messages",
             Self::Csv(_) => "CSV",
             Self::Capture(_) => "exchange capture",
+            Self::Dbn(_) => "Databento DBN",
         }
     }
 
@@ -87,6 +107,18 @@ impl Recording {
             Self::Lobster(reader) => reader.messages(),
             Self::Csv(reader) => reader.messages(),
             Self::Capture(reader) => reader.messages(),
+            Self::Dbn(reader) => reader.messages(),
+        }
+    }
+
+    pub(super) fn unmapped(&self) -> Vec<(String, u64)> {
+        match self {
+            Self::Dbn(reader) => reader.unmapped().collect(),
+            Self::Iex(reader) => {
+                let types = reader.unused_messages().iter();
+                types.map(|(kind, count)| (char::from(*kind).to_string(), *count)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -97,6 +129,7 @@ impl Recording {
             Self::Lobster(_) => lobster::VENUE,
             Self::Csv(reader) => reader.venue(),
             Self::Capture(reader) => reader.venue(),
+            Self::Dbn(reader) => reader.dataset(),
         }
     }
 
@@ -108,6 +141,7 @@ impl Recording {
             Self::Lobster(reader) => reader.instruments(),
             Self::Csv(reader) => reader.instruments(),
             Self::Capture(reader) => reader.instruments(),
+            Self::Dbn(reader) => reader.instruments(),
         }
     }
 
@@ -122,6 +156,7 @@ impl Recording {
             Self::Lobster(reader) => reader.next_message(events),
             Self::Csv(reader) => reader.next_message(events),
             Self::Capture(reader) => reader.next_message(events),
+            Self::Dbn(reader) => reader.next_message(events),
         }
     }
 }

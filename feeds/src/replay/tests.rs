@@ -176,6 +176,10 @@ fn the_format_is_told_by_the_content() {
         (b"\x00", "begins with `\\x00`"),
         (b"id,price\n", "begins with `id,`"),
         (b"\x00\x0cZ", "begins with `\\x00\\x0cZ`"),
+        (
+            b"\x0e\xa0\x01\x00",
+            "a fragment of DBN: records without the metadata that tell their version and symbols",
+        ),
     ] {
         for name in ["what.itch", "what.gz", "what.zst"] {
             let path = Writer(bytes.to_vec()).save(folder.path(), name);
@@ -271,6 +275,8 @@ fn every_recording_of_a_known_kind_plays_to_its_end() {
         ("itch/nasdaq-20191230-directory-1000msgs.itch", 1_000),
         ("itch/nasdaq-20200130-AAPL-first4000.itch", 4_000),
         ("itch/ritch-bx-20191230-obfuscated.reframed.itch.zst", 12_012),
+        ("dbn/cme-es/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst", 13_796),
+        ("dbn/databento-dbn/test_data.mbp-10.dbn", 2),
         ("crypto-ws/binance-spot/BINANCE_20211012.jsonl.zst", 265),
         ("crypto-ws/coinbase-exchange/COINBASE_20210417_products-A.jsonl.zst", 6_450),
         ("crypto-ws/kraken-spot-v1/KRAKEN_20210417.jsonl.zst", 4_430),

@@ -90,6 +90,7 @@ impl Reading {
             messages: summary.map_or(0, |summary| summary.messages),
             events,
             events_by_kind: self.kinds,
+            unmapped: replay.unmapped(0).into_iter().collect(),
             span: self.span.map(|(first, last)| Span::new(first, last, events)),
             symbols,
             checks: Checks::new(self.market.faults(), &self.bbo, instruments),

@@ -1,5 +1,6 @@
 //! What is told of a file. The names of the fields are those of `--json`, and stay.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use feeds::{EventBody, Exponent, FeedError, Instrument, Level, SymbolId, Timestamp};
@@ -20,6 +21,8 @@ pub(super) struct FileReport {
     pub(super) messages: u64,
     pub(super) events: u64,
     pub(super) events_by_kind: Kinds,
+    /// Messages that are no event, by what they are, where the format tells these apart.
+    pub(super) unmapped: BTreeMap<String, u64>,
     /// `None`: no events.
     pub(super) span: Option<Span>,
     pub(super) symbols: Vec<SymbolReport>,

@@ -21,6 +21,11 @@ impl Display for FileReport {
             for row in self.kinds().chunks(5) {
                 line(f, "", row.join(", "))?;
             }
+            if !self.unmapped.is_empty() {
+                let kinds = self.unmapped.iter();
+                let shown = kinds.map(|(name, count)| format!("{name} {}", Grouped((*count).into())));
+                line(f, "no event", shown.collect::<Vec<_>>().join(", "))?;
+            }
             if let Some(span) = &self.span {
                 line(f, "time", format_args!("{} to {}", span.first, span.last))?;
                 line(f, "", span)?;
