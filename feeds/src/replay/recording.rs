@@ -41,7 +41,7 @@ impl Recording {
             [0, _, kind, ..] if itch::length(kind).is_some() => {
                 ItchReader::open(path).map(|reader| Self::Itch(Box::new(reader)))
             }
-            _ if head.starts_with(&dbn::MAGIC) => {
+            _ if head.starts_with(dbn::MAGIC) => {
                 DbnReader::open(path).map(|reader| Self::Dbn(Box::new(reader)))
             }
             _ if pcap::is_capture(&head) => Self::open_packets(path),
