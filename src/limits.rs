@@ -101,8 +101,9 @@ pub const SHARD_PENDING_BYTES_MAX: usize = 24 * 1024 * 1024;
 pub const SPARE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a connection's topics stay the same before it moves into the cohort of those with the same.
 pub const SETTLE_AFTER: Duration = Duration::from_millis(500);
-/// Connections of a shard that settle in one turn; the others follow in the next.
-pub const SETTLES_PER_TURN_MAX: usize = 4_096;
+/// Topics of the connections that settle in one turn, each of which is gone through: some milliseconds' worth. The
+/// others follow in the next.
+pub const SETTLE_TOPICS_PER_TURN_MAX: usize = 65_536;
 /// How often a compressed stream begins anew for those who wait to enter it. Until then they are sent plain messages.
 pub const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
 /// Compressed streams of a shard, about 0.3 MB each. The messages of a further cohort are compressed each by itself.

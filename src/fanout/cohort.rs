@@ -77,6 +77,11 @@ impl Cohort {
         self.members.len() == 1
     }
 
+    /// Whether nothing has changed since, and it has not settled either.
+    pub(super) fn is_unchanged_since(&self, changed: Instant) -> bool {
+        self.changed == Some(changed)
+    }
+
     fn key(&self) -> CohortKey {
         CohortKey { topics: self.hash, form: self.form }
     }
@@ -167,15 +172,14 @@ impl Shard {
     pub(super) fn settle(
         &mut self,
         id: CohortId,
-        changed: Instant,
         flushed: &mut Flushed,
         send: &mut impl FnMut(Connection, &[u8]) -> Sent,
     ) {
-        let Some(cohort) = self.cohorts.get(id) else { return };
+        let cohort = &self.cohorts[id];
         let &[connection] = cohort.members.as_slice() else { return };
         let member = &self.members[connection];
         // What is awaited changes it once more, and lists it again.
-        if cohort.changed != Some(changed) || member.awaiting.is_some() || member.lag.is_some() {
+        if member.awaiting.is_some() || member.lag.is_some() {
             return;
         }
         let key = cohort.key();

@@ -74,15 +74,17 @@ impl Shard {
         let cohort = self.alone(connection);
         let encoding = self.members[connection].form.encoding;
         let mut stale = Vec::new();
-        for (topic, held) in std::mem::take(&mut lag.held) {
+        // Those behind the last that is asked for are not looked at: of very many, each part would go through all.
+        for (topic, held) in lag.held.extract_if(|_, _| true) {
             if held == Some(self.registry.reached(topic)) {
                 self.listen(cohort, topic);
                 // The cohort follows it now.
                 self.registry.unfollow(topic, encoding);
-            } else if stale.len() < CATCH_UP_TOPICS {
-                stale.push((topic, held));
-            } else {
-                lag.held.insert(topic, held);
+                continue;
+            }
+            stale.push((topic, held));
+            if stale.len() == CATCH_UP_TOPICS {
+                break;
             }
         }
         if !stale.is_empty() {

@@ -21,7 +21,7 @@ use super::subscribing::Awaiting;
 use crate::bus::{Batch, BusHandle, Kind, TopicMessage};
 use crate::directory::Directory;
 use crate::limits::{
-    LAGGARD_MAX, SETTLE_AFTER, SETTLES_PER_TURN_MAX, SHARD_PENDING_BYTES_MAX, SPARE_BYTES_MAX,
+    LAGGARD_MAX, SETTLE_AFTER, SETTLE_TOPICS_PER_TURN_MAX, SHARD_PENDING_BYTES_MAX, SPARE_BYTES_MAX,
 };
 use crate::topic::TopicId;
 use crate::wire::Encoding;
@@ -330,20 +330,23 @@ impl Shard {
         if self.queue.round == 0 {
             self.queue.round = self.queue.dirty.len();
         }
+        // In turn, so that neither those who ask all the time nor a market that never rests keeps the others waiting.
         while flushed.messages < sends {
-            if let Some(connection) = self.queue.told.pop_front() {
-                // It may have been sent with something else, or have left.
-                if self.members.contains(connection) {
-                    self.flush_connection(connection, &mut flushed, &mut send);
-                }
-            } else if self.queue.round > 0
+            let told = self.queue.told.pop_front();
+            // It may have been sent with something else, or have left.
+            if let Some(connection) = told
+                && self.members.contains(connection)
+            {
+                self.flush_connection(connection, &mut flushed, &mut send);
+            }
+            if self.queue.round > 0
                 && let Some(cohort) = self.queue.dirty.pop_front()
             {
                 self.queue.round -= 1;
                 if self.cohorts.contains(cohort) {
                     self.flush_cohort(cohort, &mut flushed, &mut send);
                 }
-            } else {
+            } else if told.is_none() {
                 break;
             }
         }
@@ -375,13 +378,17 @@ impl Shard {
     pub fn tick(&mut self, now: Instant, mut send: impl FnMut(Connection, &[u8]) -> Sent) -> Flushed {
         self.now = now;
         let mut flushed = Flushed::default();
-        for _ in 0..SETTLES_PER_TURN_MAX {
-            let Some(&(cohort, changed)) = self.unsettled.front() else { break };
-            if now.duration_since(changed) < SETTLE_AFTER {
-                break;
-            }
+        let mut topics = 0;
+        while let Some(&(cohort, changed)) = self.unsettled.front()
+            && now.duration_since(changed) >= SETTLE_AFTER
+            && topics < SETTLE_TOPICS_PER_TURN_MAX
+        {
             self.unsettled.pop_front();
-            self.settle(cohort, changed, &mut flushed, &mut send);
+            // One that has changed again since takes nothing but this: else these could come faster than they go.
+            if self.cohorts.get(cohort).is_some_and(|cohort| cohort.is_unchanged_since(changed)) {
+                topics += 1 + self.cohorts[cohort].topics.len();
+                self.settle(cohort, &mut flushed, &mut send);
+            }
         }
         for &connection in &self.laggards {
             if let Some(lag) = &self.members[connection].lag

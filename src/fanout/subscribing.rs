@@ -311,8 +311,10 @@ impl Shard {
         self.listen(cohort, topic);
         let Some(awaiting) = &mut self.members[connection].awaiting else { return };
         let is_complete = awaiting.arrived(topic, message.seq);
-        let (opcode, data) = data_of(batch, message, self.cohorts[cohort].form.encoding);
-        if awaiting.snapshot && !data.is_empty() {
+        let encoding = self.cohorts[cohort].form.encoding;
+        let (opcode, data) = data_of(batch, message, encoding);
+        // Binary records are differences to it.
+        if (awaiting.snapshot || encoding == Encoding::Binary) && !data.is_empty() {
             self.append(cohort, opcode, data, true);
         }
         if is_complete && let Some(awaiting) = self.members[connection].awaiting.take() {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tickwire::fanout::Form;
+use feeds::SymbolId;
+use tickwire::fanout::{Form, Sent, Subscribe, Subscribed};
 use tickwire::limits::SETTLE_AFTER;
-use tickwire::topic::{Channel, Depth};
+use tickwire::topic::{Channel, Depth, TopicId};
+use tickwire::wire::Encoding;
 
 use super::pipeline::Pipeline;
 
@@ -148,5 +150,67 @@ fn every_topic_counts() {
     pipeline.settle();
     pipeline.check_cohorts();
     assert_eq!(cohorts(&pipeline), 2);
+    pipeline.check_end();
+}
+
+#[test]
+fn those_who_ask_all_the_time_do_not_keep_updates_waiting() {
+    let mut pipeline = Pipeline::new(1, 1);
+    let follower = pipeline.join(0, Form::default());
+    pipeline.subscribe(follower, Channel::Quote, &[0]);
+    pipeline.settle();
+    for _ in 0..8 {
+        let asker = pipeline.join(0, Form::default());
+        pipeline.tell(asker, "again");
+    }
+    pipeline.level(0, true, 3, 3);
+    pipeline.publisher.end_turn();
+    pipeline.deliver(0);
+    let mut sent = Vec::new();
+    pipeline.sides[0].shard.flush(pipeline.now, 4, |connection, _| {
+        sent.push(connection);
+        Sent::Taken
+    });
+    assert!(sent.contains(&pipeline.client(follower).seat.1), "{sent:?}");
+}
+
+/// However often a client changes its mind, those behind it settle in their time.
+#[test]
+fn a_client_that_changes_all_the_time_keeps_nobody_from_settling() {
+    let mut pipeline = Pipeline::new(1, 1);
+    let restless = pipeline.join(0, Form::default());
+    for _ in 0..3_000 {
+        for depth in [Depth::D10, Depth::D25] {
+            pipeline.now += Duration::from_micros(10);
+            pipeline.subscribe(restless, Channel::Book(depth), &[0]);
+            pipeline.settle();
+        }
+    }
+    for _ in 0..2 {
+        let client = pipeline.join(0, Form::default());
+        pipeline.subscribe(client, Channel::Quote, &[0]);
+        pipeline.settle();
+    }
+    pipeline.pass(SETTLE_AFTER + Duration::from_millis(1));
+    assert_eq!(pipeline.sides[0].shard.cohorts(), 2);
+    pipeline.check();
+    pipeline.check_end();
+}
+
+/// Binary records are differences to the state before.
+#[test]
+fn a_binary_client_gets_the_state_that_it_did_not_ask_for() {
+    let mut pipeline = Pipeline::new(1, 1);
+    let form = Form { encoding: Encoding::Binary, deflate: None };
+    let client = pipeline.join(0, form);
+    let topic = TopicId::new(Channel::Quote, SymbolId(0));
+    let mut subscribe = Subscribe::new(Channel::Quote, &[topic]);
+    subscribe.snapshot = false;
+    let connection = pipeline.client(client).seat.1;
+    assert_eq!(pipeline.sides[0].shard.subscribe(connection, subscribe), Subscribed::Awaiting);
+    pipeline.client(client).wanted.insert(topic);
+    pipeline.settle();
+    pipeline.level(0, true, 3, 3);
+    pipeline.check();
     pipeline.check_end();
 }

@@ -151,7 +151,7 @@ fn a_closed_bar_and_a_status_wait_for_nothing() {
 #[test]
 fn neighbours_come_together_and_who_comes_late_keeps_the_beat() {
     let mut rates = Rates::new();
-    let start = feeds::clock::monotonic();
+    let start = monotonic();
     let topic = |symbol: usize| TopicId::new(Channel::Quote, SymbolId::from_index(symbol)).at(Rate::S1);
     let mut due = Vec::new();
     rates.take_due(start, &mut due);
