@@ -719,7 +719,7 @@ async fn the_kernel_holds_no_more_for_a_client_than_it_is_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let authority = listener.local_addr().expect("bound").to_string().parse().expect("an authority");
     for (told, bounds) in [(Some(BOUND), BOUND..=2 * BOUND), (None, 2 * BOUND + 1..=u32::MAX)] {
-        let (client, _peer) = tokio::join!(connection::dial(&authority, told), listener.accept());
+        let (client, _peer) = tokio::join!(dial(&authority, told), listener.accept());
         let client = client.expect("a connection");
         let buffer = socket2::SockRef::from(&client).recv_buffer_size().expect("a socket");
         assert!(bounds.contains(&u32::try_from(buffer).expect("small")), "{buffer}");
