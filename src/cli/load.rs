@@ -34,7 +34,7 @@ That a client was closed with 4007 is no fault where it was slow on purpose. All
 and have to have all their states at the end.
 
 `changes`: what a server merges it has to announce. Changes that its numbers tell of and its counts do not are unaccounted, and fail
-the run. A client's socket holds no more than 64 KiB or so that were not read: ages are the server's, not those of buffers.
+the run. A client's socket holds no more than half a MiB that was not read: ages are not those of the kernel's buffers alone.
 
 `own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
 
