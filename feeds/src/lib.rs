@@ -15,6 +15,7 @@ mod input;
 mod instrument;
 pub mod limits;
 mod price;
+pub mod record;
 pub mod replay;
 #[cfg(test)]
 mod shared;
