@@ -78,7 +78,7 @@ impl Source {
 pub struct RecorderSettings {
     /// The folder. Where it holds a recording already, that goes on.
     pub folder: PathBuf,
-    /// A segment does not become longer than this, except by a single block.
+    /// The next segment begins when one would become longer than this, its index aside. It has a block at least.
     pub rotate_bytes: u64,
     /// A segment has no record received so much later than its first one; `None`: only the size counts.
     pub rotate_every: Option<Duration>,

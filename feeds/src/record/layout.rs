@@ -20,6 +20,8 @@ const SUFFIX_BYTES: usize = 32 + 32 + 4;
 const VERSION: u16 = 1;
 /// What stands before the payload of a record.
 pub(super) const RECORD_HEAD_BYTES: usize = 4 + 1 + 4 + 8;
+/// A block's frame without its content, when it tells of no source.
+pub(super) const BLOCK_HEAD_BYTES: usize = PREFIX_BYTES + 8 + 8 + 24 + 8 + SUFFIX_BYTES;
 /// The most that a block's records can be.
 pub(super) const CONTENT_BYTES_MAX: usize = RECORD_HEAD_BYTES + 2 + RECORD_URL_BYTES_MAX + RECORD_BYTES_MAX;
 

@@ -69,10 +69,7 @@ fn parse(text: &str) -> Result<Vec<SegmentEntry>, (usize, &'static str)> {
     for line in rest.split_inclusive('\n') {
         if let Some(end) = line.strip_prefix("end ") {
             if end.trim_end_matches('\n') != blake3::hash(&text.as_bytes()[..offset]).to_hex().as_str() {
-                return Err((
-                    offset,
-                    "the hash of the lines before is another: something in them has changed",
-                ));
+                return Err((0, "its hash is not the one at its end: something in it has changed"));
             }
             return match offset + line.len() {
                 end if end == text.len() => Ok(segments),

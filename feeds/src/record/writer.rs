@@ -10,7 +10,7 @@ use std::time::Duration;
 use zstd::bulk::Compressor;
 
 use super::disk::Disk;
-use super::layout::{BlockHead, Hash, Head, IndexEntry, Seal, Span};
+use super::layout::{BLOCK_HEAD_BYTES, BlockHead, Hash, Head, IndexEntry, Seal, Span};
 use super::manifest::{self, SegmentEntry};
 use super::queue::{Batch, Piece};
 use super::reader::End;
@@ -88,15 +88,14 @@ impl<D: Disk> Writer<D> {
             self.write_manifest()?;
         }
         loop {
+            // By size, a new segment may begin with any block, so no block is longer than a segment may be.
             let every = self.rotate_every;
+            let until = |first: Timestamp| every.map_or(Timestamp(i64::MAX), |every| first.plus(every));
             let begun = self.segment.as_ref().map(|segment| segment.first);
-            let until = |first: Timestamp| match every {
-                Some(every) => begun.unwrap_or(first).plus(every),
-                None => Timestamp(i64::MAX),
-            };
-            let piece = batch.piece(until).map_err(|error| io::Error::other(error.0))?;
+            let piece = batch.piece(|first| until(begun.map_or(first, |begun| begun.min(first))));
+            let piece = piece.map_err(|error| io::Error::other(error.0))?;
             let Some(piece) = piece else { return Ok(()) };
-            let is_over = every.is_some() && begun.is_some() && piece.first >= until(piece.first);
+            let is_over = every.is_some() && begun.is_some_and(|begun| piece.first >= until(begun));
             let bytes = piece.content.len();
             self.write_block(&piece, &batch.sources, is_over)?;
             batch.done += bytes;
@@ -114,7 +113,7 @@ impl<D: Disk> Writer<D> {
         self.content.reserve(zstd::zstd_safe::compress_bound(piece.content.len()));
         self.compressor.compress_to_buffer(piece.content, &mut self.content)?;
         let is_full = self.segment.as_ref().is_some_and(|segment| {
-            segment.bytes + self.content.len() as u64 > self.rotate_bytes
+            segment.bytes + (BLOCK_HEAD_BYTES + self.content.len()) as u64 > self.rotate_bytes
                 || segment.blocks.len() >= SEGMENT_BLOCKS_MAX
         });
         if is_over || is_full {

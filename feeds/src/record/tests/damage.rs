@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::disk::segment_path;
 use super::*;
 
 /// A recording in several segments, with its last segment closed or not, and how many records each block holds.
@@ -21,13 +22,11 @@ fn recording(folder: &Path, closes: bool) -> Vec<Kept> {
 
 const BLOCK: usize = 4;
 
-fn last_segment(folder: &Path) -> std::path::PathBuf {
+fn last_segment(folder: &Path) -> PathBuf {
     let segments = read(folder).1.segments;
     assert!(segments > 2, "{segments}");
     segment_path(folder, segments)
 }
-
-use super::disk::segment_path;
 
 #[test]
 fn a_recording_that_was_cut_anywhere_has_all_its_whole_blocks_and_goes_on() {
