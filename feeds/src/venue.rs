@@ -1,8 +1,8 @@
 //! Venues, one file each: what their messages mean.
 //!
-//! A venue's session takes the venue's bytes, as a socket or a recording has them, and appends events. It knows of no
-//! file and no socket; what it must remember between messages (whether a book is complete, which number is due) is
-//! its own. All sessions have the same shape:
+//! A [`Session`] takes a venue's bytes, as a socket or a recording has them, and appends events. It knows of no file
+//! and no socket; what a venue must remember between messages (whether a book is complete, which number is due) is
+//! its own. All venues have the same shape:
 //!
 //! ```text
 //!  on_connect   a connection begins: what it fed before is void
@@ -10,22 +10,216 @@
 //!  on_answer    one answer to an HTTP request: a list of instruments, a snapshot of a book
 //! ```
 
-pub mod binance;
+mod binance;
 mod book;
-pub mod coinbase;
+mod coinbase;
+mod depth;
 mod directory;
 pub(crate) mod json;
-pub mod kraken;
+mod kraken;
 
 use std::fmt;
 
+use simd_json::tape::{Object, Value};
+
 pub use directory::Directory;
 
-use crate::{Exponent, NumberError, Price, SymbolError, Timestamp};
+use self::binance::Binance;
+use self::coinbase::Coinbase;
+use self::depth::Numbering;
+use self::json::Json;
+use self::kraken::Kraken;
+use crate::{EventBody, Exponent, MarketEvent, NumberError, Price, SymbolError, SymbolId, Timestamp};
 
 /// Which connection a message came by: sessions forget what a connection told when it begins again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionId(pub u32);
+
+/// A session with a venue.
+pub struct Session {
+    json: Json,
+    kind: &'static Kind,
+    venue: Box<dyn Venue>,
+}
+
+/// A venue that is known here.
+struct Kind {
+    /// As cryptofeed's captures spell it; also the name of the venue in [`Instrument::venue`](crate::Instrument::venue).
+    name: &'static str,
+    open: fn(Directory) -> Box<dyn Venue>,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { name: "KRAKEN", open: |directory| Box::new(Kraken::new(directory)) },
+    Kind { name: "COINBASE", open: |directory| Box::new(Coinbase::new(directory)) },
+    Kind { name: "BINANCE", open: |directory| Box::new(Binance::new(Numbering::Range, directory)) },
+    Kind {
+        name: "BINANCE_FUTURES",
+        open: |directory| Box::new(Binance::new(Numbering::Previous, directory)),
+    },
+    Kind {
+        name: "BINANCE_DELIVERY",
+        open: |directory| Box::new(Binance::new(Numbering::Previous, directory)),
+    },
+];
+
+/// What a venue's messages mean.
+trait Venue: Send {
+    fn directory(&self) -> &Directory;
+
+    fn into_directory(self: Box<Self>) -> Directory;
+
+    /// Whether prices and sizes are numbers of JSON, which a parser would round: then all numbers are handed over as
+    /// texts with the digits as sent.
+    fn has_bare_numbers(&self) -> bool {
+        false
+    }
+
+    /// A connection to `address` begins: the books it fed are void until their new snapshots.
+    fn on_connect(&mut self, receipt: Receipt, address: &str, events: &mut Vec<MarketEvent>);
+
+    /// A message that is not as the venue documents is an error, an unknown kind of message is none.
+    fn on_message(
+        &mut self,
+        receipt: Receipt,
+        message: Value<'_, '_>,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError>;
+
+    /// Whether there is anything to learn from the answer to this request.
+    fn wants_answer(&self, url: &str) -> bool;
+
+    /// The answer to a request that is wanted.
+    fn on_answer(
+        &mut self,
+        url: &str,
+        answer: Value<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError>;
+}
+
+impl Session {
+    /// A session that learns the instruments of a recording of that venue; `None`: not a venue that is known here.
+    #[must_use]
+    pub fn survey(venue: &str) -> Option<Self> {
+        let kind = KINDS.iter().find(|kind| kind.name == venue)?;
+        Some(Self::open(kind, Directory::survey(kind.name)))
+    }
+
+    /// A new session with the instruments that this one learnt.
+    ///
+    /// # Errors
+    /// [`VenueError`] as [`Directory::finish`].
+    pub fn finish(self) -> Result<Self, VenueError> {
+        Ok(Self::open(self.kind, self.venue.into_directory().finish()?))
+    }
+
+    /// The instruments.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        self.venue.directory()
+    }
+
+    /// A connection to `address` begins: the books it fed are void until their new snapshots.
+    pub fn on_connect(
+        &mut self,
+        connection: ConnectionId,
+        address: &str,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        self.venue.on_connect(Receipt { connection, ts_recv }, address, events);
+    }
+
+    /// One message; `payload` serves as scratch.
+    ///
+    /// # Errors
+    /// [`VenueError`] for a message that is not as the venue documents. An unknown kind of message is no error.
+    pub fn on_message(
+        &mut self,
+        connection: ConnectionId,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let Self { json, venue, .. } = self;
+        let receipt = Receipt { connection, ts_recv };
+        json.parse_as(venue.has_bare_numbers(), payload, |message| venue.on_message(receipt, message, events))
+    }
+
+    /// An answer to a request: a list of instruments, which a surveying session reads, or a snapshot of a book.
+    ///
+    /// # Errors
+    /// [`VenueError`] when the answer is not as the venue documents.
+    pub fn on_answer(
+        &mut self,
+        url: &str,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let Self { json, venue, .. } = self;
+        if !venue.wants_answer(url) {
+            return Ok(());
+        }
+        json.parse_as(venue.has_bare_numbers(), payload, |answer| {
+            venue.on_answer(url, answer, ts_recv, events)
+        })
+    }
+
+    fn open(kind: &'static Kind, directory: Directory) -> Self {
+        Self { json: Json::default(), kind, venue: (kind.open)(directory) }
+    }
+}
+
+/// Whence and when a message came.
+#[derive(Clone, Copy)]
+struct Receipt {
+    connection: ConnectionId,
+    ts_recv: Timestamp,
+}
+
+/// What the events of one instrument of a message have in common.
+#[derive(Clone, Copy)]
+struct Stamp {
+    symbol: SymbolId,
+    ts_event: Timestamp,
+    ts_recv: Timestamp,
+    sequence: u64,
+}
+
+impl Stamp {
+    const fn event(self, body: EventBody) -> MarketEvent {
+        let Self { symbol, ts_event, ts_recv, sequence } = self;
+        MarketEvent { symbol, ts_event, ts_recv, sequence, body }
+    }
+
+    /// Messages were lost: the book is void until a snapshot.
+    fn tell_gap(self, expected: u64, found: u64, events: &mut Vec<MarketEvent>) {
+        events.push(self.event(EventBody::Gap { expected, found }));
+        events.push(self.event(EventBody::BookClear));
+    }
+}
+
+/// What a venue remembers of each instrument.
+#[derive(Default)]
+struct BySymbol<T>(Vec<T>);
+
+impl<T: Default> BySymbol<T> {
+    /// What is remembered of `symbol`; at first the default.
+    fn of(&mut self, symbol: SymbolId) -> &mut T {
+        if self.0.len() <= symbol.index() {
+            self.0.resize_with(symbol.index() + 1, T::default);
+        }
+        &mut self.0[symbol.index()]
+    }
+
+    /// All of which something is remembered.
+    fn iter_mut(&mut self) -> impl Iterator<Item = (SymbolId, &mut T)> {
+        (0..).map(SymbolId).zip(&mut self.0)
+    }
+}
 
 /// What is wrong with a venue's message, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +282,25 @@ impl fmt::Display for VenueError {
         }
         write!(f, "`{}`: {}", self.field, self.problem)
     }
+}
+
+/// The time in `field`, in natural milliseconds since the Unix epoch.
+fn milliseconds(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, VenueError> {
+    i64::try_from(json::natural(object, field)?)
+        .ok()
+        .and_then(|milliseconds| milliseconds.checked_mul(1_000_000))
+        .map(Timestamp)
+        .ok_or_else(|| VenueError::expected(field, "milliseconds before the year 2262"))
+}
+
+/// The time in `field`, RFC 3339 with up to nine decimals.
+fn rfc3339(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, VenueError> {
+    json::text(object, field)?
+        .parse::<jiff::Timestamp>()
+        .ok()
+        .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
+        .map(Timestamp)
+        .ok_or_else(|| VenueError::expected(field, "a time of RFC 3339 before the year 2262"))
 }
 
 /// Reads decimal seconds since the Unix epoch, such as `1618678142.557535`, exactly.

@@ -14,7 +14,7 @@
 //! `data` is the exact text that was sent or received, and `ts` the recorder's clock in decimal seconds. This file
 //! knows the envelope; what the payloads mean is the business of [`crate::venue`].
 //!
-//! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`], so that the
+//! Opening reads the whole file once: with the venue's own session over a surveying [`Directory`](crate::venue::Directory), so that the
 //! instruments and their exponents are known before the first event. Where the file is damaged the survey stops, and
 //! playing reports the damage when it gets there.
 //!
@@ -33,10 +33,7 @@ use rustc_hash::FxHashMap;
 use self::envelope::{Kind, Line};
 use self::lane::{LaneStarts, Lanes};
 use crate::limits::CONNECTIONS_MAX;
-use crate::venue::binance::{Binance, Market};
-use crate::venue::coinbase::Coinbase;
-use crate::venue::kraken::Kraken;
-use crate::venue::{ConnectionId, Directory, VenueError};
+use crate::venue::{ConnectionId, Session};
 use crate::{FeedError, Instrument, MarketEvent, Timestamp};
 
 /// Plays an exchange capture.
@@ -50,12 +47,6 @@ pub struct CaptureReader {
     has_ended: bool,
     /// What stopped the survey, and at which line: playing will stop there too, but knows less of why.
     damage: Option<(u64, FeedError)>,
-}
-
-enum Session {
-    Kraken(Kraken),
-    Coinbase(Coinbase),
-    Binance(Market, Binance),
 }
 
 impl CaptureReader {
@@ -100,7 +91,7 @@ impl CaptureReader {
 
     /// The venue.
     #[must_use]
-    pub const fn venue(&self) -> &'static str {
+    pub fn venue(&self) -> &'static str {
         self.session.directory().venue()
     }
 
@@ -167,7 +158,7 @@ impl CaptureReader {
                 }
                 Kind::Connect => {
                     let connection = self.connection()?;
-                    self.session.on_connect(connection, ts_recv, events);
+                    self.session.on_connect(connection, self.lanes.envelope().address(), ts_recv, events);
                     Ok(())
                 }
                 Kind::Send => Ok(()),
@@ -194,76 +185,5 @@ impl CaptureReader {
         }
         self.connections.insert(name.to_owned(), ConnectionId(number));
         Ok(ConnectionId(number))
-    }
-}
-
-impl Session {
-    /// A session that learns the instruments of a capture of that `exchange`; `None`: not a venue that is known here.
-    fn survey(exchange: &str) -> Option<Self> {
-        Some(match exchange {
-            "KRAKEN" => Self::Kraken(Kraken::new(Directory::survey("KRAKEN"))),
-            "COINBASE" => Self::Coinbase(Coinbase::new(Directory::survey("COINBASE"))),
-            "BINANCE" => Self::binance(Market::Spot, Directory::survey("BINANCE")),
-            "BINANCE_FUTURES" => Self::binance(Market::Futures, Directory::survey("BINANCE_FUTURES")),
-            "BINANCE_DELIVERY" => Self::binance(Market::Futures, Directory::survey("BINANCE_DELIVERY")),
-            _ => return None,
-        })
-    }
-
-    /// A new session with the instruments that this one learnt.
-    fn finish(self) -> Result<Self, VenueError> {
-        Ok(match self {
-            Self::Kraken(session) => Self::Kraken(Kraken::new(session.into_directory().finish()?)),
-            Self::Coinbase(session) => Self::Coinbase(Coinbase::new(session.into_directory().finish()?)),
-            Self::Binance(market, session) => Self::binance(market, session.into_directory().finish()?),
-        })
-    }
-
-    fn binance(market: Market, directory: Directory) -> Self {
-        Self::Binance(market, Binance::new(market, directory))
-    }
-
-    const fn directory(&self) -> &Directory {
-        match self {
-            Self::Kraken(session) => session.directory(),
-            Self::Coinbase(session) => session.directory(),
-            Self::Binance(_, session) => session.directory(),
-        }
-    }
-
-    fn on_connect(&mut self, connection: ConnectionId, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
-        match self {
-            Self::Kraken(session) => session.on_connect(connection, ts_recv, events),
-            Self::Coinbase(session) => session.on_connect(connection, ts_recv, events),
-            Self::Binance(_, session) => session.on_connect(connection, ts_recv, events),
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        connection: ConnectionId,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        match self {
-            Self::Kraken(session) => session.on_message(connection, payload, ts_recv, events),
-            Self::Coinbase(session) => session.on_message(connection, payload, ts_recv, events),
-            Self::Binance(_, session) => session.on_message(connection, payload, ts_recv, events),
-        }
-    }
-
-    fn on_answer(
-        &mut self,
-        url: &str,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        match self {
-            Self::Kraken(session) => session.on_answer(url, payload),
-            Self::Coinbase(session) => session.on_answer(url, payload),
-            Self::Binance(_, session) => session.on_answer(url, payload, ts_recv, events),
-        }
     }
 }

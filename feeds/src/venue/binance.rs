@@ -16,7 +16,7 @@
 //!  "p":"0.01731","q":"312","f":27931348,"l":27931348,"T":1626992742134,"m":true}}
 //! ```
 //!
-//! How a book is put together from `depthUpdate` and the answer to `GET …/depth?symbol=NKNUSDT` is in `depth`, beside this file.
+//! How a book is put together from `depthUpdate` and the answer to `GET …/depth?symbol=NKNUSDT` is in `venue/depth.rs`.
 //!
 //! - `m` (buyer is the maker) true: a seller crossed the spread.
 //! - An `aggTrade` is a `trade` or several of one taker at one price. Where a symbol has both streams, the kind that
@@ -27,41 +27,19 @@
 //!   events: the book comes from the changes.
 //! - Klines are no events: bars are made from trades.
 
-mod depth;
-
 use simd_json::tape::{Object, Value};
 
-pub use self::depth::Market;
-use self::depth::{Depth, DepthRange};
+use super::depth::{DepthRange, Depths, Numbering};
 use super::directory::Listing;
-use super::json::{self, Json};
-use super::{ConnectionId, Directory, Problem, VenueError};
-use crate::limits::DEPTH_BUFFER_EVENTS_MAX;
-use crate::{
-    Aggressor, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId, Timestamp, Trade,
-};
+use super::json;
+use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds};
+use crate::{Aggressor, EventBody, Exponent, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
-/// A session with one of Binance's markets.
-pub struct Binance {
-    json: Json,
-    state: State,
-}
-
-struct State {
-    market: Market,
+/// What the messages of one of Binance's markets mean.
+pub(super) struct Binance {
     directory: Directory,
-    /// By [`SymbolId`]; as long as the directory.
-    books: Vec<Book>,
-    /// The sum of what the books' depths keep.
-    buffered: usize,
-}
-
-#[derive(Default)]
-struct Book {
-    depth: Depth,
-    /// The connection of its depth stream.
-    feeder: Option<ConnectionId>,
-    trades: Option<TradeStream>,
+    depths: Depths,
+    trades: BySymbol<Option<TradeStream>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,98 +48,25 @@ enum TradeStream {
     Aggregate,
 }
 
-/// Whence and when a message came.
-#[derive(Clone, Copy)]
-struct Receipt {
-    connection: ConnectionId,
-    ts_recv: Timestamp,
-}
-
 impl Binance {
-    /// A session that has seen nothing yet.
-    #[must_use]
-    pub fn new(market: Market, directory: Directory) -> Self {
-        let books = directory.instruments().iter().map(|_| Book::default()).collect();
-        Self { json: Json::default(), state: State { market, directory, books, buffered: 0 } }
-    }
-
-    /// The instruments.
-    #[must_use]
-    pub const fn directory(&self) -> &Directory {
-        &self.state.directory
-    }
-
-    /// Ends the session.
-    #[must_use]
-    pub fn into_directory(self) -> Directory {
-        self.state.directory
-    }
-
-    /// A connection begins: the books it fed are void until their new snapshots.
-    pub fn on_connect(
-        &mut self,
-        connection: ConnectionId,
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) {
-        for (symbol, book) in (0..).map(SymbolId).zip(&mut self.state.books) {
-            if book.feeder == Some(connection) {
-                book.feeder = None;
-                self.state.buffered -= book.depth.buffered();
-                if book.depth.restart() {
-                    events.push(event(symbol, ts_recv, ts_recv, 0, EventBody::BookClear));
-                }
-            }
-        }
-    }
-
-    /// One message; `payload` serves as scratch.
-    ///
-    /// # Errors
-    /// [`VenueError`] for a message that is not as documented above. An unknown stream is no error.
-    pub fn on_message(
-        &mut self,
-        connection: ConnectionId,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        let state = &mut self.state;
-        let receipt = Receipt { connection, ts_recv };
-        self.json.parse(payload, |message| state.on_message(receipt, message, events))
-    }
-
-    /// An answer to a request: a book (`…/depth?symbol=`), or the list of instruments (`…/exchangeInfo`), which a
-    /// surveying session reads.
-    ///
-    /// # Errors
-    /// [`VenueError`] when the answer is not as documented.
-    pub fn on_answer(
-        &mut self,
-        url: &str,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let state = &mut self.state;
-        if path.ends_with("/depth") {
-            let name = query
-                .split('&')
-                .find_map(|parameter| parameter.strip_prefix("symbol="))
-                .ok_or_else(|| VenueError::expected("url", "a parameter `symbol`"))?;
-            self.json.parse(payload, |answer| {
-                state.on_snapshot(name, answer, ts_recv, events).map_err(|error| error.of(name))
-            })
-        } else if path.ends_with("/exchangeInfo") && state.directory.is_surveying() {
-            self.json.parse(payload, |answer| read_exchange_info(answer, &mut state.directory))
-        } else {
-            Ok(())
-        }
+    pub(super) fn new(numbering: Numbering, directory: Directory) -> Self {
+        Self { directory, depths: Depths::new(numbering), trades: BySymbol::default() }
     }
 }
 
-impl State {
+impl Venue for Binance {
+    fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn into_directory(self: Box<Self>) -> Directory {
+        self.directory
+    }
+
+    fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
+        self.depths.on_connect(receipt, events);
+    }
+
     fn on_message(
         &mut self,
         receipt: Receipt,
@@ -186,18 +91,41 @@ impl State {
             _ => return Ok(()),
         };
         let name = json::text(&data, "s")?;
-        let symbol = self.symbol(name)?;
+        let symbol = self.directory.id(name)?;
         read(self, symbol, receipt, &data, events).map_err(|error| error.of(name))
     }
 
-    fn symbol(&mut self, name: &str) -> Result<SymbolId, VenueError> {
-        let symbol = self.directory.id(name)?;
-        if self.books.len() <= symbol.index() {
-            self.books.resize_with(symbol.index() + 1, Book::default);
+    fn wants_answer(&self, url: &str) -> bool {
+        match path_and_query(url).0 {
+            path if path.ends_with("/depth") => true,
+            path => path.ends_with("/exchangeInfo") && self.directory.is_surveying(),
         }
-        Ok(symbol)
     }
 
+    fn on_answer(
+        &mut self,
+        url: &str,
+        answer: Value<'_, '_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let (path, query) = path_and_query(url);
+        if path.ends_with("/exchangeInfo") {
+            return read_exchange_info(answer, &mut self.directory);
+        }
+        let name = query
+            .split('&')
+            .find_map(|parameter| parameter.strip_prefix("symbol="))
+            .ok_or_else(|| VenueError::expected("url", "a parameter `symbol`"))?;
+        self.on_snapshot(name, answer, ts_recv, events).map_err(|error| error.of(name))
+    }
+}
+
+fn path_and_query(url: &str) -> (&str, &str) {
+    url.split_once('?').unwrap_or((url, ""))
+}
+
+impl Binance {
     fn on_depth(
         &mut self,
         symbol: SymbolId,
@@ -205,33 +133,20 @@ impl State {
         data: &Object<'_, '_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let start = events.len();
         let ts_event = time(data)?.ok_or_else(|| VenueError::new("E", Problem::Missing))?;
         let range = DepthRange {
             first: json::natural(data, "U")?,
             last: json::natural(data, "u")?,
-            previous: match self.market {
-                Market::Spot => None,
-                Market::Futures => Some(json::natural(data, "pu")?),
+            previous: match self.depths.numbering() {
+                Numbering::Previous => Some(json::natural(data, "pu")?),
+                _ => None,
             },
         };
-        for (field, side) in [("b", Side::Bid), ("a", Side::Ask)] {
-            for level in &json::list(data, field)? {
-                let level = self.level(symbol, field, level)?;
-                let body = EventBody::LevelSet { side, level };
-                events.push(event(symbol, ts_event, receipt.ts_recv, range.last, body));
-            }
-        }
-        let book = &mut self.books[symbol.index()];
-        book.feeder = Some(receipt.connection);
-        let stamp = event(symbol, ts_event, receipt.ts_recv, range.last, EventBody::BookClear);
-        self.buffered -= book.depth.buffered();
-        book.depth.on_range(range, &stamp, start, events);
-        self.buffered += book.depth.buffered();
-        if self.buffered > DEPTH_BUFFER_EVENTS_MAX {
-            self.books.iter_mut().for_each(|book| book.depth.forget_buffered());
-            self.buffered = 0;
-        }
+        let stamp = Stamp { symbol, ts_event, ts_recv: receipt.ts_recv, sequence: range.last };
+        let start = events.len();
+        self.directory.level_sets(stamp, data, "b", Side::Bid, events)?;
+        self.directory.level_sets(stamp, data, "a", Side::Ask, events)?;
+        self.depths.on_range(receipt.connection, range, stamp, start, events);
         Ok(())
     }
 
@@ -243,22 +158,12 @@ impl State {
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let symbol = self.symbol(name)?;
+        let symbol = self.directory.id(name)?;
         let answer = json::as_object(answer, "depth")?;
-        let last_update_id = json::natural(&answer, "lastUpdateId")?;
+        let sequence = json::natural(&answer, "lastUpdateId")?;
         let ts_event = time(&answer)?.unwrap_or(ts_recv);
-        let mut snapshot = BookSnapshot::default();
-        for (field, side) in [("bids", &mut snapshot.bids), ("asks", &mut snapshot.asks)] {
-            for level in &json::list(&answer, field)? {
-                side.push(self.level(symbol, field, level)?);
-            }
-        }
-        let body = EventBody::BookSnapshot(Box::new(snapshot));
-        let snapshot = event(symbol, ts_event, ts_recv, last_update_id, body);
-        let depth = &mut self.books[symbol.index()].depth;
-        self.buffered -= depth.buffered();
-        depth.on_snapshot(snapshot, events);
-        self.buffered += depth.buffered();
+        let snapshot = self.directory.snapshot(symbol, &answer, "bids", "asks")?;
+        self.depths.on_snapshot(Stamp { symbol, ts_event, ts_recv, sequence }, snapshot, events);
         Ok(())
     }
 
@@ -319,24 +224,10 @@ impl State {
             aggressor: if json::truth(data, "m")? { Aggressor::Sell } else { Aggressor::Buy },
             id: Some(json::natural(data, id_field)?),
         };
-        if *self.books[symbol.index()].trades.get_or_insert(stream) == stream {
+        if *self.trades.of(symbol).get_or_insert(stream) == stream {
             events.push(event(symbol, ts_event, receipt.ts_recv, 0, EventBody::Trade(trade)));
         }
         Ok(())
-    }
-
-    /// `["0.35170000","4265.00000000"]`
-    fn level(
-        &mut self,
-        symbol: SymbolId,
-        field: &'static str,
-        level: Value<'_, '_>,
-    ) -> Result<Level, VenueError> {
-        let level = json::as_list(level, field)?;
-        let mut fields = level.iter();
-        let price = json::as_text(fields.next(), field)?;
-        let size = json::as_text(fields.next(), field)?;
-        self.directory.level(symbol, field, price, size)
     }
 }
 
@@ -350,12 +241,7 @@ fn time(data: &Object<'_, '_>) -> Result<Option<Timestamp>, VenueError> {
     let Some(field) = ["T", "E"].into_iter().find(|field| data.get(*field).is_some()) else {
         return Ok(None);
     };
-    let milliseconds = json::natural(data, field)?;
-    i64::try_from(milliseconds)
-        .ok()
-        .and_then(|milliseconds| milliseconds.checked_mul(1_000_000))
-        .map(|nanoseconds| Some(Timestamp(nanoseconds)))
-        .ok_or_else(|| VenueError::expected(field, "milliseconds before the year 2262"))
+    milliseconds(data, field).map(Some)
 }
 
 const fn event(

@@ -31,23 +31,14 @@ use simd_json::tape::{Object, Value};
 
 use super::book::Book;
 use super::directory::Listing;
-use super::json::{self, Json};
-use super::{ConnectionId, Directory, VenueError};
-use crate::{
-    Aggressor, BookSnapshot, EventBody, Exponent, MarketEvent, Side, SymbolId, Timestamp, Trade,
-    TradingStatus,
-};
+use super::json;
+use super::{BySymbol, ConnectionId, Directory, Receipt, Venue, VenueError, rfc3339};
+use crate::{Aggressor, EventBody, Exponent, MarketEvent, Side, SymbolId, Timestamp, Trade, TradingStatus};
 
-/// A session with Coinbase Exchange.
-pub struct Coinbase {
-    json: Json,
-    state: State,
-}
-
-struct State {
+/// What Coinbase Exchange's messages mean.
+pub(super) struct Coinbase {
     directory: Directory,
-    /// By [`SymbolId`]; as long as the directory.
-    products: Vec<Product>,
+    products: BySymbol<Product>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -59,41 +50,24 @@ struct Product {
     status: Option<TradingStatus>,
 }
 
-/// Whence and when a message came.
-#[derive(Clone, Copy)]
-struct Receipt {
-    connection: ConnectionId,
-    ts_recv: Timestamp,
+impl Coinbase {
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, products: BySymbol::default() }
+    }
 }
 
-impl Coinbase {
-    /// A session that has seen nothing yet.
-    #[must_use]
-    pub fn new(directory: Directory) -> Self {
-        let products = vec![Product::default(); directory.instruments().len()];
-        Self { json: Json::default(), state: State { directory, products } }
+impl Venue for Coinbase {
+    fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// The instruments.
-    #[must_use]
-    pub const fn directory(&self) -> &Directory {
-        &self.state.directory
+    fn into_directory(self: Box<Self>) -> Directory {
+        self.directory
     }
 
-    /// Ends the session.
-    #[must_use]
-    pub fn into_directory(self) -> Directory {
-        self.state.directory
-    }
-
-    /// A connection begins: the books it fed are void until their new snapshots.
-    pub fn on_connect(
-        &mut self,
-        connection: ConnectionId,
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) {
-        for (symbol, product) in (0..).map(SymbolId).zip(&mut self.state.products) {
+    fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
+        let Receipt { connection, ts_recv } = receipt;
+        for (symbol, product) in self.products.iter_mut() {
             if product.match_due.is_some_and(|(feeder, _)| feeder == connection) {
                 product.match_due = None;
             }
@@ -103,36 +77,6 @@ impl Coinbase {
         }
     }
 
-    /// One message; `payload` serves as scratch.
-    ///
-    /// # Errors
-    /// [`VenueError`] for a message that is not as documented above. An unknown `type` is no error.
-    pub fn on_message(
-        &mut self,
-        connection: ConnectionId,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        let state = &mut self.state;
-        let receipt = Receipt { connection, ts_recv };
-        self.json.parse(payload, |message| state.on_message(receipt, message, events))
-    }
-
-    /// An answer to a request: `products`, the list of instruments, is read by a surveying session.
-    ///
-    /// # Errors
-    /// [`VenueError`] when the list is not as documented.
-    pub fn on_answer(&mut self, url: &str, payload: &mut [u8]) -> Result<(), VenueError> {
-        if !self.state.directory.is_surveying() || !url.ends_with("/products") {
-            return Ok(());
-        }
-        let directory = &mut self.state.directory;
-        self.json.parse(payload, |answer| read_products(answer, directory))
-    }
-}
-
-impl State {
     fn on_message(
         &mut self,
         receipt: Receipt,
@@ -150,12 +94,25 @@ impl State {
         };
         let name = json::text(&message, "product_id")?;
         let symbol = self.directory.id(name)?;
-        if self.products.len() <= symbol.index() {
-            self.products.resize(symbol.index() + 1, Product::default());
-        }
         read(self, symbol, receipt, &message, events).map_err(|error| error.of(name))
     }
 
+    fn wants_answer(&self, url: &str) -> bool {
+        self.directory.is_surveying() && url.ends_with("/products")
+    }
+
+    fn on_answer(
+        &mut self,
+        _url: &str,
+        answer: Value<'_, '_>,
+        _ts_recv: Timestamp,
+        _events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        read_products(answer, &mut self.directory)
+    }
+}
+
+impl Coinbase {
     /// Step 1.
     fn on_snapshot(
         &mut self,
@@ -164,17 +121,8 @@ impl State {
         message: &Object<'_, '_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let mut snapshot = BookSnapshot::default();
-        for (field, side) in [("bids", &mut snapshot.bids), ("asks", &mut snapshot.asks)] {
-            for level in &json::list(message, field)? {
-                let level = json::as_list(level, field)?;
-                let mut fields = level.iter();
-                let price = json::as_text(fields.next(), field)?;
-                let size = json::as_text(fields.next(), field)?;
-                side.push(self.directory.level(symbol, field, price, size)?);
-            }
-        }
-        self.products[symbol.index()].book = Book::Held(receipt.connection);
+        let snapshot = self.directory.snapshot(symbol, message, "bids", "asks")?;
+        self.products.of(symbol).book = Book::Held(receipt.connection);
         let body = EventBody::BookSnapshot(Box::new(snapshot));
         events.push(event(symbol, receipt.ts_recv, receipt.ts_recv, body));
         Ok(())
@@ -189,7 +137,7 @@ impl State {
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let start = events.len();
-        let ts_event = time(message)?;
+        let ts_event = rfc3339(message, "time")?;
         for change in &json::list(message, "changes")? {
             let change = json::as_list(change, "changes")?;
             let mut fields = change.iter();
@@ -204,7 +152,7 @@ impl State {
             events.push(event(symbol, ts_event, receipt.ts_recv, EventBody::LevelSet { side, level }));
         }
         let gap = event(symbol, ts_event, receipt.ts_recv, EventBody::Gap { expected: 0, found: 0 });
-        self.products[symbol.index()].book.on_update(receipt.connection, events, start, gap);
+        self.products.of(symbol).book.on_update(receipt.connection, events, start, gap);
         Ok(())
     }
 
@@ -216,7 +164,7 @@ impl State {
         message: &Object<'_, '_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
-        let ts_event = time(message)?;
+        let ts_event = rfc3339(message, "time")?;
         let sequence = json::natural(message, "sequence")?;
         let trade_id = json::natural(message, "trade_id")?;
         let aggressor = match json::text(message, "side")? {
@@ -227,7 +175,7 @@ impl State {
         let price = self.directory.price(symbol, "price", json::text(message, "price")?)?;
         let size = self.directory.size(symbol, "size", json::text(message, "size")?)?;
         let of_message = |body| MarketEvent { sequence, ..event(symbol, ts_event, receipt.ts_recv, body) };
-        let due = &mut self.products[symbol.index()].match_due;
+        let due = &mut self.products.of(symbol).match_due;
         if let Some((_, expected)) = *due
             && expected != trade_id
         {
@@ -247,7 +195,7 @@ impl State {
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let due = after(json::natural(message, "trade_id")?)?;
-        self.products[symbol.index()].match_due = Some((receipt.connection, due));
+        self.products.of(symbol).match_due = Some((receipt.connection, due));
         Ok(())
     }
 
@@ -264,7 +212,7 @@ impl State {
             let Some(symbol) = self.directory.find(name) else { continue };
             let text = json::text(&product, "status").map_err(|error| error.of(name))?;
             let status = if text == "online" { TradingStatus::Trading } else { TradingStatus::Halted };
-            let known = &mut self.products[symbol.index()].status;
+            let known = &mut self.products.of(symbol).status;
             if known.unwrap_or(TradingStatus::Trading) != status {
                 let reason =
                     json::text_if_any(&product, "status_message").filter(|reason| !reason.is_empty());
@@ -279,16 +227,6 @@ impl State {
 
 fn after(trade_id: u64) -> Result<u64, VenueError> {
     trade_id.checked_add(1).ok_or_else(|| VenueError::expected("trade_id", "less than 2^64 - 1"))
-}
-
-/// `time`, RFC 3339 with up to nine decimals.
-fn time(message: &Object<'_, '_>) -> Result<Timestamp, VenueError> {
-    let text = json::text(message, "time")?;
-    text.parse::<jiff::Timestamp>()
-        .ok()
-        .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
-        .map(Timestamp)
-        .ok_or_else(|| VenueError::expected("time", "a time of RFC 3339 before the year 2262"))
 }
 
 const fn event(symbol: SymbolId, ts_event: Timestamp, ts_recv: Timestamp, body: EventBody) -> MarketEvent {

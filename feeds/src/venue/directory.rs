@@ -1,10 +1,13 @@
 //! The instruments of a session, by the venue's names, and the reading of their numbers.
 
 use rustc_hash::FxHashMap;
+use simd_json::tape::{Object, Value};
 
-use super::{Problem, VenueError};
+use super::{Problem, Stamp, VenueError, json};
 use crate::limits::INSTRUMENTS_MAX;
-use crate::{Exponent, Instrument, Level, Price, Size, Symbol, SymbolId};
+use crate::{
+    BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId,
+};
 
 /// The instruments of a session.
 ///
@@ -163,6 +166,7 @@ impl Directory {
         field: &'static str,
         text: &str,
     ) -> Result<Price, VenueError> {
+        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
             None => Price::parse(text, self.instruments[id.index()].price_exponent),
             Some(survey) => survey.scales[id.index()].price.see(text).map(|()| Price::ZERO),
@@ -175,6 +179,7 @@ impl Directory {
         if text.starts_with('-') {
             return Err(VenueError::new(field, Problem::Expected("a size of zero or more")));
         }
+        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
             None => Size::parse(text, self.instruments[id.index()].size_exponent),
             Some(survey) => survey.scales[id.index()].size.see(text).map(|()| Size::ZERO),
@@ -191,6 +196,50 @@ impl Directory {
         size: &str,
     ) -> Result<Level, VenueError> {
         Ok(Level { price: self.price(id, field, price)?, size: self.size(id, field, size)? })
+    }
+
+    /// Reads `[price, size, …]`.
+    pub(super) fn level_of(
+        &mut self,
+        id: SymbolId,
+        field: &'static str,
+        level: Value<'_, '_>,
+    ) -> Result<Level, VenueError> {
+        let level = json::as_list(level, field)?;
+        let mut fields = level.iter();
+        let price = json::as_text(fields.next(), field)?;
+        let size = json::as_text(fields.next(), field)?;
+        self.level(id, field, price, size)
+    }
+
+    /// Reads the lists of levels in two fields of `object`.
+    pub(super) fn snapshot(
+        &mut self,
+        id: SymbolId,
+        object: &Object<'_, '_>,
+        bids: &'static str,
+        asks: &'static str,
+    ) -> Result<BookSnapshot, VenueError> {
+        let mut side = |field| -> Result<Vec<Level>, VenueError> {
+            json::list(object, field)?.iter().map(|level| self.level_of(id, field, level)).collect()
+        };
+        Ok(BookSnapshot { bids: side(bids)?, asks: side(asks)? })
+    }
+
+    /// Reads the list of levels in a field of `object`, and appends what they set.
+    pub(super) fn level_sets(
+        &mut self,
+        stamp: Stamp,
+        object: &Object<'_, '_>,
+        field: &'static str,
+        side: Side,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        for level in &json::list(object, field)? {
+            let level = self.level_of(stamp.symbol, field, level)?;
+            events.push(stamp.event(EventBody::LevelSet { side, level }));
+        }
+        Ok(())
     }
 
     /// Tells a survey that the instrument's numbers are to have just the decimals that these are printed with.

@@ -27,97 +27,52 @@ use simd_json::tape::{Array, Object, Value};
 
 use super::book::Book;
 use super::directory::Listing;
-use super::json::{self, Json};
-use super::{ConnectionId, Directory, Problem, VenueError, seconds};
+use super::json;
+use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Venue, VenueError, seconds};
 use crate::{
     Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId,
     Timestamp, Trade, TradingStatus,
 };
 
-/// A session with Kraken.
-pub struct Kraken {
-    json: Json,
-    state: State,
-}
-
-struct State {
+/// What Kraken's messages mean.
+pub(super) struct Kraken {
     directory: Directory,
-    /// By [`SymbolId`]; as long as the directory.
-    books: Vec<Book>,
+    books: BySymbol<Book>,
     /// The last `systemStatus`.
     is_online: bool,
 }
 
 impl Kraken {
-    /// A session that has seen nothing yet.
-    #[must_use]
-    pub fn new(directory: Directory) -> Self {
-        let books = vec![Book::Empty; directory.instruments().len()];
-        Self { json: Json::default(), state: State { directory, books, is_online: true } }
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, books: BySymbol::default(), is_online: true }
+    }
+}
+
+impl Venue for Kraken {
+    fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// The instruments.
-    #[must_use]
-    pub const fn directory(&self) -> &Directory {
-        &self.state.directory
+    fn into_directory(self: Box<Self>) -> Directory {
+        self.directory
     }
 
-    /// Ends the session.
-    #[must_use]
-    pub fn into_directory(self) -> Directory {
-        self.state.directory
-    }
-
-    /// A connection begins: the books it fed are void until their new snapshots.
-    pub fn on_connect(
-        &mut self,
-        connection: ConnectionId,
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) {
-        for (symbol, book) in (0..).map(SymbolId).zip(&mut self.state.books) {
+    fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
+        let Receipt { connection, ts_recv } = receipt;
+        for (symbol, book) in self.books.iter_mut() {
             if book.on_connect(connection) {
                 events.push(event(symbol, ts_recv, ts_recv, EventBody::BookClear));
             }
         }
     }
 
-    /// One message; `payload` serves as scratch.
-    ///
-    /// # Errors
-    /// [`VenueError`] for a message that is not as documented above. An unknown channel or event is no error.
-    pub fn on_message(
-        &mut self,
-        connection: ConnectionId,
-        payload: &mut [u8],
-        ts_recv: Timestamp,
-        events: &mut Vec<MarketEvent>,
-    ) -> Result<(), VenueError> {
-        let state = &mut self.state;
-        self.json.parse(payload, |message| state.on_message(connection, message, ts_recv, events))
-    }
-
-    /// An answer to a request: `AssetPairs`, the list of instruments, is read by a surveying session.
-    ///
-    /// # Errors
-    /// [`VenueError`] when the list is not as documented.
-    pub fn on_answer(&mut self, url: &str, payload: &mut [u8]) -> Result<(), VenueError> {
-        if !self.state.directory.is_surveying() || !url.contains("/AssetPairs") {
-            return Ok(());
-        }
-        let directory = &mut self.state.directory;
-        self.json.parse(payload, |answer| read_asset_pairs(&answer, directory))
-    }
-}
-
-impl State {
     fn on_message(
         &mut self,
-        connection: ConnectionId,
+        receipt: Receipt,
         message: Value<'_, '_>,
-        ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
+        let Receipt { connection, ts_recv } = receipt;
         if let Some(object) = message.as_object() {
             self.on_status(&object, ts_recv, events);
             return Ok(());
@@ -142,6 +97,22 @@ impl State {
         read().map_err(|error| error.of(pair))
     }
 
+    fn wants_answer(&self, url: &str) -> bool {
+        self.directory.is_surveying() && url.contains("/AssetPairs")
+    }
+
+    fn on_answer(
+        &mut self,
+        _url: &str,
+        answer: Value<'_, '_>,
+        _ts_recv: Timestamp,
+        _events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        read_asset_pairs(&answer, &mut self.directory)
+    }
+}
+
+impl Kraken {
     /// `systemStatus` other than `online` stops all instruments, until it is `online` again.
     fn on_status(&mut self, object: &Object<'_, '_>, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
         if json::text_if_any(object, "event") != Some("systemStatus") {
@@ -242,9 +213,6 @@ impl State {
     ) -> Result<(), VenueError> {
         let symbol = self.directory.id(pair)?;
         self.directory.see_book_levels(symbol, levels);
-        if self.books.len() <= symbol.index() {
-            self.books.resize(symbol.index() + 1, Book::Empty);
-        }
         let start = events.len();
         let mut ts_event = None;
         let mut checksum = None;
@@ -262,7 +230,7 @@ impl State {
                 }
                 let time = ts_event.unwrap_or(ts_recv);
                 events.push(event(symbol, time, ts_recv, EventBody::BookSnapshot(Box::new(snapshot))));
-                self.books[symbol.index()] = Book::Held(connection);
+                *self.books.of(symbol) = Book::Held(connection);
                 continue;
             }
             // Step 2.
@@ -285,7 +253,7 @@ impl State {
         let time = ts_event.unwrap_or(ts_recv);
         let gap = event(symbol, time, ts_recv, EventBody::Gap { expected: 0, found: 0 });
         // Step 4.
-        if self.books[symbol.index()].on_update(connection, events, start, gap)
+        if self.books.of(symbol).on_update(connection, events, start, gap)
             && let Some(checksum) = checksum
         {
             events.push(event(symbol, time, ts_recv, EventBody::BookChecksum(checksum)));

@@ -20,6 +20,7 @@ pub(super) struct Envelope {
     offset: u64,
     payload: Vec<u8>,
     connection: String,
+    /// The URL of an `http` line, the address of a `connect` line; else empty.
     url: String,
 }
 
@@ -119,6 +120,11 @@ impl Envelope {
         &mut self.payload
     }
 
+    /// The address of a `connect` line; empty where it has none.
+    pub(super) fn address(&self) -> &str {
+        &self.url
+    }
+
     /// The request and the payload of an `http` line.
     pub(super) fn answer(&mut self) -> (&str, &mut [u8]) {
         (&self.url, &mut self.payload)
@@ -164,8 +170,10 @@ impl Envelope {
                 payload.extend_from_slice(json::text(&line, "data")?.as_bytes());
             }
             url.clear();
-            if kind == Kind::Http {
-                url.push_str(json::text(&line, "url")?);
+            match kind {
+                Kind::Http => url.push_str(json::text(&line, "url")?),
+                Kind::Connect => url.push_str(json::text_if_any(&line, "addr").unwrap_or_default()),
+                _ => {}
             }
             let ts_recv = time.unwrap_or_else(|| Err(VenueError::expected("ts", "a number")))?;
             Ok(Some(Line { kind, ts_recv }))
@@ -188,7 +196,7 @@ fn raw_number<'a>(line: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
             b'}' | b']' => depth = depth.checked_sub(1)?,
             b'"' => {
                 let start = at + 1;
-                at = start + closing_quote(line.get(start..)?)?;
+                at = start + json::closing_quote(line.get(start..)?)?;
                 let behind = line.get(at + 1..)?.trim_ascii_start();
                 if depth == 1
                     && line.get(start..at) == Some(key)
@@ -204,16 +212,6 @@ fn raw_number<'a>(line: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         at += 1;
     }
     None
-}
-
-/// The length of a text up to its closing quote.
-fn closing_quote(text: &[u8]) -> Option<usize> {
-    let mut is_escaped = false;
-    text.iter().position(|byte| {
-        let is_closing = *byte == b'"' && !is_escaped;
-        is_escaped = *byte == b'\\' && !is_escaped;
-        is_closing
-    })
 }
 
 #[cfg(test)]

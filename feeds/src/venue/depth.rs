@@ -1,6 +1,6 @@
-//! Joins Binance's depth stream with a snapshot of the book.
+//! Joins a stream of changes of a book with a snapshot that comes by another way.
 //!
-//! The venue's procedure ([spot], [futures]), whose steps the code names:
+//! Binance's procedure ([spot], [futures]), whose steps the code names:
 //! 1. Keep the depth messages that come before the snapshot.
 //! 2. Get the snapshot. If it is older than the first message kept, get another.
 //! 3. Drop messages that the snapshot holds already: spot `u <= lastUpdateId`, futures `u < lastUpdateId`.
@@ -13,15 +13,32 @@
 //! [spot]: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#how-to-manage-a-local-order-book-correctly
 //! [futures]: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/How-to-manage-a-local-order-book-correctly
 
-use crate::{EventBody, MarketEvent};
+use super::{BySymbol, ConnectionId, Receipt, Stamp};
+use crate::limits::DEPTH_BUFFER_EVENTS_MAX;
+use crate::{BookSnapshot, EventBody, MarketEvent};
 
-/// Which numbering a market has.
+/// How a venue numbers its depth messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Market {
-    /// `U` and `u`.
-    Spot,
-    /// `U`, `u` and `pu`.
-    Futures,
+pub(super) enum Numbering {
+    /// Each message has the numbers of its first and last update: Binance spot `U` and `u`.
+    Range,
+    /// Each message also has the last number of the one before: Binance futures `pu`.
+    Previous,
+}
+
+/// The books of a venue, as far as they are joined.
+pub(super) struct Depths {
+    numbering: Numbering,
+    books: BySymbol<Book>,
+    /// The sum of what the books keep.
+    buffered: usize,
+}
+
+#[derive(Default)]
+struct Book {
+    depth: Depth,
+    /// The connection of its depth stream.
+    feeder: Option<ConnectionId>,
 }
 
 /// The update numbers of one depth message.
@@ -31,13 +48,71 @@ pub(super) struct DepthRange {
     pub(super) first: u64,
     /// `u`
     pub(super) last: u64,
-    /// `pu`; futures only.
+    /// `pu`; [`Numbering::Previous`] only.
     pub(super) previous: Option<u64>,
+}
+
+impl Depths {
+    pub(super) fn new(numbering: Numbering) -> Self {
+        Self { numbering, books: BySymbol::default(), buffered: 0 }
+    }
+
+    pub(super) const fn numbering(&self) -> Numbering {
+        self.numbering
+    }
+
+    /// A connection begins: the books it fed are void until their new snapshots.
+    pub(super) fn on_connect(&mut self, receipt: Receipt, events: &mut Vec<MarketEvent>) {
+        let Receipt { connection, ts_recv } = receipt;
+        for (symbol, book) in self.books.iter_mut() {
+            if book.feeder == Some(connection) {
+                book.feeder = None;
+                self.buffered -= book.depth.buffered();
+                if book.depth.restart() {
+                    let stamp = Stamp { symbol, ts_event: ts_recv, ts_recv, sequence: 0 };
+                    events.push(stamp.event(EventBody::BookClear));
+                }
+            }
+        }
+    }
+
+    /// Takes a depth message whose events are `events[start..]`, and leaves of them what is to be told now.
+    pub(super) fn on_range(
+        &mut self,
+        connection: ConnectionId,
+        range: DepthRange,
+        stamp: Stamp,
+        start: usize,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        let book = self.books.of(stamp.symbol);
+        book.feeder = Some(connection);
+        self.buffered -= book.depth.buffered();
+        book.depth.on_range(range, stamp, start, events);
+        self.buffered += book.depth.buffered();
+        if self.buffered > DEPTH_BUFFER_EVENTS_MAX {
+            self.books.iter_mut().for_each(|(_, book)| book.depth.forget_buffered());
+            self.buffered = 0;
+        }
+    }
+
+    /// Takes a snapshot, whose number is the stamp's, and appends it and the messages kept, where they fit together.
+    pub(super) fn on_snapshot(
+        &mut self,
+        stamp: Stamp,
+        snapshot: BookSnapshot,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        let depth = &mut self.books.of(stamp.symbol).depth;
+        self.buffered -= depth.buffered();
+        depth.on_snapshot(stamp, snapshot, events);
+        self.buffered += depth.buffered();
+    }
 }
 
 /// How far one symbol's book has come.
 #[derive(Default)]
-pub(super) struct Depth {
+struct Depth {
     joined: Option<Joined>,
     /// Messages kept in step 1, and the number of events of each.
     ranges: Vec<(DepthRange, usize)>,
@@ -60,30 +135,21 @@ enum Verdict {
 }
 
 impl Depth {
-    /// Takes a depth message whose events are `events[start..]`, and leaves of them what is to be told now. `stamp`
-    /// is an event of the message, for what else there is to tell.
-    pub(super) fn on_range(
-        &mut self,
-        range: DepthRange,
-        stamp: &MarketEvent,
-        start: usize,
-        events: &mut Vec<MarketEvent>,
-    ) {
+    fn on_range(&mut self, range: DepthRange, stamp: Stamp, start: usize, events: &mut Vec<MarketEvent>) {
         match self.joined.map(|joined| joined.judge(range)) {
             Some(Verdict::Follows) => self.joined = Some(Joined::Chain(range.last)),
             Some(Verdict::Stale) => events.truncate(start),
             Some(Verdict::Breaks { expected, found }) => {
                 self.joined = None;
                 self.keep(range, start, events);
-                tell_break(stamp, expected, found, events);
+                stamp.tell_gap(expected, found, events);
             }
             None => self.keep(range, start, events),
         }
     }
 
-    /// Takes a snapshot, and appends it and the messages kept, where they fit together.
-    pub(super) fn on_snapshot(&mut self, snapshot: MarketEvent, events: &mut Vec<MarketEvent>) {
-        let last_update_id = snapshot.sequence;
+    fn on_snapshot(&mut self, stamp: Stamp, snapshot: BookSnapshot, events: &mut Vec<MarketEvent>) {
+        let last_update_id = stamp.sequence;
         if let Some(Joined::Snapshot(last) | Joined::Chain(last)) = self.joined
             && last > last_update_id
         {
@@ -98,11 +164,10 @@ impl Depth {
             });
         if let Some(Verdict::Breaks { expected, found }) = first_fresh {
             // Step 2: the messages stay, and wait for another.
-            tell_break(&snapshot, expected, found, events);
+            stamp.tell_gap(expected, found, events);
             return;
         }
-        let stamp = beside(&snapshot, EventBody::BookClear);
-        events.push(snapshot);
+        events.push(stamp.event(EventBody::BookSnapshot(Box::new(snapshot))));
         let mut taken_ranges = 0;
         let mut taken_events = 0;
         let mut broken = None;
@@ -124,7 +189,7 @@ impl Depth {
         self.ranges.drain(..taken_ranges);
         self.events.drain(..taken_events);
         self.joined = if let Some((expected, found)) = broken {
-            tell_break(&stamp, expected, found, events);
+            stamp.tell_gap(expected, found, events);
             None
         } else {
             Some(joined)
@@ -132,18 +197,18 @@ impl Depth {
     }
 
     /// Forgets everything; whether there was a book.
-    pub(super) fn restart(&mut self) -> bool {
+    fn restart(&mut self) -> bool {
         self.forget_buffered();
         self.joined.take().is_some()
     }
 
     /// What is kept, in events, a message counting as one more.
-    pub(super) const fn buffered(&self) -> usize {
+    const fn buffered(&self) -> usize {
         self.ranges.len() + self.events.len()
     }
 
     /// Gives up what is kept. A snapshot from before it will then be refused by step 4, as it must be.
-    pub(super) fn forget_buffered(&mut self) {
+    fn forget_buffered(&mut self) {
         self.ranges = Vec::new();
         self.events = Vec::new();
     }
@@ -192,15 +257,4 @@ impl Joined {
             }
         }
     }
-}
-
-fn tell_break(stamp: &MarketEvent, expected: u64, found: u64, events: &mut Vec<MarketEvent>) {
-    events.push(beside(stamp, EventBody::Gap { expected, found }));
-    events.push(beside(stamp, EventBody::BookClear));
-}
-
-/// An event of the same instrument, time and number.
-const fn beside(stamp: &MarketEvent, body: EventBody) -> MarketEvent {
-    let &MarketEvent { symbol, ts_event, ts_recv, sequence, .. } = stamp;
-    MarketEvent { symbol, ts_event, ts_recv, sequence, body }
 }
