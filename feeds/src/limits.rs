@@ -39,12 +39,14 @@ pub const RECORD_BLOCK_BYTES: usize = 256 * 1024;
 pub const RECORD_BLOCK_AGE: Duration = Duration::from_secs(1);
 /// After this a recorder whose disk failed tries again.
 pub const RECORD_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The longest of the texts that tell what a source is. A longer one is refused.
-pub const RECORD_TEXT_BYTES_MAX: usize = 255;
+/// The longest of the texts that tell what a source is: Binance's addresses name every stream. A longer one is refused.
+pub const RECORD_TEXT_BYTES_MAX: usize = 65_535;
+/// All those texts of one run of a recorder. A source past it is refused.
+pub const RECORD_SOURCES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest address of an HTTP request. A record with a longer one is not recorded, and announced as lost.
 pub const RECORD_URL_BYTES_MAX: usize = 65_535;
-/// The longest frame of a recording beside its content; it has room for [`CONNECTIONS_MAX`] sources and
-/// [`SEGMENT_BLOCKS_MAX`] entries of an index. A longer one is damage.
+/// The longest frame of a recording beside its content; it has room for [`RECORD_SOURCES_BYTES_MAX`] and an index of
+/// [`SEGMENT_BLOCKS_MAX`] entries. A longer one is damage.
 pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Blocks of a segment. At it, the next segment begins.
 pub const SEGMENT_BLOCKS_MAX: usize = 65_536;

@@ -37,7 +37,6 @@ pub use entry::{Body, Lost, Record, SourceId};
 pub use queue::{RecorderStats, WhenFull};
 pub use reader::{Cut, RecordReader, Verified};
 
-use crate::limits::RECORD_TEXT_BYTES_MAX;
 use crate::{FeedError, Timestamp};
 use disk::{Disk, Folder};
 pub(crate) use layout::MAGIC;
@@ -62,14 +61,8 @@ impl Source {
         [&self.venue, &self.format, &self.address, &self.name]
     }
 
-    fn check(&self) -> Result<(), FeedError> {
-        match self.texts().into_iter().find(|text| text.len() > RECORD_TEXT_BYTES_MAX) {
-            Some(text) => Err(FeedError::Settings(format!(
-                "a recording tells its sources in texts of at most {RECORD_TEXT_BYTES_MAX} bytes, and `{text}` has {}",
-                text.len()
-            ))),
-            None => Ok(()),
-        }
+    fn bytes(&self) -> usize {
+        self.texts().iter().map(|text| text.len()).sum()
     }
 }
 
@@ -118,10 +111,9 @@ impl RecorderHandle {
     /// Makes a source known; its records may follow.
     ///
     /// # Errors
-    /// [`FeedError::Settings`] for texts longer than [`RECORD_TEXT_BYTES_MAX`], and for more than
-    /// [`crate::limits::CONNECTIONS_MAX`] sources.
+    /// [`FeedError::Settings`] for texts longer than [`crate::limits::RECORD_TEXT_BYTES_MAX`], or all of them longer than
+    /// [`crate::limits::RECORD_SOURCES_BYTES_MAX`], and for more than [`crate::limits::CONNECTIONS_MAX`] sources.
     pub fn source(&self, source: Source) -> Result<SourceId, FeedError> {
-        source.check()?;
         self.queue.add_source(source)
     }
 

@@ -157,7 +157,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) const fn payload(&self) -> &'a [u8] {
+    pub(crate) const fn payload(&self) -> &'a [u8] {
         match *self {
             Self::Received(payload) | Self::Sent(payload) | Self::Answered { payload, .. } => payload,
             Self::Connected(text) | Self::Disconnected(text) | Self::Note(text) => text.as_bytes(),

@@ -1,7 +1,8 @@
 //! The bytes of a recording, as `format.md` beside this file describes them.
 
 use crate::limits::{
-    CONNECTIONS_MAX, RECORD_BYTES_MAX, RECORD_FRAME_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RECORD_URL_BYTES_MAX,
+    CONNECTIONS_MAX, RECORD_BYTES_MAX, RECORD_FRAME_BYTES_MAX, RECORD_SOURCES_BYTES_MAX,
+    RECORD_TEXT_BYTES_MAX, RECORD_URL_BYTES_MAX, SEGMENT_BLOCKS_MAX,
 };
 use crate::{FeedError, Timestamp};
 
@@ -174,7 +175,7 @@ impl Seal {
 fn write_sources(sources: &[Source], out: &mut Vec<u8>) {
     out.extend((sources.len() as u64).to_le_bytes());
     for text in sources.iter().flat_map(Source::texts) {
-        out.push(u8::try_from(text.len()).expect("texts are limited to 255 bytes"));
+        out.extend(u16::try_from(text.len()).expect("texts are limited").to_le_bytes());
         out.extend(text.as_bytes());
     }
 }
@@ -348,7 +349,7 @@ impl<'a> Fields<'a> {
         }
         for _ in 0..count {
             let mut text = || {
-                let bytes = self.u8()?;
+                let bytes = self.u16()?;
                 self.text(bytes.into()).map(str::to_owned)
             };
             sources.push(Source { venue: text()?, format: text()?, address: text()?, name: text()? });
@@ -361,4 +362,14 @@ pub(super) fn hex(hash: &Hash) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
-const _: () = assert!(RECORD_TEXT_BYTES_MAX <= u8::MAX as usize && RECORD_URL_BYTES_MAX <= u16::MAX as usize);
+const _: () =
+    assert!(RECORD_TEXT_BYTES_MAX <= u16::MAX as usize && RECORD_URL_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(
+    PREFIX_BYTES
+        + SUFFIX_BYTES
+        + 16
+        + SEGMENT_BLOCKS_MAX * 32
+        + CONNECTIONS_MAX * 8
+        + RECORD_SOURCES_BYTES_MAX
+        <= RECORD_FRAME_BYTES_MAX
+);

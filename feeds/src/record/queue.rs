@@ -14,6 +14,7 @@ use super::layout::{Malformed, Span};
 use super::writer::Written;
 use crate::limits::{
     CONNECTIONS_MAX, RECORD_BLOCK_AGE, RECORD_BLOCK_BYTES, RECORD_QUEUE_BYTES_MAX, RECORD_RETRY_AFTER,
+    RECORD_SOURCES_BYTES_MAX, RECORD_TEXT_BYTES_MAX,
 };
 use crate::{FeedError, Timestamp};
 
@@ -83,8 +84,15 @@ impl Queue {
 
     pub(super) fn add_source(&self, source: Source) -> Result<SourceId, FeedError> {
         let sources = &mut self.lock().sources;
-        if sources.len() >= CONNECTIONS_MAX {
-            return Err(FeedError::Settings(format!("a recording has at most {CONNECTIONS_MAX} sources")));
+        let bytes = source.bytes() + sources.iter().map(Source::bytes).sum::<usize>();
+        if sources.len() >= CONNECTIONS_MAX
+            || bytes > RECORD_SOURCES_BYTES_MAX
+            || source.texts().iter().any(|text| text.len() > RECORD_TEXT_BYTES_MAX)
+        {
+            return Err(FeedError::Settings(format!(
+                "a recording has at most {CONNECTIONS_MAX} sources, told of in {RECORD_SOURCES_BYTES_MAX} bytes and no \
+                 text of more than {RECORD_TEXT_BYTES_MAX}"
+            )));
         }
         let number = u32::try_from(sources.len()).expect("sources are limited");
         sources.push(source);

@@ -149,12 +149,7 @@ impl RecordReader {
     /// [`FeedError::Io`] and [`FeedError::Damaged`] with file and offset of the frame that is not as it was written. There
     /// is nothing more to come after it.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, FeedError> {
-        if self.has_ended || !self.advance().inspect_err(|_| self.has_ended = true)? {
-            self.has_ended = true;
-            return Ok(None);
-        }
-        let (record, _) = self.block.read(self.block.record).map_err(|reason| self.damaged(reason))?;
-        Ok(Some(record))
+        if self.advance()? { self.record().map(Some) } else { Ok(None) }
     }
 
     /// The source of a record, by its number: valid until the next record is asked for.
@@ -185,8 +180,26 @@ impl RecordReader {
         &self.verified
     }
 
+    /// Goes to the next record; `false`: there is none.
+    pub(crate) fn advance(&mut self) -> Result<bool, FeedError> {
+        let has_more = !self.has_ended && self.find_record().inspect_err(|_| self.has_ended = true)?;
+        self.has_ended = !has_more;
+        Ok(has_more)
+    }
+
+    /// The record that it stands at.
+    pub(crate) fn record(&self) -> Result<Record<'_>, FeedError> {
+        let read = self.block.read(self.block.record);
+        read.map(|(record, _)| record).map_err(|reason| self.damaged(reason))
+    }
+
+    /// The error for what is in that record.
+    pub(crate) fn damaged_record(&self, reason: String) -> FeedError {
+        self.damaged(Malformed(reason))
+    }
+
     /// Goes to the next record that is wanted; `false`: there is none.
-    fn advance(&mut self) -> Result<bool, FeedError> {
+    fn find_record(&mut self) -> Result<bool, FeedError> {
         loop {
             while self.block.next >= self.block.bytes.len() {
                 if !self.next_block()? {
@@ -194,12 +207,12 @@ impl RecordReader {
                 }
             }
             let at = self.block.next;
+            self.block.record = at;
             let (record, bytes) = self.block.read(at).map_err(|reason| self.damaged(reason))?;
             let (source, ts_recv) = (record.source, record.ts_recv);
             if source.is_some_and(|source| source.0 as usize >= self.sources.len()) {
                 return Err(self.damaged(Malformed("a record of a source that nobody told of".to_owned())));
             }
-            self.block.record = at;
             self.block.next = at + bytes;
             self.block.found.get_or_insert(Span::EMPTY).add_record(ts_recv);
             if self.block.next == self.block.bytes.len() && self.block.found != self.block.expected {
@@ -308,7 +321,7 @@ impl RecordReader {
     fn damaged(&self, reason: Malformed) -> FeedError {
         let Malformed(reason) = reason;
         let path = self.segment.as_ref().map(|segment| segment.path().to_owned()).unwrap_or_default();
-        let at = self.block.next;
+        let at = self.block.record;
         Malformed(format!("in the block that begins here, at byte {at} of its records: {reason}"))
             .at(&path, self.block.offset)
     }

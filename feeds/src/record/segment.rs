@@ -12,7 +12,9 @@ use super::layout::{
 };
 use super::manifest::SegmentEntry;
 use crate::FeedError;
-use crate::limits::{CONNECTIONS_MAX, INPUT_BUFFER_BYTES, RECORD_FRAME_BYTES_MAX, SEGMENT_BLOCKS_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, INPUT_BUFFER_BYTES, RECORD_FRAME_BYTES_MAX, RECORD_SOURCES_BYTES_MAX, SEGMENT_BLOCKS_MAX,
+};
 
 pub(super) struct SegmentReader {
     path: PathBuf,
@@ -268,11 +270,16 @@ impl SegmentReader {
 
     fn learn(&mut self, sources: Vec<Source>) -> Result<(), Malformed> {
         // Whoever jumped here knows all of them.
-        if self.is_whole {
-            self.sources.extend(sources);
+        if !self.is_whole || sources.is_empty() {
+            return Ok(());
         }
-        if self.sources.len() > CONNECTIONS_MAX {
-            return Err(Malformed(format!("more than {CONNECTIONS_MAX} sources")));
+        self.sources.extend(sources);
+        if self.sources.len() > CONNECTIONS_MAX
+            || self.sources.iter().map(Source::bytes).sum::<usize>() > RECORD_SOURCES_BYTES_MAX
+        {
+            return Err(Malformed(format!(
+                "more than {CONNECTIONS_MAX} sources, or {RECORD_SOURCES_BYTES_MAX} bytes of them"
+            )));
         }
         Ok(())
     }

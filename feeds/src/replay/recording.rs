@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::format::capture::CaptureReader;
 use crate::format::itch::{self, ItchReader};
+use crate::format::recording::RecordingReader;
+use crate::record;
 use crate::{FeedError, Input, Instrument, MarketEvent, Timestamp};
 
 /// Enough to tell the formats apart: a frame's length and a message's type.
@@ -13,12 +15,18 @@ const HEAD_BYTES: usize = 3;
 pub(super) enum Recording {
     Itch(Box<ItchReader>),
     Capture(Box<CaptureReader>),
+    Ours(Box<RecordingReader>),
 }
 
 impl Recording {
     /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, and a short length
     /// with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how.
+    /// Our own recording is a folder, or a segment of it.
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
+        let ours = || RecordingReader::open(path).map(|reader| Self::Ours(Box::new(reader)));
+        if path.is_dir() {
+            return ours();
+        }
         let mut input = Input::open(path)?;
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let mut byte = [0];
@@ -26,6 +34,7 @@ impl Recording {
             head.push(byte[0]);
         }
         match head[..] {
+            [..] if record::MAGIC.starts_with(&head) && head.len() == HEAD_BYTES => ours(),
             [b'{', ..] => CaptureReader::open(path).map(|reader| Self::Capture(Box::new(reader))),
             [0, _, kind] if itch::length(kind).is_some() => {
                 ItchReader::open(path).map(|reader| Self::Itch(Box::new(reader)))
@@ -42,6 +51,7 @@ impl Recording {
         match self {
             Self::Itch(_) => "NASDAQ ITCH 5.0",
             Self::Capture(_) => "exchange capture",
+            Self::Ours(_) => "Tickwire recording",
         }
     }
 
@@ -49,6 +59,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.messages(),
             Self::Capture(reader) => reader.messages(),
+            Self::Ours(reader) => reader.messages(),
         }
     }
 
@@ -56,6 +67,7 @@ impl Recording {
         match self {
             Self::Itch(_) => itch::VENUE,
             Self::Capture(reader) => reader.venue(),
+            Self::Ours(reader) => reader.venue(),
         }
     }
 
@@ -63,6 +75,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.instruments(),
             Self::Capture(reader) => reader.instruments(),
+            Self::Ours(reader) => reader.instruments(),
         }
     }
 
@@ -73,6 +86,7 @@ impl Recording {
         match self {
             Self::Itch(reader) => reader.next_message(events),
             Self::Capture(reader) => reader.next_message(events),
+            Self::Ours(reader) => reader.next_message(events),
         }
     }
 }

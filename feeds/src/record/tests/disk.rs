@@ -51,7 +51,7 @@ impl Disk for SmallDisk {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     /// Whenever the disk becomes full, in a block, at the beginning of a segment or at its end.
     #[test]
