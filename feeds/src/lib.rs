@@ -23,7 +23,7 @@ pub mod sim;
 mod symbol;
 pub mod venue;
 
-pub use clock::{Clock, Speed, Timestamp, VirtualClock};
+pub use clock::{Clock, Speed, Timestamp, TimestampError, VirtualClock};
 pub use error::FeedError;
 pub use event::{
     Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade, TradingStatus,

@@ -27,6 +27,7 @@ pub mod simulated;
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,6 +197,38 @@ impl Recorder {
         result.map_err(|source| FeedError::Io { path: self.folder, offset: 0, source })?;
         Ok(self.handle.stats())
     }
+}
+
+/// Records what a recording holds, from its first record received at `from` on: the same records in the same order, in
+/// other segments. Sources that a recorder told of in several of its runs are told of once.
+///
+/// # Errors
+/// [`FeedError`] of the recording, and of more sources than a run of a recorder may have.
+pub fn copy(
+    reader: &mut RecordReader,
+    from: Option<Timestamp>,
+    to: &RecorderHandle,
+) -> Result<(), FeedError> {
+    let mut known: BTreeMap<Source, SourceId> = BTreeMap::new();
+    if let Some(from) = from {
+        reader.seek(from)?;
+    }
+    while reader.advance()? {
+        let Record { source, ts_recv, body } = reader.record()?;
+        let source = match source.and_then(|source| reader.source(source)) {
+            None => None,
+            Some(source) => Some(match known.get(source) {
+                Some(id) => *id,
+                None => {
+                    let id = to.source(source.clone())?;
+                    known.insert(source.clone(), id);
+                    id
+                }
+            }),
+        };
+        to.record(source, ts_recv, body);
+    }
+    Ok(())
 }
 
 /// Takes records and writes them, until the queue is closed.
