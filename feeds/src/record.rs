@@ -260,7 +260,9 @@ fn run<D: Disk>(
             report(RecorderReport::Lost(lost));
         }
         if !is_open {
-            return writer.finish();
+            let finished = writer.finish();
+            queue.count_written(writer.written());
+            return finished;
         }
     }
 }

@@ -195,12 +195,14 @@ pub(super) fn stop(recorder: Recorder) -> anyhow::Result<()> {
 }
 
 fn stop_recorder(recorder: Recorder) -> anyhow::Result<RecorderStats> {
-    let folder = recorder.folder().display().to_string();
-    let RecorderStats { records, records_lost, segments, .. } = recorder.handle().stats();
-    let stats =
-        recorder.stop().inspect_err(|_| error!(folder, records, records_lost, "the recording is cut"))?;
-    info!(folder, records, records_lost, segments, "recorded");
-    Ok(stats)
+    let (folder, handle) = (recorder.folder().display().to_string(), recorder.handle().clone());
+    let result = recorder.stop();
+    let RecorderStats { records, records_lost, segments, .. } = handle.stats();
+    match &result {
+        Ok(_) => info!(folder, records, records_lost, segments, "recorded"),
+        Err(error) => error!(%error, folder, records, records_lost, segments, "the recording is cut"),
+    }
+    Ok(result?)
 }
 
 fn log(report: RecorderReport, metrics: Option<&Metrics>) {
