@@ -219,11 +219,12 @@ impl Config {
             let reason = "`loop` and `symbols` are for recordings: give --feed replay:FILE".to_owned();
             return Err(ConfigError::Value { key: "feed", value: self.feed.clone(), reason });
         }
-        if !is_replay && self.from()?.is_some() {
+        let (from, recorder) = (self.from()?, self.recorder()?);
+        if !is_replay && from.is_some() {
             let reason = "it is for recordings: give --feed replay:FILE".to_owned();
             return Err(ConfigError::Value { key: "from", value: self.from.clone(), reason });
         }
-        if is_replay && self.recorder()?.is_some() {
+        if is_replay && recorder.is_some() {
             let reason = "a recording is not recorded again: give --feed sim".to_owned();
             return Err(ConfigError::Value { key: "record", value: self.record.clone(), reason });
         }

@@ -26,6 +26,14 @@ fn source(number: usize) -> Source {
     }
 }
 
+fn index(ts: i64) -> usize {
+    usize::try_from(ts).expect("a small number")
+}
+
+fn time(index: usize) -> i64 {
+    i64::try_from(index).expect("a small number")
+}
+
 fn sources(count: usize) -> Vec<Source> {
     (0..count).map(source).collect()
 }
@@ -200,7 +208,7 @@ proptest! {
             for number in 1..=verified.segments {
                 let (part, _) = read(&disk::segment_path(folder.path(), number));
                 let begun = part[0].ts;
-                prop_assert!(part.iter().all(|record| record.ts < begun + every as i64), "{:?}", part);
+                prop_assert!(part.iter().all(|record| record.ts < begun + i64::try_from(every).expect("small")), "{:?}", part);
             }
         }
     }
@@ -241,7 +249,7 @@ fn what_is_recorded_again_is_the_same() {
     let (one, two, three) = (folder(), folder(), folder());
     let records: Vec<Kept> = (0..3_000)
         .map(|ts| Kept {
-            source: Some(source(ts as usize % 3)),
+            source: Some(source(index(ts) % 3)),
             ..Kept::received(ts, ts.to_string().as_bytes())
         })
         .collect();
@@ -251,7 +259,7 @@ fn what_is_recorded_again_is_the_same() {
         sources(3).into_iter().map(|source| recorder.handle().source(source).expect("few")).collect();
     for record in &records {
         assert!(recorder.handle().record(
-            Some(ids[record.ts as usize % 3]),
+            Some(ids[index(record.ts) % 3]),
             Timestamp(record.ts),
             record.body()
         ));
@@ -280,11 +288,11 @@ fn a_recorder_goes_on_where_the_one_before_ended_and_is_alone() {
         assert!(error.to_string().ends_with("another process records into it"), "{error}");
         let handle = recorder.handle();
         let id = handle.source(source(run)).expect("few");
-        assert!(handle.record(Some(id), Timestamp(run as i64), Body::Received(b"one")));
+        assert!(handle.record(Some(id), Timestamp(time(run)), Body::Received(b"one")));
         recorder.stop().expect("room");
     }
     let (found, verified) = read(folder.path());
-    let expected = (0..3).map(|run| Kept { source: Some(source(run)), ..Kept::received(run as i64, b"one") });
+    let expected = (0..3).map(|run| Kept { source: Some(source(run)), ..Kept::received(time(run), b"one") });
     assert_eq!(found, expected.collect::<Vec<_>>());
     assert_eq!((verified.segments, verified.is_closed), (3, true));
 }

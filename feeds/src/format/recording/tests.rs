@@ -40,7 +40,7 @@ fn convert(capture: &Path, to: &Path) {
         // The digits of the time, which a JSON parser would round.
         let (_, time) = line.split_once("\"ts\":").expect("a time");
         let digits = time.find([',', '}']).expect("something behind it");
-        (seconds("ts", time[..digits].as_bytes()).expect("seconds"), line)
+        (seconds("ts", &time.as_bytes()[..digits]).expect("seconds"), line)
     });
     let mut timed: Vec<(Timestamp, &str)> = timed.collect();
     timed.sort_by_key(|(ts_recv, _)| *ts_recv);

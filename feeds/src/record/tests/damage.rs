@@ -8,7 +8,7 @@ use super::*;
 /// A recording in several segments, with its last segment closed or not, and how many records each block holds.
 fn recording(folder: &Path, closes: bool) -> Vec<Kept> {
     let records: Vec<Kept> = (0..32)
-        .map(|ts| Kept { source: Some(source(ts as usize % 2)), ..Kept::received(ts, &[b'x'; 9]) })
+        .map(|ts| Kept { source: Some(source(index(ts) % 2)), ..Kept::received(ts, &[b'x'; 9]) })
         .collect();
     let mut writer = writer(&settings(folder, 700));
     for (index, some) in records.chunks(BLOCK).enumerate() {
@@ -42,12 +42,12 @@ fn a_recording_that_was_cut_anywhere_has_all_its_whole_blocks_and_goes_on() {
         assert_eq!(found, records[..found.len()], "cut at {cut}");
         assert!((found.len() - before).is_multiple_of(BLOCK) && found.len() >= most, "cut at {cut}");
         most = found.len();
-        assert_eq!(verified.is_closed, false, "cut at {cut}");
+        assert!(!verified.is_closed, "cut at {cut}");
         let ends: u64 = verified.cuts.iter().map(|one| one.offset + one.bytes).sum();
         assert!(verified.cuts.is_empty() || ends == cut as u64, "cut at {cut}: {verified:?}");
 
         for from in [records[0].ts, records[before].ts, records[before + BLOCK].ts, 31] {
-            let expected = if from as usize >= found.len() { &[][..] } else { &found[from as usize..] };
+            let expected = if index(from) >= found.len() { &[][..] } else { &found[index(from)..] };
             assert_eq!(read_from(folder.path(), Some(from)).expect("sound").0, expected, "cut at {cut}");
         }
     }
@@ -97,7 +97,7 @@ fn any_change_of_any_byte_is_noticed_and_placed() {
                     Err(FeedError::Io { path: damaged, .. }) => assert_eq!(damaged, path),
                     other => panic!("byte {at} of {} changed: {other:?}", path.display()),
                 }
-                assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>());
+                assert_eq!(found, (0..time(found.len())).collect::<Vec<_>>());
             }
             fs::write(&path, &whole).expect("room");
         }

@@ -164,7 +164,7 @@ const MEBIBYTE: usize = 1 << 20;
 fn a_slow_disk_delays_nobody_and_what_is_lost_is_told_where_it_is_missing() {
     let Slow { folder, recorder, asked, may, reports } = slow(WhenFull::Lose);
     let handle = recorder.handle().clone();
-    let payload = |ts: i64| vec![ts as u8; MEBIBYTE];
+    let payload = |ts: i64| vec![index(ts).to_le_bytes()[0]; MEBIBYTE];
     let record = |ts: i64| handle.record(None, Timestamp(ts), Body::Received(&payload(ts)));
 
     assert!(record(0));
