@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Source;
-use super::disk::segment_path;
+use super::disk::{MANIFEST, segment_path};
 use super::entry::{Record, SourceId};
 use super::layout::{Hash, Malformed, NO_HASH, Span, hex};
 use super::manifest::{self, SegmentEntry};
@@ -90,16 +90,25 @@ impl RecordReader {
     /// Opens the folder of a recording, or one segment of it.
     ///
     /// # Errors
-    /// [`FeedError::Io`]; [`FeedError::Damaged`] for a manifest that is damaged, and segments that are missing.
+    /// [`FeedError::Io`]; [`FeedError::UnknownFormat`] for a folder in which nothing was recorded; [`FeedError::Damaged`]
+    /// for a manifest that is damaged, and segments that are missing.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
-        if path.is_dir() {
-            let segments = manifest::read(path)?;
-            let files = list(path, segments.len())?;
-            let chain = Some(Chain { link: NO_HASH, next_record: 0 });
-            Ok(Self::new(files, segments, chain))
-        } else {
-            Ok(Self::new(vec![path.to_owned()], Vec::new(), None))
+        if !path.is_dir() {
+            return Ok(Self::new(vec![path.to_owned()], Vec::new(), None));
         }
+        let reader = Self::open_folder(path)?;
+        if reader.files.is_empty() && !path.join(MANIFEST).exists() {
+            let reason = "a folder without a recording".to_owned();
+            return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
+        }
+        Ok(reader)
+    }
+
+    /// Opens a folder in which there need not be anything yet.
+    fn open_folder(path: &Path) -> Result<Self, FeedError> {
+        let segments = manifest::read(path)?;
+        let files = list(path, segments.len())?;
+        Ok(Self::new(files, segments, Some(Chain { link: NO_HASH, next_record: 0 })))
     }
 
     fn new(files: Vec<PathBuf>, segments: Vec<SegmentEntry>, chain: Option<Chain>) -> Self {
@@ -369,7 +378,7 @@ fn list(folder: &Path, listed: usize) -> Result<Vec<PathBuf>, FeedError> {
 
 /// Where the recording in a folder can go on; what the manifest does not tell of is read for it.
 pub(super) fn end_of(folder: &Path) -> Result<End, FeedError> {
-    let mut reader = RecordReader::open(folder)?;
+    let mut reader = RecordReader::open_folder(folder)?;
     let link = reader.segments.last().map_or(NO_HASH, |segment| segment.hash);
     let next_record = reader.segments.iter().map(|segment| segment.span.records).sum();
     reader.next = reader.segments.len();

@@ -141,6 +141,15 @@ fn segments_that_are_missing_exchanged_or_of_another_recording_are_noticed() {
     assert_eq!(damage("the last is missing").1, "the segment is missing");
 }
 
+#[test]
+fn a_folder_is_a_recording_as_soon_as_somebody_records_into_it() {
+    let folder = folder();
+    let Err(error) = RecordReader::open(folder.path()) else { panic!("there is nothing") };
+    assert!(error.to_string().ends_with("a folder without a recording"), "{error}");
+    let _writer = writer(&settings(folder.path(), 700));
+    assert_eq!(read(folder.path()).0, []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
