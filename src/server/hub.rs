@@ -1,6 +1,6 @@
 //! A shard with its sockets: where what the shard has for a connection meets the connection's socket.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(super) struct Hub {
     read_room: RefCell<ReadRoom>,
     directory: Directory,
     metrics: Metrics,
+    /// How many laggards of this shard the metric was told of: it is the sum over all shards.
+    laggards: Cell<i64>,
     /// Wakes the worker: a session has made something that is to be flushed.
     pub(super) dirtied: Notify,
 }
@@ -48,6 +50,7 @@ impl Hub {
             read_room: RefCell::new(ReadRoom::new()),
             directory,
             metrics,
+            laggards: Cell::new(0),
             dirtied: Notify::new(),
         }
     }
@@ -207,7 +210,8 @@ impl Hub {
                 shard.drained(connection);
             }
         }
-        self.metrics.laggards().set(i64::try_from(shard.laggards().len()).unwrap_or(i64::MAX));
+        let laggards = i64::try_from(shard.laggards().len()).unwrap_or(i64::MAX);
+        self.metrics.laggards().add(laggards - self.laggards.replace(laggards));
         inner.conclude(flushed);
         inner.send_heartbeats(now, clock);
         drop(inner);
