@@ -15,6 +15,7 @@ mod input;
 mod instrument;
 pub mod limits;
 mod price;
+pub mod record;
 pub mod replay;
 #[cfg(test)]
 mod shared;
@@ -22,7 +23,7 @@ pub mod sim;
 mod symbol;
 pub mod venue;
 
-pub use clock::{Clock, Speed, Timestamp, VirtualClock};
+pub use clock::{Clock, Speed, Timestamp, TimestampError, VirtualClock};
 pub use error::FeedError;
 pub use event::{
     Aggressor, Bar, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade,
