@@ -273,7 +273,7 @@ impl Part {
     fn survey(source: &Source) -> Option<Self> {
         let kind = match (source.venue.as_str(), source.format.as_str()) {
             (simulated::VENUE, simulated::FORMAT) => Kind::Simulated(Simulated::default()),
-            (venue, JSON) => Kind::Venue(Box::new(Session::survey(venue)?)),
+            (venue, JSON) => Kind::Venue(Box::new(Session::survey(venue, &source.address)?)),
             _ => return None,
         };
         Some(Self { venue: source.venue.clone(), format: source.format.clone(), kind, first: 0 })

@@ -8,7 +8,7 @@ use super::layout::{Fields, Malformed};
 use super::{RecorderHandle, Source};
 use crate::limits::INSTRUMENTS_MAX;
 use crate::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Feed, FeedError, Instrument, Level,
+    Aggressor, Bar, BookChecksum, BookSnapshot, EventBody, Exponent, Feed, FeedError, Instrument, Level,
     MarketEvent, OrderId, Price, Progress, Side, Size, Symbol, SymbolId, Timestamp, Trade, TradingStatus,
 };
 
@@ -154,6 +154,8 @@ const ORDER_REPLACE: u8 = 11;
 const STATUS: u8 = 12;
 const DEFINITION: u8 = 13;
 const GAP: u8 = 14;
+const BOOK_CHECKED: u8 = 15;
+const BAR: u8 = 16;
 
 fn write_body(body: &EventBody, out: &mut Vec<u8>) {
     match body {
@@ -190,6 +192,18 @@ fn write_body(body: &EventBody, out: &mut Vec<u8>) {
         EventBody::BookChecksum(BookChecksum::Kraken(checksum)) => {
             out.push(BOOK_CHECKSUM);
             out.extend(checksum.to_le_bytes());
+        }
+        EventBody::BookChecksum(BookChecksum::Checked { agrees }) => {
+            out.push(BOOK_CHECKED);
+            out.push(u8::from(*agrees));
+        }
+        EventBody::Bar(Bar { interval_nanos, open, high, low, close, volume }) => {
+            out.push(BAR);
+            out.extend(interval_nanos.to_le_bytes());
+            for price in [open, high, low, close] {
+                out.extend(price.0.to_le_bytes());
+            }
+            out.extend(volume.0.to_le_bytes());
         }
         EventBody::OrderAdd { order, side, level } => {
             out.push(ORDER_ADD);
@@ -326,6 +340,15 @@ impl Fields<'_> {
             }
             DEFINITION => EventBody::Definition(Box::new(self.instrument()?)),
             GAP => EventBody::Gap { expected: self.u64()?, found: self.u64()? },
+            BOOK_CHECKED => EventBody::BookChecksum(BookChecksum::Checked { agrees: self.flag()? }),
+            BAR => EventBody::Bar(Bar {
+                interval_nanos: self.i64()?,
+                open: self.price()?,
+                high: self.price()?,
+                low: self.price()?,
+                close: self.price()?,
+                volume: self.size()?,
+            }),
             other => return Err(Malformed(format!("an event of the unknown kind {other}"))),
         })
     }

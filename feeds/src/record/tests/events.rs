@@ -4,7 +4,7 @@ use super::super::simulated::{self, Payload, Recorded};
 use super::*;
 use crate::sim::{Sim, SimSettings};
 use crate::{
-    Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Feed, Instrument, Level, MarketEvent,
+    Aggressor, Bar, BookChecksum, BookSnapshot, EventBody, Exponent, Feed, Instrument, Level, MarketEvent,
     OrderId, Price, Progress, Side, Size, Symbol, SymbolId, Trade, TradingStatus,
 };
 
@@ -57,6 +57,11 @@ fn any_body() -> impl Strategy<Value = EventBody> {
             .prop_map(|(bids, asks)| EventBody::BookSnapshot(Box::new(BookSnapshot { bids, asks }))),
         Just(EventBody::BookClear),
         any::<u32>().prop_map(|crc| EventBody::BookChecksum(BookChecksum::Kraken(crc))),
+        any::<bool>().prop_map(|agrees| EventBody::BookChecksum(BookChecksum::Checked { agrees })),
+        (any::<i64>(), any::<[i64; 4]>(), any::<i64>()).prop_map(|(interval_nanos, prices, volume)| {
+            let [open, high, low, close] = prices.map(Price);
+            EventBody::Bar(Bar { interval_nanos, open, high, low, close, volume: Size(volume) })
+        }),
         (order(), any_side(), any_level()).prop_map(|(order, side, level)| EventBody::OrderAdd {
             order,
             side,
