@@ -378,12 +378,8 @@ impl Config {
     }
 
     fn rotate_bytes(&self) -> Result<u64, ConfigError> {
-        const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
         let text = self.record_rotate_bytes.as_str();
-        let bytes = UNITS.iter().find_map(|(unit, bytes)| {
-            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            count.checked_mul(*bytes)
-        });
+        let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)]);
         bytes.filter(|&bytes| bytes > 0).ok_or_else(|| ConfigError::Value {
             key: "record_rotate_bytes",
             value: text.to_owned(),
@@ -392,16 +388,20 @@ impl Config {
     }
 }
 
+/// Reads digits and a unit; what the number comes to in the smallest, where it is one and fits.
+#[must_use]
+pub fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
+    digits.parse::<u64>().ok()?.checked_mul(*scale)
+}
+
 /// Reads a time such as `10s`, of a setting or a flag.
 ///
 /// # Errors
 /// [`ConfigError::Value`] with the key.
 pub fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    let millis = UNITS.iter().find_map(|(unit, millis)| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        count.checked_mul(*millis)
-    });
+    let millis = scaled(text, &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)]);
     millis.filter(|&millis| millis > 0).map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
         key,
         value: text.to_owned(),
