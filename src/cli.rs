@@ -1,6 +1,7 @@
 //! The commands. Each parses what was typed, builds what is used, and prints errors that say what to do next.
 
 mod check_config;
+mod flags;
 mod inspect;
 mod load;
 mod record;

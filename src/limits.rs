@@ -216,9 +216,9 @@ pub const LOAD_CLIENTS_MAX: usize = 100_000;
 pub const LOAD_THREADS_MAX: u16 = 256;
 /// The longest warm-up and the longest window of a load. A longer one is refused at the start.
 pub const LOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
-/// Bytes that the kernel may hold of what a client of a load has not read yet; Linux doubles them. Left alone
-/// they grow to tens of megabytes, and what is read from there is seconds old: the age that is
-/// measured would be the buffers', and the server could not see who does not keep up. No dashboard holds that much.
+/// Bytes that the kernel may hold of what a client of a load has not read yet; Linux doubles them. Left alone they grow to
+/// tens of megabytes, and what is read from there is seconds old: the age that is measured would be the buffers', and
+/// the server could not see who does not keep up. With a quarter of this, it could not write a turn's updates at once.
 pub const LOAD_RECEIVE_BUFFER_BYTES: u32 = 256 * 1024;
 /// Bytes that a thread of a load reads from a socket at once, into one buffer for all its drains.
 pub const LOAD_READ_BYTES: usize = 128 * 1024;

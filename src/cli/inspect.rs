@@ -27,10 +27,10 @@ Examples:
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
   tickwire inspect --verify day
 
-Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER messages; CSV
-of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase, Deribit, dYdX,
-FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip; folders of `tickwire record`,
-and their segments; told by content.
+Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER
+messages; CSV of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase,
+Deribit, dYdX, FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip;
+folders of `tickwire record`, and their segments; told by content.
 
 --verify reads such a folder whole and checks, instead of its events, that it is what was recorded: every block against
 its hash, every hash against the one before, every segment against its index and the manifest. It names the file and the

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::flags;
 use super::serve::{Signals, start_logging};
 use crate::config::{self, Config};
 use crate::limits::INGEST_SLEEP_MAX;
@@ -67,30 +68,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<String>,
-    /// Seed of the simulated market [default: 1]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_seed: Option<u64>,
-    /// Instruments of the simulated market [default: 200]
-    #[arg(long, value_name = "K")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_instruments: Option<usize>,
-    /// Events per second and instrument of the simulated market [default: 20]
-    #[arg(long, value_name = "R")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_rate: Option<u64>,
-    /// market or quotes
-    #[arg(long, value_name = "MODE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_mode: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as tickwire=debug [default: info]
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    /// text or json [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_format: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    simulation: flags::Simulation,
+    #[command(flatten)]
+    #[serde(flatten)]
+    logging: flags::Logging,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -131,24 +114,24 @@ fn record(config: &Config, duration: Option<Duration>, signals: Signals) -> anyh
     let recorder = start(config, &Arc::default())?.context("no folder to record into")?;
     let feed = config.open(Some(recorder.handle()))?.feed;
     info!(feed = config.feed, folder = config.record, "recording");
-    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::new(AtomicBool::new(false));
     let (ended, end) = oneshot::channel::<()>();
     let player = {
-        let stop = Arc::clone(&stop);
+        let stopped = Arc::clone(&stopped);
         std::thread::Builder::new().name("feed".to_owned()).spawn(move || {
             let _ended = ended;
-            play(feed, settings.ingest.speed, duration, &stop)
+            play(feed, settings.ingest.speed, duration, &stopped)
         })?
     };
     signals.wait(async {
         // It is an error, because nothing is ever sent.
         let _ = end.await;
     });
-    stop.store(true, Ordering::Release);
+    stopped.store(true, Ordering::Release);
     player.thread().unpark();
     let played =
         player.join().unwrap_or_else(|_| Err(FeedError::Settings("the feed has panicked".to_owned())));
-    let stats = stop_recorder(recorder)?;
+    let stats = stop(recorder)?;
     played?;
     Ok(stats)
 }
@@ -157,7 +140,7 @@ fn play(
     mut feed: Box<dyn Feed>,
     speed: Speed,
     duration: Option<Duration>,
-    stop: &AtomicBool,
+    stopped: &AtomicBool,
 ) -> Result<(), FeedError> {
     let mut pace = VirtualClock::new(Clock::System, speed);
     let begin = Clock::System.now();
@@ -169,7 +152,7 @@ fn play(
             break;
         }
         loop {
-            if stop.load(Ordering::Acquire) {
+            if stopped.load(Ordering::Acquire) {
                 return Ok(());
             }
             let wait = pace.wait(due);
@@ -190,11 +173,7 @@ pub(super) fn start(config: &Config, metrics: &Arc<OnceLock<Metrics>>) -> anyhow
 }
 
 /// Closes the recording, and says in the log what is in it.
-pub(super) fn stop(recorder: Recorder) -> anyhow::Result<()> {
-    stop_recorder(recorder).map(|_| ())
-}
-
-fn stop_recorder(recorder: Recorder) -> anyhow::Result<RecorderStats> {
+pub(super) fn stop(recorder: Recorder) -> anyhow::Result<RecorderStats> {
     let (folder, handle) = (recorder.folder().display().to_string(), recorder.handle().clone());
     let result = recorder.stop();
     let RecorderStats { records, records_lost, segments, .. } = handle.stats();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::record;
+use super::{flags, record};
 use crate::config::{self, Config};
 use crate::service::Service;
 
@@ -72,30 +72,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_after: Option<String>,
-    /// Seed of the simulated market: the same seed gives the same events [default: 1]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_seed: Option<u64>,
-    /// Instruments of the simulated market [default: 200]
-    #[arg(long, value_name = "K")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_instruments: Option<usize>,
-    /// Events per second and instrument of the simulated market [default: 20]
-    #[arg(long, value_name = "R")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_rate: Option<u64>,
-    /// market: order flow that builds books; quotes: exactly R quote changes a second and instrument, for load tests
-    #[arg(long, value_name = "MODE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_mode: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as tickwire=debug [default: info]
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    /// text or json [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_format: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    simulation: flags::Simulation,
+    #[command(flatten)]
+    #[serde(flatten)]
+    logging: flags::Logging,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
