@@ -173,8 +173,8 @@ pub const BACKLOG_MAX: i32 = 4_096;
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
-/// How long the ingest sleeps at least while a shard has not taken what it was sent last: it could only be sent more of
-/// the same batch.
+/// How long the ingest sleeps at least while a shard has not taken what it was sent last, because it could only be sent
+/// more of the same batch; and after a turn that nobody was sent anything of, because what is due next is as little awaited.
 pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 /// How late a feed may be before the log says so, and how often it says so.
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
