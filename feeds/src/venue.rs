@@ -29,6 +29,7 @@ mod hitbtc;
 mod hyperliquid;
 pub(crate) mod json;
 mod kraken;
+mod kraken_v2;
 mod kraken_futures;
 mod kucoin;
 mod okx;
@@ -55,6 +56,7 @@ use self::hyperliquid::Hyperliquid;
 use self::json::Json;
 use self::kraken::Kraken;
 use self::kraken_futures::KrakenFutures;
+use self::kraken_v2::KrakenV2;
 use self::kucoin::Kucoin;
 use self::okx::Okx;
 use crate::{
@@ -105,18 +107,18 @@ static KINDS: &[Kind] = &[
     Kind { name: "OKX", open: |directory| Box::new(Okx::new(directory)) },
 ];
 
-/// The same venue at another address, with messages of its own.
-static COINBASE_ADVANCED: (&str, Kind) = (
-    "advanced-trade-ws",
-    Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
-);
+/// Venues that have other messages at other addresses, and a part of these.
+static AT_ADDRESSES: [(&str, Kind); 2] = [
+    (
+        "advanced-trade-ws",
+        Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
+    ),
+    ("kraken.com/v2", Kind { name: "KRAKEN", open: |directory| Box::new(KrakenV2::new(directory)) }),
+];
 
 fn kind_of(venue: &str, address: &str) -> Option<&'static Kind> {
-    let (advanced_address, advanced) = &COINBASE_ADVANCED;
-    if venue == advanced.name && address.contains(advanced_address) {
-        return Some(advanced);
-    }
-    KINDS.iter().find(|kind| kind.name == venue)
+    let at_address = AT_ADDRESSES.iter().find(|(part, kind)| kind.name == venue && address.contains(part));
+    at_address.map(|(_, kind)| kind).or_else(|| KINDS.iter().find(|kind| kind.name == venue))
 }
 
 /// What a venue's messages mean.
@@ -179,6 +181,23 @@ impl Session {
     /// [`VenueError`] as [`Directory::finish`].
     pub fn finish(self) -> Result<Self, VenueError> {
         Ok(Self::open(self.kind, self.venue.into_directory().finish()?))
+    }
+
+    /// How many instruments the venue's list names, as far as this surveying session has read it.
+    pub(crate) fn listed(&self) -> usize {
+        self.venue.directory().listed()
+    }
+
+    /// A new session with these instruments of the venue's list, which this surveying session has read.
+    ///
+    /// # Errors
+    /// [`VenueError`] names the one that is not listed; else as [`Directory::finish`].
+    pub(crate) fn choose<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, VenueError> {
+        let mut directory = self.venue.into_directory();
+        for name in names {
+            directory.choose(name)?;
+        }
+        Ok(Self::open(self.kind, directory.finish()?))
     }
 
     /// The instruments.
@@ -327,6 +346,9 @@ pub enum Problem {
     /// A message about an instrument that the session was not told of.
     #[error("not among the session's instruments")]
     UnknownInstrument,
+    /// An instrument that the venue's list does not name.
+    #[error("not in the venue's list of instruments")]
+    Unlisted,
     /// More instruments than [`crate::limits::INSTRUMENTS_MAX`].
     #[error("more than {0} instruments")]
     TooManyInstruments(usize),
