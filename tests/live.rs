@@ -13,6 +13,8 @@ mod service {
 #[expect(dead_code, reason = "the feed's own tests are ruder")]
 mod venue;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use service::client::Client;
@@ -25,10 +27,33 @@ use venue::Venue;
 const BTC: &str = "BTC/USD";
 const ETH: &str = "ETH/USD";
 
-/// Reads to a status of these words.
-fn status(client: &mut Client, symbol: &str, state: &str, reason: &str) {
-    client
-        .until(|object| object["symbol"] == symbol && object["state"] == state && object["reason"] == reason);
+/// A client that follows the status of symbols, and what it was told last of each: state and reason.
+struct Statuses {
+    client: Client,
+    told: BTreeMap<String, [Value; 2]>,
+}
+
+impl Statuses {
+    fn follow(service: &Service, symbols: &[&str]) -> Self {
+        let mut client = service.client();
+        client.subscribe("status", symbols);
+        Self { client, told: BTreeMap::new() }
+    }
+
+    /// Reads until the symbols are told to be so.
+    fn until(&mut self, symbols: &[&str], state: &str, reason: &str) {
+        let wanted = [json!(state), json!(reason)];
+        while symbols.iter().any(|&symbol| self.told.get(symbol) != Some(&wanted)) {
+            let object = self.client.until(|object| object["symbol"].is_string());
+            let symbol = object["symbol"].as_str().expect("a text").to_owned();
+            let told = self.told.entry(symbol).or_default();
+            for (told, field) in told.iter_mut().zip(["state", "reason"]) {
+                if let Some(value) = object.get(field) {
+                    *told = value.clone();
+                }
+            }
+        }
+    }
 }
 
 fn best(service: &Service, symbol: &str) -> [Value; 2] {
@@ -52,10 +77,8 @@ fn clients_see_what_the_venue_does() {
     connection.expect_subscription(&[BTC, ETH]);
     connection.send(&venue.snapshot(BTC));
     connection.send(&venue.snapshot(ETH));
-    let mut client = service.client();
-    client.subscribe("status", &[BTC, ETH]);
-    status(&mut client, BTC, "trading", "");
-    status(&mut client, ETH, "trading", "");
+    let mut statuses = Statuses::follow(&service, &[BTC, ETH]);
+    statuses.until(&[BTC, ETH], "trading", "");
     eventually("both books", || {
         best(&service, BTC) == [json!(["45283.5", "0.10000000"]), json!(["45285.2", "0.20000000"])]
             && best(&service, ETH) == [json!(["3000.1", "0.10000000"]), json!(["3000.2", "0.20000000"])]
@@ -64,24 +87,23 @@ fn clients_see_what_the_venue_does() {
     // An update that never comes, and the next one's checksum.
     venue.set(BTC, "asks", 452_851, 1);
     connection.send(&venue.update(BTC, &[("bids", 452_835, 0), ("bids", 452_836, 3)]));
-    status(&mut client, BTC, "stale", "checksum");
+    statuses.until(&[BTC], "stale", "checksum");
     connection.expect_book_request("unsubscribe", &[BTC]);
     connection.expect_book_request("subscribe", &[BTC]);
     connection.send(&venue.snapshot(BTC));
-    status(&mut client, BTC, "trading", "");
+    statuses.until(&[BTC], "trading", "");
+    assert_eq!(statuses.told[ETH], [json!("trading"), json!("")]);
     let repaired = [json!(["45283.6", "0.00000003"]), json!(["45285.1", "0.00000001"])];
     assert_eq!(best(&service, BTC), repaired);
 
     // The connection breaks.
     drop(connection);
-    status(&mut client, BTC, "stale", "gap");
-    status(&mut client, ETH, "stale", "gap");
+    statuses.until(&[BTC, ETH], "stale", "gap");
     let mut connection = venue.accept();
     connection.expect_subscription(&[BTC, ETH]);
     connection.send(&venue.snapshot(BTC));
     connection.send(&venue.snapshot(ETH));
-    status(&mut client, BTC, "trading", "");
-    status(&mut client, ETH, "trading", "");
+    statuses.until(&[BTC, ETH], "trading", "");
     assert_eq!(best(&service, BTC), repaired);
     let log = service.log();
     for told in ["the book is asked for anew", "the venue is lost", "connected to the venue"] {
@@ -100,12 +122,11 @@ fn a_silent_venue_is_stale_and_comes_back() {
     });
     let mut silent = venue.accept();
     silent.send(&venue.snapshot(BTC));
-    let mut client = service.client();
-    client.subscribe("status", &[BTC]);
-    client.until(|object| object["symbol"] == BTC && object["state"] == "stale");
+    let mut statuses = Statuses::follow(&service, &[BTC]);
+    statuses.until(&[BTC], "stale", "gap");
     let mut connection = venue.accept();
     connection.send(&venue.snapshot(BTC));
-    status(&mut client, BTC, "trading", "");
+    statuses.until(&[BTC], "trading", "");
     assert!(service.log().contains("silent for more than 2000 ms"), "{}", service.log());
 }
 
