@@ -9,8 +9,8 @@ MAKEFLAGS += --no-builtin-rules
 CLIENTS := tests/clients
 CONFORMANCE := tests/conformance
 WORKSPACES := . fuzz benches/peers/rust
-FUZZ_TARGETS := frame_decode inflate client_message binary_decode
-FUZZ_SECONDS ?= 20
+FUZZ_TARGETS := frame_decode inflate client_message binary_decode input itch packets capture dbn csv lobster
+FUZZ_SECONDS ?= 12
 VENV := .venv
 
 # The clients' tests skip, loudly, when Node, Python, Chromium or their packages are absent; here that is a failure instead.
@@ -56,7 +56,7 @@ test-loom: ## every interleaving of the quote cache's sequence latch, and of wha
 # `cargo fuzz` asks rustc for coverage, which a stable one allows when it is told to. What was found before is kept in
 # fuzz/corpus, and what crashed in fuzz/artifacts.
 fuzz: export RUSTC_BOOTSTRAP := 1
-fuzz: ## bytes of all kinds at each decoder, FUZZ_SECONDS (20) each; a crash, 5 s or 1 GB for one input fails
+fuzz: ## bytes of all kinds at each decoder and each format of recordings, FUZZ_SECONDS (12) each; a crash, 5 s or 1 GB for one input fails
 	@$(need_cargo)
 	@cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
 	cargo fetch --locked --manifest-path fuzz/Cargo.toml

@@ -375,6 +375,12 @@ impl Bus {
         self.shards.iter().any(|way| way.untaken.count() > 0)
     }
 
+    /// How many batches were sent so far, to all shards together.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.shards.iter().map(|way| way.untaken.sent_total()).sum()
+    }
+
     /// Hands a batch to a shard; `false`: it is full, or late, and the batch was not taken. A shard that is gone takes
     /// all.
     #[must_use]

@@ -1,8 +1,10 @@
 //! The commands. Each parses what was typed, builds what is used, and prints errors that say what to do next.
 
 mod check_config;
+mod flags;
 mod inspect;
 mod load;
+mod record;
 mod serve;
 mod target;
 mod watch;
@@ -23,6 +25,8 @@ struct Cli {
 enum Command {
     /// Serve a feed to clients; without arguments a simulated market and its page on 127.0.0.1:8080
     Serve(serve::Args),
+    /// Write a feed to files, exactly as it was received
+    Record(record::Args),
     /// Read recordings whole, and say what is in them and whether it is right
     Inspect(inspect::Args),
     /// Follow symbols of a server in the terminal
@@ -39,6 +43,7 @@ pub fn run() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(|| Command::Serve(serve::Args::default()));
     let result = match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Load(args) => load::run(&args),

@@ -30,7 +30,7 @@ use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
 pub use book::Book;
 pub use connection::ConnectError;
-pub(crate) use connection::{dial, subprotocol};
+pub(crate) use connection::dial;
 pub use event::{Disconnect, Event, Stats, Update};
 pub use topic::{Divergence, TextField};
 

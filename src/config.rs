@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use feeds::live::{Live, LiveSettings};
+use feeds::record::simulated::Recorded;
+use feeds::record::{self, RecorderHandle, RecorderSettings};
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::sim::{Sim, SimMode, SimSettings};
-use feeds::{Feed, Speed, Symbol};
+use feeds::{Feed, Speed, Symbol, Timestamp, TimestampError};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -37,6 +39,14 @@ pub struct Config {
     pub repeat: bool,
     /// Only these symbols of a recording, empty: all; those that are followed of a live venue.
     pub symbols: Vec<String>,
+    /// Where a replay begins, in the state of that time: RFC 3339, or nanoseconds since 1970; empty: at its beginning.
+    pub from: String,
+    /// Folder to record a feed into that is no recording itself; empty: nothing is recorded.
+    pub record: String,
+    /// Length of a recording's segments: `1GiB`, `64MiB`.
+    pub record_rotate_bytes: String,
+    /// Time in a recording's segments: `1h`, `15m`; empty: only their length counts.
+    pub record_rotate_every: String,
     /// Nothing is read from the feed before so many clients have subscribed.
     pub wait_clients: usize,
     /// Silence of the feed after which instruments are `stale`: `10s`, `500ms`.
@@ -65,6 +75,10 @@ impl Default for Config {
             speed: "1".to_owned(),
             repeat: false,
             symbols: Vec::new(),
+            from: String::new(),
+            record: String::new(),
+            record_rotate_bytes: "1GiB".to_owned(),
+            record_rotate_every: String::new(),
             wait_clients: 0,
             stale_after: "10s".to_owned(),
             sim_seed: sim.seed,
@@ -163,18 +177,25 @@ pub struct Opened {
 }
 
 impl Config {
-    /// Checks every setting, and opens the feed.
+    /// Checks every setting, and opens the feed, to be recorded if there is a recorder.
     ///
     /// # Errors
     /// [`ConfigError`] names the setting, or the file.
-    pub fn open(&self) -> Result<Opened, ConfigError> {
+    pub fn open(&self, recorder: Option<&RecorderHandle>) -> Result<Opened, ConfigError> {
         let settings = self.settings()?;
         let feed: Box<dyn Feed> = match self.source()? {
-            Source::Sim => Box::new(Sim::new(self.sim()?)?),
+            Source::Sim => {
+                let sim = Box::new(Sim::new(self.sim()?)?);
+                match recorder {
+                    Some(recorder) => Box::new(Recorded::new(sim, recorder.clone())?),
+                    None => sim,
+                }
+            }
             Source::Replay(files) => Box::new(Replay::open(&ReplaySettings {
                 files,
                 repeat: self.repeat,
                 symbols: self.symbols()?,
+                from: self.from()?,
             })?),
             Source::Live { venue, url } => {
                 let symbols = self.symbols()?.unwrap_or_default();
@@ -183,6 +204,7 @@ impl Config {
                     url: url.map(str::to_owned),
                     symbols: symbols.iter().map(|symbol| symbol.as_str().to_owned()).collect(),
                     silence_max: self.stale_after()?,
+                    recorder: recorder.cloned(),
                 })?)
             }
         };
@@ -234,10 +256,56 @@ impl Config {
             Source::Live { .. } => speed = Speed::Max,
             Source::Sim | Source::Replay(_) => {}
         }
+        let (from, recorder) = (self.from()?, self.recorder()?);
+        if !is_replay && from.is_some() {
+            return wrong("from", &self.from, "it is for recordings: give --feed replay:FILE");
+        }
+        if is_replay && recorder.is_some() {
+            return wrong(
+                "record",
+                &self.record,
+                "a recording is not recorded again: give --feed sim or live:VENUE",
+            );
+        }
         let when_full = if is_replay && speed == Speed::Max { WhenFull::Wait } else { WhenFull::Conflate };
         let ingest =
             ingest::Settings { speed, wait_clients: self.wait_clients, stale_after: self.stale_after()? };
         Ok(service::Settings { listen, shards, ingest, when_full })
+    }
+
+    /// How to record, if anything is to be recorded.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn recorder(&self) -> Result<Option<RecorderSettings>, ConfigError> {
+        let rotate_bytes = self.rotate_bytes()?;
+        let rotate_every = match self.record_rotate_every.as_str() {
+            "" => None,
+            text => Some(duration("record_rotate_every", text)?),
+        };
+        let settings = RecorderSettings {
+            rotate_bytes,
+            rotate_every,
+            // What plays flat out waits for whom it plays to; at any other speed nobody waits.
+            when_full: if self.speed()? == Speed::Max {
+                record::WhenFull::Wait
+            } else {
+                record::WhenFull::Lose
+            },
+            folder: PathBuf::from(&self.record),
+        };
+        Ok((!self.record.is_empty()).then_some(settings))
+    }
+
+    /// The recordings that are to be played; `None`: another feed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] when the feed is not understood.
+    pub fn replay_files(&self) -> Result<Option<Vec<PathBuf>>, ConfigError> {
+        Ok(match self.source()? {
+            Source::Replay(files) => Some(files),
+            Source::Sim | Source::Live { .. } => None,
+        })
     }
 
     fn source(&self) -> Result<Source<'_>, ConfigError> {
@@ -347,18 +415,52 @@ impl Config {
     }
 
     fn stale_after(&self) -> Result<Duration, ConfigError> {
-        let text = self.stale_after.as_str();
-        let (digits, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-            (Some(digits), _) => (digits, 1),
-            (None, Some(digits)) => (digits, 1_000),
-            (None, None) => ("", 0),
-        };
-        let millis =
-            digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)).filter(|&ms| ms > 0);
-        millis.map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
-            key: "stale_after",
-            value: self.stale_after.clone(),
-            reason: "a time such as 10s or 500ms".to_owned(),
+        duration("stale_after", &self.stale_after)
+    }
+
+    /// Where a replay begins.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] when it is no time.
+    pub fn from(&self) -> Result<Option<Timestamp>, ConfigError> {
+        if self.from.is_empty() {
+            return Ok(None);
+        }
+        self.from.parse().map(Some).map_err(|error: TimestampError| ConfigError::Value {
+            key: "from",
+            value: self.from.clone(),
+            reason: error.to_string(),
         })
     }
+
+    fn rotate_bytes(&self) -> Result<u64, ConfigError> {
+        let text = self.record_rotate_bytes.as_str();
+        let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)]);
+        bytes.filter(|&bytes| bytes > 0).ok_or_else(|| ConfigError::Value {
+            key: "record_rotate_bytes",
+            value: text.to_owned(),
+            reason: "a length such as 1GiB, 64MiB or 100000".to_owned(),
+        })
+    }
+}
+
+/// Reads digits and a unit; what the number comes to in the smallest, where it is one and fits.
+#[must_use]
+pub fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
+    digits.parse::<u64>().ok()?.checked_mul(*scale)
+}
+
+/// Reads a time such as `10s`, of a setting or a flag.
+///
+/// # Errors
+/// [`ConfigError::Value`] with the key.
+pub fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    let millis = scaled(text, &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)]);
+    millis.filter(|&millis| millis > 0).map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        reason: "a time such as 500ms, 10s, 15m or 1h".to_owned(),
+    })
 }

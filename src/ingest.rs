@@ -149,6 +149,7 @@ type Idle = Duration;
 impl Player<'_> {
     /// Takes what is due, answers who asks, and sleeps until there is more.
     fn turn(&mut self) {
+        let sent = self.publisher.bus().sent();
         let mut idle = match self.control.phase() {
             Phase::Waiting => self.hold(),
             Phase::Running | Phase::Stale => self.play(),
@@ -168,7 +169,8 @@ impl Player<'_> {
             idle = idle.min(INGEST_RETRY_AFTER);
         }
         if !has_more && !idle.is_zero() {
-            if self.publisher.bus().has_untaken() {
+            let bus = self.publisher.bus();
+            if bus.has_untaken() || bus.sent() == sent {
                 idle = idle.max(INGEST_PAUSE);
             }
             std::thread::park_timeout(idle);

@@ -173,8 +173,8 @@ pub const BACKLOG_MAX: i32 = 4_096;
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
-/// How long the ingest sleeps at least while a shard has not taken what it was sent last: it could only be sent more of
-/// the same batch.
+/// How long the ingest sleeps at least while a shard has not taken what it was sent last, because it could only be sent
+/// more of the same batch; and after a turn that nobody was sent anything of, because what is due next is as little awaited.
 pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 /// How late a feed may be before the log says so, and how often it says so.
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
@@ -216,9 +216,9 @@ pub const LOAD_CLIENTS_MAX: usize = 100_000;
 pub const LOAD_THREADS_MAX: u16 = 256;
 /// The longest warm-up and the longest window of a load. A longer one is refused at the start.
 pub const LOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
-/// Bytes that the kernel may hold of what a client of a load has not read yet; Linux doubles them. Left alone
-/// they grow to tens of megabytes, and what is read from there is seconds old: the age that is
-/// measured would be the buffers', and the server could not see who does not keep up. No dashboard holds that much.
+/// Bytes that the kernel may hold of what a client of a load has not read yet; Linux doubles them. Left alone they grow to
+/// tens of megabytes, and what is read from there is seconds old: the age that is measured would be the buffers', and
+/// the server could not see who does not keep up. With a quarter of this, it could not write a turn's updates at once.
 pub const LOAD_RECEIVE_BUFFER_BYTES: u32 = 256 * 1024;
 /// Bytes that a thread of a load reads from a socket at once, into one buffer for all its drains.
 pub const LOAD_READ_BYTES: usize = 128 * 1024;

@@ -97,6 +97,8 @@ metrics! {
     feed_messages_total: Counter = "Messages read from the feed",
     feed_events_total: Counter = "Market events that they held",
     feed_errors_total: Counter = "Feeds that ended in an error",
+    recording_failures_total: Counter = "Times the disk of the recording failed",
+    recording_records_lost_total: Counter = "Records that the recording had no room for",
     unknown_orders_total: Counter = "Messages that referred to an order nobody had added",
     book_checksums_ok_total: Counter = "Venue checksums that agreed with our book",
     book_checksums_failed_total: Counter = "Venue checksums that did not",

@@ -23,6 +23,15 @@ pub enum Encoding {
 impl Encoding {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Json, Self::Binary];
+
+    /// The WebSocket subprotocol by which it is agreed on.
+    #[must_use]
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "tickwire.v1.json",
+            Self::Binary => "tickwire.v1.bin",
+        }
+    }
 }
 
 pub use code::{CloseCode, ErrorCode, Return};

@@ -128,7 +128,7 @@ fn what_is_not_understood_ends_with_2() {
 
 #[test]
 fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
-    let cases: [(&[&str], &[&str]); 19] = [
+    let cases: [(&[&str], &[&str]); 22] = [
         (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
         (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
         (&["--shards", "65"], &["shards = `65`", "64"]),
@@ -142,6 +142,9 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--loop"], &["feed = `sim`", "recordings"]),
         (&["--symbols", "A"], &["feed = `sim`", "recordings"]),
         (&["--feed", RECORDING, "--symbols", "A B"], &["symbols = `A B`"]),
+        (&["--from", "5"], &["from = `5`", "recordings"]),
+        (&["--from", "noon", "--feed", RECORDING], &["from = `noon`", "RFC 3339"]),
+        (&["--record", "a", "--feed", RECORDING], &["record = `a`", "not recorded again"]),
         (&["--stale-after", "10"], &["stale_after = `10`", "10s"]),
         (&["--stale-after", "0s"], &["stale_after = `0s`"]),
         (&["--sim-mode", "chaos"], &["sim_mode = `chaos`", "quotes"]),
@@ -256,6 +259,10 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_SPEED", "2"),
         ("TICKWIRE_LOOP", "true"),
         ("TICKWIRE_SYMBOLS", "AAPL,700"),
+        ("TICKWIRE_FROM", "5"),
+        ("TICKWIRE_RECORD", ""),
+        ("TICKWIRE_RECORD_ROTATE_BYTES", "1MiB"),
+        ("TICKWIRE_RECORD_ROTATE_EVERY", "1h"),
         ("TICKWIRE_WAIT_CLIENTS", "1"),
         ("TICKWIRE_STALE_AFTER", "500ms"),
         ("TICKWIRE_SIM_SEED", "7"),
@@ -266,7 +273,8 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_LOG_FORMAT", "json"),
     ]);
     let expected = "listen = '127.0.0.1:9000'\nshards = 3\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
-         symbols = ['AAPL', '700']\nwait_clients = 1\nstale_after = '500ms'\nsim_seed = 7\nsim_instruments = 8\n\
+         symbols = ['AAPL', '700']\nfrom = '5'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
+         record_rotate_every = '1h'\nwait_clients = 1\nstale_after = '500ms'\nsim_seed = 7\nsim_instruments = 8\n\
          sim_rate = 9\nsim_mode = 'quotes'\nlog = 'debug'\nlog_format = 'json'\n";
     assert_eq!(settings(command), expected.parse().expect("TOML"));
 
@@ -314,7 +322,7 @@ fn what_check_config_prints_loads_to_the_same() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["serve", "inspect", "watch", "load", "check-config"] {
+    for command in ["serve", "record", "inspect", "watch", "load", "check-config"] {
         for help in [&[command, "--help"][..], &["help", command]] {
             let output = tickwire_with(help);
             assert!(output.status.success() && output.stderr.is_empty());

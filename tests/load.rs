@@ -416,7 +416,7 @@ fn changes_that_were_merged_are_those_that_the_feed_had() {
 
 #[test]
 fn what_was_merged_for_clients_that_stall_is_accounted_for() {
-    let server = Service::simulated("quotes", 200, 200);
+    let server = Service::simulated("quotes", 200, 400);
     for encoding in ["json", "binary"] {
         let mut flags = vec!["--clients", "3", "--symbols", "200", "--warmup", "0s", "--duration", "3s"];
         flags.extend(["--stall", "2:1500ms:1s", "--encoding", encoding]);

@@ -104,8 +104,8 @@ SCENARIOS = {
                   ["--symbols", 20], DEFLATE),
     "L": Scenario("latency: 1,000 clients × 1 of 200 symbols × 20 updates/s", 200, 20, 1_000,
                   [], PLAIN, "limit-update", is_precise=True, verify=200),
-    "S": Scenario("twice saturation: 1,000 clients × 20 of 200 symbols × 400 updates/s, every client its own list", 200, 400,
-                  1_000, ["--symbols", 20], PLAIN),
+    "S": Scenario("overload: 1,000 clients × 100 of 200 symbols × 300 updates/s, every client its own list", 200, 300,
+                  1_000, ["--symbols", 100], PLAIN),
 }
 
 

@@ -1,6 +1,7 @@
 //! The only place that reads the time.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,6 +37,25 @@ impl fmt::Display for Timestamp {
             Ok(timestamp) => write!(f, "{timestamp:.9}"),
             Err(_) => write!(f, "{} ns", self.0),
         }
+    }
+}
+
+/// Why a text is no point in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no time: RFC 3339 such as 2021-04-17T16:48:52.5Z, or nanoseconds since 1970")]
+pub struct TimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// Reads RFC 3339, or whole nanoseconds since the Unix epoch.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let wrong = || TimestampError(text.to_owned());
+        if let Ok(nanoseconds) = text.parse() {
+            return Ok(Self(nanoseconds));
+        }
+        let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+        i64::try_from(time.as_nanosecond()).map(Self).map_err(|_| wrong())
     }
 }
 
@@ -176,5 +196,13 @@ mod tests {
     fn timestamps_show_as_rfc_3339() {
         assert_eq!(Timestamp(1_618_678_132_358_447_000).to_string(), "2021-04-17T16:48:52.358447000Z");
         assert_eq!(Timestamp(-1).micros(), -1);
+        for text in
+            ["2021-04-17T16:48:52.358447000Z", "1618678132358447000", "2021-04-17T18:48:52.358447+02:00"]
+        {
+            assert_eq!(text.parse(), Ok(Timestamp(1_618_678_132_358_447_000)), "{text}");
+        }
+        for wrong in ["", "noon", "2021-04-17", "2500-01-01T00:00:00Z", "99999999999999999999"] {
+            assert_eq!(wrong.parse::<Timestamp>(), Err(TimestampError(wrong.to_owned())));
+        }
     }
 }

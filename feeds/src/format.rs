@@ -8,3 +8,4 @@ pub mod dbn;
 pub mod itch;
 pub mod lobster;
 pub(crate) mod pcap;
+pub mod recording;

@@ -17,6 +17,7 @@ mod instrument;
 pub mod limits;
 pub mod live;
 mod price;
+pub mod record;
 pub mod replay;
 #[cfg(test)]
 mod shared;
@@ -24,7 +25,7 @@ pub mod sim;
 mod symbol;
 pub mod venue;
 
-pub use clock::{Clock, Speed, Timestamp, VirtualClock};
+pub use clock::{Clock, Speed, Timestamp, TimestampError, VirtualClock};
 pub use error::FeedError;
 pub use event::{
     Aggressor, Bar, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, OrderId, Side, Trade,

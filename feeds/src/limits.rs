@@ -96,3 +96,31 @@ pub const LIVE_BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub const LIVE_SNAPSHOT_MAX: Duration = Duration::from_secs(20);
 /// The least time between two requests for a snapshot of one symbol.
 pub const LIVE_RESYNC_SPACING: Duration = Duration::from_secs(1);
+
+// Of our own recordings, which `record/format.md` describes.
+
+/// The longest payload of a record: that of the longest line. A longer one is not recorded, and announced as lost.
+pub const RECORD_BYTES_MAX: usize = LINE_BYTES_MAX;
+/// Records that wait for the disk. At the bound new ones are lost, counted and announced, or their sender waits, as it
+/// was asked.
+pub const RECORD_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much of records goes into a block, and how long they wait for it to be full: what a crash can take away. A
+/// longer record is a block of its own.
+pub const RECORD_BLOCK_BYTES: usize = 256 * 1024;
+/// See [`RECORD_BLOCK_BYTES`].
+pub const RECORD_BLOCK_AGE: Duration = Duration::from_secs(1);
+/// After this a recorder whose disk failed tries again.
+pub const RECORD_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest of the texts that tell what a source is: Binance's addresses name every stream. A longer one is refused.
+pub const RECORD_TEXT_BYTES_MAX: usize = 65_535;
+/// All those texts of one run of a recorder. A source past it is refused.
+pub const RECORD_SOURCES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest address of an HTTP request. A record with a longer one is not recorded, and announced as lost.
+pub const RECORD_URL_BYTES_MAX: usize = 65_535;
+/// The longest frame of a recording beside its content; it has room for [`RECORD_SOURCES_BYTES_MAX`] and an index of
+/// [`SEGMENT_BLOCKS_MAX`] entries. A longer one is damage.
+pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Blocks of a segment. At it, the next segment begins.
+pub const SEGMENT_BLOCKS_MAX: usize = 65_536;
+/// Segments of a recording. At it, nothing more is recorded, and that is announced.
+pub const SEGMENTS_MAX: u64 = 65_536;

@@ -12,6 +12,7 @@
 
 mod connector;
 mod kraken;
+mod tape;
 
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -22,12 +23,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::connector::Connector;
+use self::tape::Tape;
 use crate::limits::{LIVE_QUEUE_MESSAGES_MAX, LIVE_SYMBOLS_MAX};
+use crate::record::RecorderHandle;
 use crate::venue::Session;
 use crate::{Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
 
 /// Which venue, and what of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LiveSettings {
     /// Its name: `kraken`.
     pub venue: String,
@@ -37,6 +40,8 @@ pub struct LiveSettings {
     pub symbols: Vec<String>,
     /// A connection that is silent for so long is given up for a new one.
     pub silence_max: Duration,
+    /// Records whatever is received and sent, as bytes.
+    pub recorder: Option<RecorderHandle>,
 }
 
 /// Follows a live venue.
@@ -65,7 +70,7 @@ impl Live {
     /// [`FeedError::Settings`] for a venue or symbols that cannot be, [`FeedError::Live`] when the venue cannot be
     /// reached, or does not list a symbol.
     pub fn open(settings: &LiveSettings) -> Result<Self, FeedError> {
-        let LiveSettings { venue, url, symbols, silence_max } = settings;
+        let LiveSettings { venue, url, symbols, silence_max, recorder } = settings;
         if venue != "kraken" {
             return Err(FeedError::Settings(format!(
                 "`{venue}` is no live venue that is known here: kraken"
@@ -82,7 +87,9 @@ impl Live {
             .enable_all()
             .build()
             .map_err(|error| wrong(format!("no runtime: {error}")))?;
-        let session = runtime.block_on(connector::survey(&url)).map_err(|fault| wrong(fault.to_string()))?;
+        let tape = Tape::new(recorder.as_ref(), &url)?;
+        let session =
+            runtime.block_on(connector::survey(&url, &tape)).map_err(|fault| wrong(fault.to_string()))?;
         let session =
             session.choose(symbols.iter().map(String::as_str)).map_err(|error| wrong(error.to_string()))?;
         let instruments = session.directory().instruments().to_vec();
@@ -90,7 +97,7 @@ impl Live {
         let (queue, messages) = sync_channel(LIVE_QUEUE_MESSAGES_MAX);
         let (stop, stopped) = oneshot::channel();
         let reader = Reader::default();
-        let connector = Connector::new(url.clone(), *silence_max, session, queue, Arc::clone(&reader));
+        let connector = Connector::new(url.clone(), *silence_max, session, queue, Arc::clone(&reader), tape);
         std::thread::Builder::new()
             .name("live".to_owned())
             .spawn(move || follow(&runtime, connector, stopped))
@@ -135,5 +142,5 @@ impl Feed for Live {
 
 /// A session that learns the venue's instruments.
 fn surveying() -> Session {
-    Session::survey("KRAKEN", kraken::URL).expect("a venue that is known here")
+    Session::survey(kraken::VENUE, kraken::URL).expect("a venue that is known here")
 }

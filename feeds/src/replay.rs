@@ -24,6 +24,9 @@ pub struct ReplaySettings {
     pub repeat: bool,
     /// Only these instruments, by their plain or their qualified name; `None`: all of them.
     pub symbols: Option<BTreeSet<Symbol>>,
+    /// Whatever was received before is due at this time, all of it: so a replay begins there, in the state in which
+    /// everything before has left the market.
+    pub from: Option<Timestamp>,
 }
 
 /// A recording that is being played.
@@ -31,7 +34,7 @@ pub struct ReplaySettings {
 pub struct RecordingSummary {
     /// The file.
     pub path: PathBuf,
-    /// What it is: `NASDAQ ITCH 5.0`, `exchange capture` or `Databento DBN`.
+    /// What it is, such as `NASDAQ ITCH 5.0`, `exchange capture` or `Tickwire recording`.
     pub format: &'static str,
     /// Where it was recorded; of a DBN file its data set.
     pub venue: &'static str,
@@ -148,7 +151,7 @@ impl Replay {
             self.has_events = true;
         }
         self.files[index].messages = source.recording.messages();
-        let due = self.due_max.map_or(received, |due_max| due_max.max(received));
+        let due = [self.due_max, self.settings.from].into_iter().flatten().fold(received, Timestamp::max);
         self.due_max = Some(due);
         Ok(Progress::Message { due })
     }

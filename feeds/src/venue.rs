@@ -73,6 +73,8 @@ pub struct Session {
     json: Json,
     kind: &'static Kind,
     venue: Box<dyn Venue>,
+    /// By which connection something came of an instrument, if it is followed.
+    followed: BySymbol<Option<ConnectionId>>,
 }
 
 /// A venue that is known here.
@@ -217,6 +219,57 @@ impl Session {
         self.venue.on_connect(Receipt { connection, ts_recv }, address, events);
     }
 
+    /// A connection that was followed has ended: a gap is told of each instrument of which it brought something.
+    pub fn on_disconnect(
+        &mut self,
+        connection: ConnectionId,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        let start = events.len();
+        // What the venue keeps of the books goes, as when the next one begins.
+        self.on_connect(connection, "", ts_recv, events);
+        events.truncate(start);
+        let receipt = Receipt { connection, ts_recv };
+        for (symbol, source) in self.followed.iter_mut() {
+            if source.take_if(|source| *source == connection).is_some() {
+                events.push(receipt.stamp(symbol).event(EventBody::Gap { expected: 0, found: 0 }));
+            }
+        }
+    }
+
+    /// One message of a connection that is followed, or was, come what may: one that is not as documented costs the
+    /// instrument it names its book, which is told as a gap, and the error is returned as well.
+    ///
+    /// # Errors
+    /// [`VenueError`] when it names none: then nobody knows what it meant for the others, and the connection is of no
+    /// more use.
+    pub fn follow(
+        &mut self,
+        connection: ConnectionId,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<Option<VenueError>, VenueError> {
+        let start = events.len();
+        let read = self.on_message(connection, payload, ts_recv, events);
+        let named = match &read {
+            Ok(()) => None,
+            Err(error) => error.symbol.as_deref().and_then(|name| self.directory().find(name)),
+        };
+        if let Some(symbol) = named {
+            let body = EventBody::Gap { expected: 0, found: 0 };
+            events.push(Receipt { connection, ts_recv }.stamp(symbol).event(body));
+        }
+        for event in &events[start..] {
+            *self.followed.of(event.symbol) = Some(connection);
+        }
+        match read {
+            Err(error) if named.is_none() => Err(error),
+            read => Ok(read.err()),
+        }
+    }
+
     /// One message; `payload` serves as scratch.
     ///
     /// # Errors
@@ -254,7 +307,7 @@ impl Session {
     }
 
     fn open(kind: &'static Kind, directory: Directory) -> Self {
-        Self { json: Json::default(), kind, venue: (kind.open)(directory) }
+        Self { json: Json::default(), kind, venue: (kind.open)(directory), followed: BySymbol::default() }
     }
 }
 

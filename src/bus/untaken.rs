@@ -49,6 +49,11 @@ impl Untaken {
         self.sent.front().copied()
     }
 
+    /// How many were sent so far.
+    pub(super) const fn sent_total(&self) -> u64 {
+        self.sent_total
+    }
+
     /// How many there are. Relaxed: it only says when to forget a time stamp.
     pub(super) fn count(&self) -> u64 {
         self.sent_total - self.taken_total.load(Ordering::Relaxed)

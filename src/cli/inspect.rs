@@ -5,6 +5,7 @@ mod progress;
 mod reader;
 mod report;
 mod text;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
@@ -24,10 +25,16 @@ Examples:
   tickwire inspect feeds/recordings/*.zst
   tickwire inspect day.itch.gz --symbols AAPL,MSFT
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
+  tickwire inspect --verify day
 
-Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER messages; CSV
-of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase, Deribit, dYdX,
-FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip, told by content.
+Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER
+messages; CSV of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase,
+Deribit, dYdX, FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip;
+folders of `tickwire record`, and their segments; told by content.
+
+--verify reads such a folder whole and checks, instead of its events, that it is what was recorded: every block against
+its hash, every hash against the one before, every segment against its index and the manifest. It names the file and the
+offset of what is not as it was written, and the last hash: whoever has kept it knows that nothing before has changed.
 
 Every event goes through the same parsers and the same market as in `serve`. What is checked:
   checksums       the venue's checksums of its book against ours
@@ -49,6 +56,9 @@ pub(super) struct Args {
     /// Print one JSON object, {"files":[…]}: counts and times as integers, prices and sizes as decimal strings
     #[arg(long)]
     json: bool,
+    /// Check the hash chain of recordings of `tickwire record`, and nothing else
+    #[arg(long, conflicts_with = "symbols")]
+    verify: bool,
     /// Only the events of these symbols; messages are counted all the same
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = Symbol::new)]
     symbols: Vec<Symbol>,
@@ -61,6 +71,9 @@ struct Document {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.verify {
+        return verify::run(&args.files, args.json);
+    }
     let mut selection = Selection::new(&args.symbols);
     let mut document = Document { files: Vec::new() };
     let mut sound = true;

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use feeds::Symbol;
 
 use super::target::{DEFAULT_URL, parse_channel, parse_url};
+use crate::config::scaled;
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
 use crate::load::{self, Follow, Habit, Settings};
 use crate::topic::{Channel, Rate};
@@ -34,7 +35,7 @@ That a client was closed with 4007 is no fault where it was slow on purpose. All
 and have to have all their states at the end.
 
 `changes`: what a server merges it has to announce. Changes that its numbers tell of and its counts do not are unaccounted, and fail
-the run. A client's socket holds no more than 64 KiB or so that were not read: ages are the server's, not those of buffers.
+the run. A client's socket holds no more than half a MiB that was not read: ages are not those of the kernel's buffers alone.
 
 `own CPU` near one second per thread and second: the harness is the bottleneck, and its latencies are its own.
 
@@ -224,14 +225,7 @@ fn count(text: &str) -> Result<u32, String> {
 /// Whole seconds, minutes or milliseconds, a day at most.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || "a time such as 10s, 500ms or 2m, up to a day".to_owned();
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let millis = match unit {
-        "ms" => Some(number),
-        "s" => number.checked_mul(1_000),
-        "m" => number.checked_mul(60_000),
-        _ => None,
-    };
+    let millis = scaled(text, &[("ms", 1), ("s", 1_000), ("m", 60_000)]);
     millis.map(Duration::from_millis).filter(|&time| time <= LOAD_TIME_MAX).ok_or_else(wrong)
 }
 

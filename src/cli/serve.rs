@@ -3,13 +3,16 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use feeds::Clock;
+use feeds::record::Recorder;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::{flags, record};
 use crate::config::{self, Config};
 use crate::service::Service;
 
@@ -37,8 +40,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<usize>,
-    /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; plain, gzip or zstd), or live:kraken with --symbols
-    /// (live:kraken@URL for another address) [default: sim]
+    /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:kraken
+    /// with --symbols (live:kraken@URL for another address) [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
@@ -55,6 +58,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
     symbols: Option<Vec<String>>,
+    /// Where a replay begins, in the state of that time: RFC 3339, or nanoseconds since 1970 [default: its beginning]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// Record the feed into this folder too; not for recordings
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
     /// Hold the feed until N clients have subscribed, and nobody more for a quarter of a second [default: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,40 +75,26 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_after: Option<String>,
-    /// Seed of the simulated market: the same seed gives the same events [default: 1]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_seed: Option<u64>,
-    /// Instruments of the simulated market [default: 200]
-    #[arg(long, value_name = "K")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_instruments: Option<usize>,
-    /// Events per second and instrument of the simulated market [default: 20]
-    #[arg(long, value_name = "R")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_rate: Option<u64>,
-    /// market: order flow that builds books; quotes: exactly R quote changes a second and instrument, for load tests
-    #[arg(long, value_name = "MODE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sim_mode: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as tickwire=debug [default: info]
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    /// text or json [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_format: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    simulation: flags::Simulation,
+    #[command(flatten)]
+    #[serde(flatten)]
+    logging: flags::Logging,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
     start_logging(&config)?;
-    let opened = config.open()?;
+    // Before a port is bound: a folder that cannot be written stops it here.
+    let metrics = Arc::new(OnceLock::new());
+    let recorder = record::start(&config, &metrics)?;
+    let opened = config.open(recorder.as_ref().map(Recorder::handle))?;
     let instruments = opened.feed.instruments().len();
     // Before anybody can know that it runs, and end it.
     let signals = Signals::listen().context("cannot listen for signals")?;
     let mut service = Service::start(opened.feed, &opened.settings, Clock::System)?;
+    metrics.get_or_init(|| service.metrics().clone());
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening on http://{}", service.address())
@@ -107,11 +104,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let asked = signals.wait(service.broken());
     tracing::info!("stopping");
     service.stop();
+    if let Some(recorder) = recorder {
+        record::stop(recorder)?;
+    }
     anyhow::ensure!(asked, "a thread of the service has ended: the log says why");
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_logging(config: &Config) -> anyhow::Result<()> {
+pub(super) fn start_logging(config: &Config) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(config.log_filter()?)
         .with_writer(std::io::stderr)
@@ -126,14 +126,14 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 }
 
 /// SIGTERM and SIGINT, which do not end the process by themselves any more.
-struct Signals {
+pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate())?;
@@ -143,7 +143,7 @@ impl Signals {
     }
 
     /// Waits for either; one that has come since [`Signals::listen`] counts. `false`: `broken` came first.
-    fn wait(mut self, broken: impl Future<Output = ()>) -> bool {
+    pub(super) fn wait(mut self, broken: impl Future<Output = ()>) -> bool {
         self.runtime.block_on(async {
             tokio::select! {
                 _ = self.terminate.recv() => true,

@@ -93,7 +93,7 @@ impl Connection {
         let mut stream = dial(authority, settings.receive_buffer).await?;
 
         let key = handshake::key((u128::from(random()) << 64 | u128::from(random())).to_be_bytes());
-        let subprotocol = subprotocol(settings.encoding);
+        let subprotocol = settings.encoding.subprotocol();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let offer = if settings.compress {
             format!("Sec-WebSocket-Extensions: {}\r\n", extensions::OFFER)
@@ -276,13 +276,6 @@ pub(crate) async fn dial(authority: &Authority, receive_buffer: Option<u32>) -> 
         }
     }
     Err(failure)
-}
-
-pub(crate) const fn subprotocol(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Json => "tickwire.v1.json",
-        Encoding::Binary => "tickwire.v1.bin",
-    }
 }
 
 /// What nobody can foresee: every `RandomState` has other keys, which are secret, and it is no dependency.

@@ -59,7 +59,7 @@ impl Client {
             | ServerMessage::Status(head, _) => self.take_data(head, message)?,
             ServerMessage::Gap(gap) => match self.id(gap.channel, gap.symbol) {
                 Some(id) => {
-                    self.stats.unaccounted += gap.from.abs_diff(gap.prev_seq.saturating_add(1));
+                    self.count_unaccounted(gap.from.abs_diff(gap.prev_seq.saturating_add(1)));
                     self.take_gap(id, gap.prev_seq, gap.to)?;
                 }
                 None => self.stats.ignored += 1,
@@ -181,10 +181,13 @@ impl Client {
         self.stats.merged = self.stats.merged.saturating_add(merged);
         if let Some(span) = span {
             self.stats.merges += u64::from(merged > 1);
-            self.stats.unaccounted =
-                self.stats.unaccounted.saturating_add(span.unaccounted(id.channel(), merged));
+            self.count_unaccounted(span.unaccounted(id.channel(), merged));
         }
         Ok(())
+    }
+
+    const fn count_unaccounted(&mut self, changes: u64) {
+        self.stats.unaccounted = self.stats.unaccounted.saturating_add(changes);
     }
 
     /// A snapshot's epoch: where the topic had a state of another one, every state of that one is void.

@@ -918,10 +918,12 @@ async fn no_number_of_a_server_is_too_large_to_count() {
         peer.send(gap).await;
         peer.send(&format!("[{}]", quote_snapshot("A", "e1", 10, "1.00"))).await;
         peer.send(&merged(quote_update("A", 11, 10, "1.10"))).await;
+        peer.send(&gap.replace("\"from\":1,", "\"from\":7,")).await;
         peer.send(&merged(quote_update("A", 12, 11, "1.20"))).await;
     };
     tokio::join!(serving, until_seq(&mut client, "A", 12));
     assert_eq!((client.stats().merged, client.stats().lost), (u64::MAX, u64::MAX));
+    assert_eq!(client.stats().unaccounted, u64::MAX);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::counts::Counts;
 use super::scanner::{BadFrame, Control, Form, Needle, Piece, Scanner, Tail};
-use crate::client::{dial, subprotocol};
+use crate::client::dial;
 use crate::limits::{
     LOAD_ANSWER_BYTES_MAX, LOAD_CONNECT_WAIT, LOAD_READ_BYTES, LOAD_RECEIVE_BUFFER_BYTES, SYMBOLS_A_REQUEST,
 };
@@ -257,7 +257,7 @@ async fn shake_hands(url: &str, dialect: Dialect) -> Result<(TcpStream, Vec<u8>)
     let authority = uri.authority().ok_or("no host")?;
     let mut stream = dial(authority, Some(LOAD_RECEIVE_BUFFER_BYTES)).await.map_err(text)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let subprotocol = subprotocol(dialect.encoding);
+    let subprotocol = dialect.encoding.subprotocol();
     let extensions = if dialect.compress { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -298,7 +298,7 @@ fn check(head: &str, dialect: Dialect) -> Result<(), String> {
         return Err(format!("compression was to be {}: {extensions:?}", dialect.compress));
     }
     // Servers that are not ours may not care for subprotocols; what is not JSON must have been agreed on.
-    let (offered, chosen) = (subprotocol(dialect.encoding), header("Sec-WebSocket-Protocol"));
+    let (offered, chosen) = (dialect.encoding.subprotocol(), header("Sec-WebSocket-Protocol"));
     if chosen != Some(offered) && (chosen.is_some() || dialect.encoding != Encoding::Json) {
         return Err(format!("{offered} was offered, but {chosen:?} chosen"));
     }

@@ -213,7 +213,7 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
         let socket = Socket::new(stream, Metrics::default());
-        let (mut room, mut reader) = (ReadRoom::new(), Reader::new(Vec::new(), false));
+        let (mut room, mut reader) = (ReadRoom::new(), Reader::new(Vec::new(), false, Metrics::default()));
         client.write_all(&[text(b"one"), text(b"two"), text(b"three")].concat()).await.expect("taken");
         socket.stream.readable().await.expect("there");
         let mut next = |reader: &mut Reader| match reader.next(&socket, &mut room).expect("no error") {

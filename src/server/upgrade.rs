@@ -16,8 +16,7 @@ use crate::wire::Encoding;
 use crate::ws::handshake::{self, HandshakeError};
 
 /// What is spoken; without an offer, the first.
-const SUBPROTOCOLS: &[&str] = &["tickwire.v1.json", SUBPROTOCOL_BINARY];
-const SUBPROTOCOL_BINARY: &str = "tickwire.v1.bin";
+const SUBPROTOCOLS: &[&str] = &[Encoding::Json.subprotocol(), Encoding::Binary.subprotocol()];
 /// Whether compression is taken up where a client offers it.
 const MAY_COMPRESS: bool = true;
 
@@ -56,7 +55,10 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
     };
     let (subprotocol, deflate) = (accepted.subprotocol, accepted.deflate);
     let form = Form {
-        encoding: if subprotocol == Some(SUBPROTOCOL_BINARY) { Encoding::Binary } else { Encoding::Json },
+        encoding: Encoding::ALL
+            .into_iter()
+            .find(|encoding| subprotocol == Some(encoding.subprotocol()))
+            .unwrap_or_default(),
         deflate: deflate.map(|deflate| Deflate {
             window_bits: deflate.server_max_window_bits,
             context: !deflate.server_no_context_takeover,

@@ -37,8 +37,6 @@ struct Pace {
     /// What this round of sends has taken so far.
     spent: Duration,
     rest: Option<Pin<Box<Sleep>>>,
-    /// The last flush found nothing that could be sent.
-    is_in_vain: bool,
 }
 
 impl Pace {
@@ -46,7 +44,6 @@ impl Pace {
         let began = monotonic();
         let flushed = hub.flush(began);
         self.spent += monotonic().duration_since(began);
-        self.is_in_vain = flushed.messages == 0;
         if flushed.is_round_over {
             let rest = std::mem::take(&mut self.spent).min(FLUSH_PAUSE_MAX);
             // Timers are of a millisecond.
@@ -104,8 +101,8 @@ impl Worker {
         loop {
             let may_flush = pace.rest.is_none() && hub.is_dirty();
             // A shard that rests is not woken for what it would not send. Those that await states from a batch cannot be
-            // flushed before it has come.
-            let may_take = pace.rest.is_none() && (!hub.is_full() || pace.is_in_vain);
+            // flushed before it has come: it may be they who fill it.
+            let may_take = pace.rest.is_none() && (!hub.is_full() || !hub.is_dirty());
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => break,

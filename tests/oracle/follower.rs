@@ -342,7 +342,7 @@ fn topic_channel(object: &Value) -> String {
 
 /// All but what every message has.
 fn fields(object: &Value) -> BTreeMap<String, Value> {
-    let envelope = ["channel", "type", "symbol", "epoch", "seq", "prev_seq", "ts_event"];
+    let envelope = ["channel", "type", "symbol", "epoch", "seq", "prev_seq", "n", "ts_event"];
     let fields = object.as_object().expect("messages are objects").iter();
     fields
         .filter(|(name, _)| !envelope.contains(&name.as_str()))

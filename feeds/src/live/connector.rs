@@ -13,12 +13,14 @@ use tokio_tungstenite::tungstenite::{self, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tracing::{info, warn};
 
+use super::tape::Tape;
 use super::{Message, Reader, kraken};
 use crate::clock::monotonic;
 use crate::limits::{
     LIVE_BACKOFF_FIRST, LIVE_BACKOFF_MAX, LIVE_CONNECT_MAX, LIVE_MESSAGE_BYTES_MAX, LIVE_REQUEST_SPACING,
     LIVE_REQUEST_SYMBOLS_MAX, LIVE_RESYNC_SPACING, LIVE_SNAPSHOT_MAX,
 };
+use crate::record::Body;
 use crate::venue::{ConnectionId, Session, VenueError};
 use crate::{Clock, EventBody, MarketEvent, SymbolId, Timestamp};
 
@@ -54,6 +56,7 @@ pub(super) struct Connector {
     session: Session,
     queue: SyncSender<Message>,
     reader: Reader,
+    tape: Tape,
     events: Vec<MarketEvent>,
     /// By symbol.
     books: Vec<Book>,
@@ -87,18 +90,21 @@ impl Book {
 }
 
 /// Connects, reads the list of instruments, and leaves.
-pub(super) async fn survey(url: &str) -> Result<Session, Fault> {
+pub(super) async fn survey(url: &str, tape: &Tape) -> Result<Session, Fault> {
     let read = async {
         let mut session = super::surveying();
         let mut socket = connect(url).await?;
-        send(&mut socket, kraken::list_instruments()).await?;
+        tape.note(Body::Connected(""));
+        send(&mut socket, kraken::list_instruments(), tape).await?;
         let mut events = Vec::new();
         while session.listed() == 0 {
             if let Some(mut payload) = payload(next(&mut socket).await?) {
+                tape.note(Body::Received(&payload));
                 session.on_message(CONNECTION, &mut payload, Timestamp(0), &mut events)?;
                 events.clear();
             }
         }
+        tape.note(Body::Disconnected("its instruments are listed"));
         Ok(session)
     };
     timeout(LIVE_CONNECT_MAX, read).await.map_err(|_| Fault::Slow("the list of instruments"))?
@@ -111,6 +117,7 @@ impl Connector {
         session: Session,
         queue: SyncSender<Message>,
         reader: Reader,
+        tape: Tape,
     ) -> Self {
         let books = vec![Book::default(); session.directory().instruments().len()];
         Self {
@@ -120,6 +127,7 @@ impl Connector {
             session,
             queue,
             reader,
+            tape,
             events: Vec::new(),
             books,
             requests: VecDeque::new(),
@@ -143,10 +151,10 @@ impl Connector {
             }
             let pause = self.backoff();
             warn!(url = self.url, %fault, pause_ms = pause.as_millis(), "the venue is lost");
+            let now = self.clock.now();
+            self.tape.record(now, Body::Disconnected(&fault.to_string()));
             // From here on nothing is known of any book, and whoever looks at one must see that.
-            for symbol in self.symbols() {
-                self.tell_gap(symbol);
-            }
+            self.session.on_disconnect(CONNECTION, now, &mut self.events);
             if self.forward().is_err() {
                 return;
             }
@@ -160,7 +168,9 @@ impl Connector {
             .await
             .map_err(|_| Fault::Slow("the connection"))??;
         info!(url = self.url, symbols = self.books.len(), "connected to the venue");
-        self.session.on_connect(CONNECTION, &self.url, self.clock.now(), &mut self.events);
+        let now = self.clock.now();
+        self.tape.record(now, Body::Connected(""));
+        self.session.on_connect(CONNECTION, &self.url, now, &mut self.events);
         self.forward()?;
         self.subscribe();
         let mut pace = interval(LIVE_REQUEST_SPACING);
@@ -182,7 +192,7 @@ impl Connector {
                     self.tell_lost()?;
                     self.resync(now);
                     if let Some(request) = self.requests.pop_front() {
-                        timeout(self.silence_max, send(&mut socket, request))
+                        timeout(self.silence_max, send(&mut socket, request, &self.tape))
                             .await
                             .map_err(|_| Fault::Silent(self.silence_max))??;
                     }
@@ -217,13 +227,14 @@ impl Connector {
 
     fn on_message(&mut self, mut payload: Vec<u8>) -> Result<(), Fault> {
         let ts_recv = self.clock.now();
-        let read = self.session.on_message(CONNECTION, &mut payload, ts_recv, &mut self.events);
-        if let Err(error) = read {
-            // What it did to one book is mended; what it meant for others nobody knows.
-            let symbol = error.symbol.as_deref().and_then(|name| self.session.directory().find(name));
-            let Some(symbol) = symbol else { return Err(error.into()) };
-            warn!(url = self.url, %error, "a message that is not as documented");
-            self.tell_gap(symbol);
+        self.tape.record(ts_recv, Body::Received(&payload));
+        match self.session.follow(CONNECTION, &mut payload, ts_recv, &mut self.events) {
+            Ok(None) => {}
+            Ok(Some(error)) => warn!(url = self.url, %error, "a message that is not as documented"),
+            Err(error) => {
+                self.session.on_disconnect(CONNECTION, ts_recv, &mut self.events);
+                return Err(error.into());
+            }
         }
         let now = monotonic();
         for event in &self.events {
@@ -296,10 +307,6 @@ impl Connector {
         }
     }
 
-    fn symbols(&self) -> impl Iterator<Item = SymbolId> + use<> {
-        (0..self.books.len()).map(SymbolId::from_index)
-    }
-
     /// The pause before the next attempt: twice as long each time, and of that between a half and all, so that many who
     /// lost a venue at once do not come back at once. The clock's nanoseconds are chance enough.
     fn backoff(&self) -> Duration {
@@ -319,7 +326,8 @@ async fn connect(url: &str) -> Result<Socket, Fault> {
     connected.map(|(socket, _)| socket).map_err(|error| Fault::Connect(Box::new(error)))
 }
 
-async fn send(socket: &mut Socket, request: String) -> Result<(), Fault> {
+async fn send(socket: &mut Socket, request: String, tape: &Tape) -> Result<(), Fault> {
+    tape.note(Body::Sent(request.as_bytes()));
     socket.send(Frame::text(request)).await.map_err(|error| Fault::Broken(Box::new(error)))
 }
 

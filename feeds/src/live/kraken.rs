@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use crate::limits::KRAKEN_BOOK_LEVELS;
 
+/// Its name in recordings.
+pub(super) const VENUE: &str = "KRAKEN";
 /// Where it listens.
 pub(super) const URL: &str = "wss://ws.kraken.com/v2";
 

@@ -9,6 +9,8 @@ use crate::format::iex::{self, IexReader};
 use crate::format::itch::{self, ItchPacketReader, ItchReader};
 use crate::format::lobster::{self, LobsterReader};
 use crate::format::pcap;
+use crate::format::recording::RecordingReader;
+use crate::record;
 use crate::{FeedError, Input, Instrument, MarketEvent, Timestamp};
 
 /// Enough to tell the formats apart: a line of text with several columns.
@@ -25,16 +27,23 @@ pub(super) enum Recording {
     Csv(Box<CsvReader>),
     Capture(Box<CaptureReader>),
     Dbn(Box<DbnReader>),
+    Ours(Box<RecordingReader>),
 }
 
 impl Recording {
     /// Recognises the format by the first decompressed bytes: `{` begins a line of a capture, or a time before it, and a
     /// short length with a message type of ITCH an ITCH file, damaged though the frame may be: its reader tells how. DBN and a
     /// packet capture have their magic numbers, and what is in the latter is looked for; text is a LOBSTER file by its first row, and CSV
-    /// by its header, or because its columns are told beside it.
+    /// by its header, or because its columns are told beside it. Our own
+    /// recording is a folder, or a segment of it.
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
+        let ours = || RecordingReader::open(path).map(|reader| Self::Ours(Box::new(reader)));
+        if path.is_dir() {
+            return ours();
+        }
         let head = head(path)?;
         match head[..] {
+            _ if head.starts_with(&record::MAGIC[..SHOWN_BYTES]) => ours(),
             _ if capture::is_capture(&head) => {
                 CaptureReader::open(path).map(|reader| Self::Capture(Box::new(reader)))
             }
@@ -96,6 +105,7 @@ impl Recording {
             Self::Csv(_) => "CSV",
             Self::Capture(_) => "exchange capture",
             Self::Dbn(_) => "Databento DBN",
+            Self::Ours(_) => "Tickwire recording",
         }
     }
 
@@ -108,6 +118,7 @@ impl Recording {
             Self::Csv(reader) => reader.messages(),
             Self::Capture(reader) => reader.messages(),
             Self::Dbn(reader) => reader.messages(),
+            Self::Ours(reader) => reader.messages(),
         }
     }
 
@@ -130,6 +141,7 @@ impl Recording {
             Self::Csv(reader) => reader.venue(),
             Self::Capture(reader) => reader.venue(),
             Self::Dbn(reader) => reader.dataset(),
+            Self::Ours(reader) => reader.venue(),
         }
     }
 
@@ -142,6 +154,7 @@ impl Recording {
             Self::Csv(reader) => reader.instruments(),
             Self::Capture(reader) => reader.instruments(),
             Self::Dbn(reader) => reader.instruments(),
+            Self::Ours(reader) => reader.instruments(),
         }
     }
 
@@ -157,6 +170,7 @@ impl Recording {
             Self::Csv(reader) => reader.next_message(events),
             Self::Capture(reader) => reader.next_message(events),
             Self::Dbn(reader) => reader.next_message(events),
+            Self::Ours(reader) => reader.next_message(events),
         }
     }
 }

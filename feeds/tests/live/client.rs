@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use feeds::clock::monotonic;
 use feeds::live::{Live, LiveSettings};
+use feeds::record::RecorderHandle;
 use feeds::{BookChecksum, EventBody, Feed, FeedError, MarketEvent, Progress, Side, Timestamp};
 
 use super::venue::{Book, Venue};
@@ -22,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) statuses: Vec<String>,
     pub(crate) agreed: u64,
     pub(crate) disagreed: u64,
+    /// Everything, by symbol.
+    pub(crate) events: Vec<(String, MarketEvent)>,
 }
 
 #[derive(Default)]
@@ -32,13 +35,19 @@ struct Followed {
 }
 
 impl Client {
-    pub(crate) fn open(venue: &Venue, symbols: &[&str], silence_max: Duration) -> Result<Self, FeedError> {
+    pub(crate) fn open(
+        venue: &Venue,
+        symbols: &[&str],
+        silence_max: Duration,
+        recorder: Option<RecorderHandle>,
+    ) -> Result<Self, FeedError> {
         let symbols: Vec<String> = symbols.iter().map(|&symbol| symbol.to_owned()).collect();
         let settings = LiveSettings {
             venue: "kraken".to_owned(),
             url: Some(venue.url()),
             symbols: symbols.clone(),
             silence_max,
+            recorder,
         };
         let mut feed = std::thread::scope(|scope| {
             scope.spawn(|| venue.list_instruments());
@@ -47,7 +56,8 @@ impl Client {
         feed.begin(Timestamp(0));
         let books = symbols.iter().map(|symbol| (symbol.clone(), Followed::default())).collect();
         let (trades, statuses) = (Vec::new(), Vec::new());
-        Ok(Self { feed, symbols, books, trades, statuses, agreed: 0, disagreed: 0 })
+        let (agreed, disagreed, events) = (0, 0, Vec::new());
+        Ok(Self { feed, symbols, books, trades, statuses, agreed, disagreed, events })
     }
 
     /// Takes messages until it is as it should be.
@@ -94,6 +104,7 @@ impl Client {
 
     fn apply(&mut self, event: &MarketEvent) {
         let symbol = self.feed.instruments()[event.symbol.index()].symbol.as_str();
+        self.events.push((symbol.to_owned(), event.clone()));
         let Followed { book, is_stale, gaps } = self.books.get_mut(symbol).expect("one of ours");
         match &event.body {
             EventBody::BookSnapshot(snapshot) => {

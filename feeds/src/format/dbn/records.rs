@@ -1,6 +1,6 @@
 //! Cuts a file into records.
 
-use std::mem::size_of;
+use std::mem::{align_of, size_of};
 use std::path::Path;
 
 use dbn::decode::dbn::fsm::{DbnFsm, ProcessResult};
@@ -20,6 +20,8 @@ const SYMBOL_LENGTH_OFFSET: usize = 45;
 const VERSION_MAX: u8 = 3;
 const WORD_BYTES: usize = 4;
 const HEADER_BYTES: usize = size_of::<v3::RecordHeader>();
+/// Records begin at a multiple of it, which the dbn crate relies on when it reads them in place.
+const RECORD_ALIGNMENT: usize = align_of::<v3::RecordHeader>();
 const TS_OUT_BYTES: usize = size_of::<u64>();
 
 /// The records of a file, one after the other, each as of version 3.
@@ -110,7 +112,8 @@ impl Records {
         Ok(count > 0)
     }
 
-    /// The length of a record, if it is what it must be for its type. Types that are not known may have any.
+    /// The length of a record, if it is what it must be for its type. Types that are not known may have any that leaves
+    /// the next record in step.
     fn check_header(&self, header: &[u8]) -> Result<usize, String> {
         let (bytes, kind) = (usize::from(header[0]) * WORD_BYTES, header[1]);
         if bytes < HEADER_BYTES {
@@ -121,6 +124,9 @@ impl Records {
             Some(expected) if bytes != expected => Err(format!(
                 "a record of type {kind:#04x} has {bytes} bytes, where version {} has {expected}",
                 self.version
+            )),
+            None if !bytes.is_multiple_of(RECORD_ALIGNMENT) => Err(format!(
+                "a record of type {kind:#04x} has {bytes} bytes, which are no multiple of {RECORD_ALIGNMENT}"
             )),
             _ => Ok(bytes),
         }

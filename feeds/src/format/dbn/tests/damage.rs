@@ -138,6 +138,26 @@ fn lengths_that_cannot_be_are_refused_before_anything_is_kept() {
 }
 
 #[test]
+fn a_record_that_would_put_the_next_out_of_step_is_damage() {
+    let mut bytes = every_type(1);
+    let first = offsets(&bytes)[0];
+    // Of a type that is not known, once of as many words as records may have, once of one too many.
+    for (words, reads) in [(8, true), (9, false)] {
+        let mut unknown = vec![0; words * 4];
+        unknown[..2].copy_from_slice(&[u8::try_from(words).expect("few"), 9]);
+        let with = [&bytes[..first], &unknown, &bytes[first..]].concat();
+        let (records, end) = survive(&with);
+        assert_eq!(end.is_none(), reads, "{end:?}");
+        if let Some(error) = end {
+            assert_eq!((records, offset(Some(&error))), (0, Some(first as u64)), "{error}");
+            assert!(error.to_string().contains("36 bytes, which are no multiple of 8"), "{error}");
+        }
+    }
+    bytes.truncate(first);
+    assert!(survive(&bytes).1.is_none());
+}
+
+#[test]
 fn a_short_definition_of_an_old_version_is_damage_and_no_panic() {
     for version in 1..=2 {
         let mut bytes = every_type(version);

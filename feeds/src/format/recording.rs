@@ -1,0 +1,344 @@
+//! Our own recordings, played through the sessions of the venues that were recorded.
+//!
+//! [`crate::record`] knows the files; this file knows which session each source belongs to. As with captures, opening
+//! reads the whole recording once, so that all instruments are known before the first event.
+//!
+//! Records are played in the order in which they were taken. Where some are missing, which the recording tells, every
+//! instrument has a gap.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::limits::{CONNECTIONS_MAX, INSTRUMENTS_MAX};
+use crate::record::simulated::{self, Payload};
+use crate::record::{Body, Record, RecordReader, Source};
+use crate::venue::{ConnectionId, Session};
+use crate::{EventBody, FeedError, Instrument, MarketEvent, SymbolId, Timestamp};
+
+/// Plays a recording.
+pub struct RecordingReader {
+    path: PathBuf,
+    reader: RecordReader,
+    parts: Vec<Part>,
+    /// By source: where its messages go. Pooled connections share a part.
+    lines: BTreeMap<Source, Line>,
+    /// By the present number of the source.
+    numbered: Numbered,
+    instruments: Vec<Instrument>,
+    /// Of the message that is read; venues parse in place.
+    payload: Vec<u8>,
+    messages: u64,
+    has_ended: bool,
+    /// What stopped the survey, and after how many records: playing will stop there too, but knows less of why.
+    damage: Option<(u64, FeedError)>,
+}
+
+/// All sources of one venue whose bytes have the same format.
+struct Part {
+    venue: String,
+    format: String,
+    kind: Kind,
+    /// The number of its first instrument among all.
+    first: usize,
+}
+
+enum Kind {
+    Venue(Box<Session>),
+    Simulated(Simulated),
+}
+
+#[derive(Default)]
+struct Simulated {
+    instruments: Vec<Instrument>,
+    /// Whether its books may hold anything.
+    is_connected: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    part: usize,
+    connection: ConnectionId,
+}
+
+#[derive(Default)]
+struct Numbered {
+    lines: Vec<Line>,
+    /// The segment that numbered them.
+    segment: u64,
+}
+
+/// The format of a venue's own messages, for [`Source::format`].
+pub const JSON: &str = "json";
+
+impl RecordingReader {
+    /// Opens a recording, or one segment of it, finds its instruments, and stands before its first record.
+    ///
+    /// # Errors
+    /// [`FeedError::UnknownFormat`] for a source that nothing here can read, [`FeedError::Io`] and
+    /// [`FeedError::Damaged`] when the recording is damaged before its first message.
+    pub fn open(path: &Path) -> Result<Self, FeedError> {
+        let mut survey = Self::new(path, Vec::new())?;
+        let mut events = Vec::new();
+        let damage = loop {
+            match survey.next_message(&mut events) {
+                Ok(Some(_)) => events.clear(),
+                Ok(None) => break None,
+                Err(error) if survey.messages == 0 => return Err(error),
+                Err(error) => break Some((survey.reader.verified().records, error)),
+            }
+        };
+        let mut parts = Vec::with_capacity(survey.parts.len());
+        let mut instruments = Vec::new();
+        for Part { venue, format, kind, .. } in survey.parts {
+            let kind = match kind {
+                Kind::Venue(session) => {
+                    let session = session.finish();
+                    let session = session.map_err(|error| survey.reader.damaged_record(error.to_string()))?;
+                    Kind::Venue(Box::new(session))
+                }
+                Kind::Simulated(Simulated { instruments, .. }) => {
+                    Kind::Simulated(Simulated { instruments, is_connected: false })
+                }
+            };
+            let part = Part { venue, format, kind, first: instruments.len() };
+            instruments.extend_from_slice(part.instruments());
+            parts.push(part);
+        }
+        if instruments.len() > INSTRUMENTS_MAX {
+            return Err(FeedError::Settings(format!(
+                "{} carries more than {INSTRUMENTS_MAX} instruments",
+                path.display()
+            )));
+        }
+        Ok(Self { instruments, damage, ..Self::new(path, parts)? })
+    }
+
+    /// All instruments, source by source; [`SymbolId`] is the index.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// The venue, if there is one.
+    #[must_use]
+    pub fn venue(&self) -> &'static str {
+        let mut venues = self.instruments.iter().map(|instrument| instrument.venue);
+        let first = venues.next().unwrap_or("nothing");
+        if venues.all(|venue| venue == first) { first } else { "several venues" }
+    }
+
+    /// Messages received that were read so far.
+    #[must_use]
+    pub const fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Reads a record, appends its events, and returns when it was received; `None` at the end of the last whole block.
+    ///
+    /// # Errors
+    /// [`FeedError`] with the file and the offset of the block that is damaged. Of the record there are no events, and
+    /// after it there is nothing more to come.
+    pub fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Option<Timestamp>, FeedError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let start = events.len();
+        let mut result = self.read(events);
+        if result.is_err() {
+            events.truncate(start);
+            if let Some((records, error)) = self.damage.take()
+                && records == self.reader.verified().records
+            {
+                result = Err(error);
+            }
+        }
+        self.has_ended = !matches!(result, Ok(Some(_)));
+        result
+    }
+
+    fn new(path: &Path, parts: Vec<Part>) -> Result<Self, FeedError> {
+        Ok(Self {
+            path: path.to_owned(),
+            reader: RecordReader::open(path)?,
+            parts,
+            lines: BTreeMap::new(),
+            numbered: Numbered::default(),
+            instruments: Vec::new(),
+            payload: Vec::new(),
+            messages: 0,
+            has_ended: false,
+            damage: None,
+        })
+    }
+
+    fn read(&mut self, events: &mut Vec<MarketEvent>) -> Result<Option<Timestamp>, FeedError> {
+        if !self.reader.advance()? {
+            return Ok(None);
+        }
+        self.number_sources()?;
+        let Record { source, ts_recv, body } = self.reader.record()?;
+        let line = source.and_then(|source| self.numbered.lines.get(source.0 as usize).copied());
+        let Some(Line { part, connection }) = line else {
+            if let Body::Lost(_) = body {
+                tell_lost(self.instruments.len(), ts_recv, events);
+            }
+            return Ok(Some(ts_recv));
+        };
+        let address =
+            source.and_then(|source| self.reader.source(source)).map_or("", |source| &source.address);
+        let Part { kind, first, .. } = &mut self.parts[part];
+        let start = events.len();
+        let done = match kind {
+            Kind::Simulated(simulated) => simulated.apply(&body, ts_recv, events),
+            Kind::Venue(session) => {
+                self.payload.clear();
+                self.payload.extend_from_slice(body.payload());
+                let payload = &mut self.payload[..];
+                match body {
+                    Body::Received(_) => {
+                        // As it was followed live: whoever received it gave the connection up, and went on with the next.
+                        if session.follow(connection, payload, ts_recv, events).is_err() {
+                            session.on_disconnect(connection, ts_recv, events);
+                        }
+                        Ok(())
+                    }
+                    Body::Answered { url, .. } => session.on_answer(url, payload, ts_recv, events),
+                    Body::Connected(told) => {
+                        let address = if told.is_empty() { address } else { told };
+                        session.on_connect(connection, address, ts_recv, events);
+                        Ok(())
+                    }
+                    Body::Disconnected(_) => {
+                        session.on_disconnect(connection, ts_recv, events);
+                        Ok(())
+                    }
+                    Body::Sent(_) | Body::Note(_) | Body::Lost(_) => Ok(()),
+                }
+                .map_err(|error| error.to_string())
+            }
+        };
+        done.map_err(|reason| self.reader.damaged_record(reason))?;
+        for event in &mut events[start..] {
+            event.symbol = SymbolId::from_index(event.symbol.index() + *first);
+        }
+        self.messages += u64::from(matches!(body, Body::Received(_)));
+        Ok(Some(ts_recv))
+    }
+
+    /// Finds out where the messages of the sources go that the last block told of.
+    fn number_sources(&mut self) -> Result<(), FeedError> {
+        let segment = self.reader.verified().segments;
+        if self.numbered.segment != segment {
+            self.numbered = Numbered { lines: Vec::new(), segment };
+        }
+        for source in self.reader.sources().iter().skip(self.numbered.lines.len()) {
+            let line = match self.lines.get(source) {
+                Some(line) => *line,
+                None => {
+                    let part = self.parts.iter().position(|part| part.carries(source));
+                    let part = match part {
+                        Some(part) => part,
+                        None => {
+                            let reason = || {
+                                format!(
+                                    "it has `{}` of `{}`, which are not known here",
+                                    source.format, source.venue
+                                )
+                            };
+                            let part = Part::survey(source);
+                            self.parts.push(part.ok_or_else(|| FeedError::UnknownFormat {
+                                path: self.path.clone(),
+                                reason: reason(),
+                            })?);
+                            self.parts.len() - 1
+                        }
+                    };
+                    if self.lines.len() >= CONNECTIONS_MAX {
+                        let reason = format!("more than {CONNECTIONS_MAX} connections");
+                        return Err(self.reader.damaged_record(reason));
+                    }
+                    let connection = ConnectionId(u32::try_from(self.lines.len()).unwrap_or(u32::MAX));
+                    let line = Line { part, connection };
+                    self.lines.insert(source.clone(), line);
+                    line
+                }
+            };
+            self.numbered.lines.push(line);
+        }
+        Ok(())
+    }
+}
+
+/// Nobody knows which instruments the records that are missing here were of.
+fn tell_lost(instruments: usize, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
+    for symbol in (0..instruments).map(SymbolId::from_index) {
+        for body in [EventBody::Gap { expected: 0, found: 0 }, EventBody::BookClear] {
+            events.push(MarketEvent { symbol, ts_event: ts_recv, ts_recv, sequence: 0, body });
+        }
+    }
+}
+
+impl Part {
+    /// A part that learns its instruments; `None`: nothing here can read such bytes.
+    fn survey(source: &Source) -> Option<Self> {
+        let kind = match (source.venue.as_str(), source.format.as_str()) {
+            (simulated::VENUE, simulated::FORMAT) => Kind::Simulated(Simulated::default()),
+            (venue, JSON) => Kind::Venue(Box::new(Session::survey(venue, &source.address)?)),
+            _ => return None,
+        };
+        Some(Self { venue: source.venue.clone(), format: source.format.clone(), kind, first: 0 })
+    }
+
+    fn carries(&self, source: &Source) -> bool {
+        (&self.venue, &self.format) == (&source.venue, &source.format)
+    }
+
+    fn instruments(&self) -> &[Instrument] {
+        match &self.kind {
+            Kind::Venue(session) => session.directory().instruments(),
+            Kind::Simulated(simulated) => &simulated.instruments,
+        }
+    }
+}
+
+impl Simulated {
+    fn apply(
+        &mut self,
+        body: &Body<'_>,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), String> {
+        match body {
+            Body::Connected(_) if std::mem::replace(&mut self.is_connected, true) => {
+                // Another run: what was before is void.
+                for symbol in (0..self.instruments.len()).map(SymbolId::from_index) {
+                    let body = EventBody::BookClear;
+                    events.push(MarketEvent { symbol, ts_event: ts_recv, ts_recv, sequence: 0, body });
+                }
+                Ok(())
+            }
+            Body::Received(payload) => {
+                let start = events.len();
+                match simulated::read(payload, events)? {
+                    Payload::Instruments(instruments) if self.instruments.is_empty() => {
+                        self.instruments = instruments;
+                    }
+                    Payload::Instruments(instruments) if self.instruments != instruments => {
+                        return Err("a simulated market of other instruments than before".to_owned());
+                    }
+                    Payload::Instruments(_) | Payload::Events => {}
+                }
+                match events[start..].iter().find(|event| event.symbol.index() >= self.instruments.len()) {
+                    Some(event) => {
+                        Err(format!("an event of instrument {}, which there is not", event.symbol.0))
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

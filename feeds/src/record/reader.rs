@@ -1,0 +1,389 @@
+//! Reads a recording: all of it in order, or from a time on.
+//!
+//! Memory is a block, whatever the size of the recording. Every frame is checked against its hash and the one before, and
+//! every complete segment against the manifest, so that whoever has read to the end has verified it all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Source;
+use super::disk::{MANIFEST, segment_path};
+use super::entry::{Record, SourceId};
+use super::layout::{Hash, Malformed, NO_HASH, Span, hex};
+use super::manifest::{self, SegmentEntry};
+use super::segment::{Chain, SegmentReader, Step};
+use crate::limits::SEGMENTS_MAX;
+use crate::{FeedError, Timestamp};
+
+/// Reads the records of a recording.
+pub struct RecordReader {
+    files: Vec<PathBuf>,
+    /// Those that are complete, of the manifest or as they were found.
+    segments: Vec<SegmentEntry>,
+    /// Of the files.
+    next: usize,
+    segment: Option<SegmentReader>,
+    /// What the next segment must follow on; `None`: not known.
+    chain: Option<Chain>,
+    block: Block,
+    /// Those of the segment that was read last.
+    sources: Vec<Source>,
+    from: Option<Timestamp>,
+    has_ended: bool,
+    verified: Verified,
+}
+
+/// The records of a block.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    /// Where the record is that was read last.
+    record: usize,
+    /// Where the next one is.
+    next: usize,
+    offset: u64,
+    /// What it is to hold, and what was found so far.
+    expected: Option<Span>,
+    found: Option<Span>,
+}
+
+/// What was read of a recording, and found right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Files.
+    pub segments: u64,
+    /// Blocks, each with its hash.
+    pub blocks: u64,
+    /// Records.
+    pub records: u64,
+    /// How long they are without compression.
+    pub bytes: u64,
+    /// When the earliest and the latest were received; `None`: there is none.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Whether the last segment was closed. If not, its recorder was killed, or still writes it.
+    pub is_closed: bool,
+    /// What a killed recorder, or a failing disk, had not finished.
+    pub cuts: Vec<Cut>,
+    /// The hash of the last frame in hexadecimal digits: whoever keeps it can tell that nothing before has changed.
+    pub hash: String,
+}
+
+/// The beginning of a frame, at the end of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it begins.
+    pub offset: u64,
+    /// How much of it there is.
+    pub bytes: u64,
+}
+
+/// Where a recording can go on.
+pub(super) struct End {
+    pub(super) segments: Vec<SegmentEntry>,
+    pub(super) link: Hash,
+    pub(super) next_record: u64,
+}
+
+impl RecordReader {
+    /// Opens the folder of a recording, or one segment of it.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`]; [`FeedError::UnknownFormat`] for a folder in which nothing was recorded; [`FeedError::Damaged`]
+    /// for a manifest that is damaged, and segments that are missing.
+    pub fn open(path: &Path) -> Result<Self, FeedError> {
+        if !path.is_dir() {
+            return Ok(Self::new(vec![path.to_owned()], Vec::new(), None));
+        }
+        let reader = Self::open_folder(path)?;
+        if reader.files.is_empty() && !path.join(MANIFEST).exists() {
+            let reason = "a folder without a recording".to_owned();
+            return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
+        }
+        Ok(reader)
+    }
+
+    /// Opens a folder in which there need not be anything yet.
+    fn open_folder(path: &Path) -> Result<Self, FeedError> {
+        let segments = manifest::read(path)?;
+        let files = list(path, segments.len())?;
+        Ok(Self::new(files, segments, Some(Chain { link: NO_HASH, next_record: 0 })))
+    }
+
+    fn new(files: Vec<PathBuf>, segments: Vec<SegmentEntry>, chain: Option<Chain>) -> Self {
+        Self {
+            files,
+            segments,
+            next: 0,
+            segment: None,
+            chain,
+            block: Block::default(),
+            sources: Vec::new(),
+            from: None,
+            has_ended: false,
+            verified: Verified { is_closed: true, ..Verified::default() },
+        }
+    }
+
+    /// Goes to the first record that was received at `from` or later. The index tells where that is; what is before is not
+    /// read, and not verified.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`] and [`FeedError::Damaged`].
+    pub fn seek(&mut self, from: Timestamp) -> Result<(), FeedError> {
+        let (files, segments) = (std::mem::take(&mut self.files), std::mem::take(&mut self.segments));
+        *self = Self::new(files, segments, None);
+        self.from = Some(from);
+        for (index, path) in self.files.iter().enumerate() {
+            if self.segments.get(index).is_some_and(|segment| segment.span.latest < from) {
+                continue;
+            }
+            let Some(mut segment) = SegmentReader::open(path, None)? else { continue };
+            if segment.jump(|span| span.latest >= from)? {
+                self.sources = segment.sources().to_vec();
+                self.verified.segments = 1;
+                self.segment = Some(segment);
+                self.next = index + 1;
+                return Ok(());
+            }
+        }
+        self.next = self.files.len();
+        Ok(())
+    }
+
+    /// The next record; `None` at the end of the last whole block.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`] and [`FeedError::Damaged`] with file and offset of the frame that is not as it was written. There
+    /// is nothing more to come after it.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, FeedError> {
+        if self.advance()? { self.record().map(Some) } else { Ok(None) }
+    }
+
+    /// The source of a record, by its number: valid until the next record is asked for.
+    #[must_use]
+    pub fn source(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(id.0 as usize)
+    }
+
+    /// All sources known at the record that was read last; [`SourceId`] is the index. When a recorder was started again,
+    /// its sources are numbered anew.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Reads to the end, and says what was read since the beginning.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next_record`].
+    pub fn verify(mut self) -> Result<Verified, FeedError> {
+        while self.next_record()?.is_some() {}
+        Ok(self.verified)
+    }
+
+    /// What was read so far, and found right.
+    #[must_use]
+    pub const fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// Goes to the next record; `false`: there is none.
+    pub(crate) fn advance(&mut self) -> Result<bool, FeedError> {
+        let has_more = !self.has_ended && self.find_record().inspect_err(|_| self.has_ended = true)?;
+        self.has_ended = !has_more;
+        Ok(has_more)
+    }
+
+    /// The record that it stands at.
+    pub(crate) fn record(&self) -> Result<Record<'_>, FeedError> {
+        let read = self.block.read(self.block.record);
+        read.map(|(record, _)| record).map_err(|reason| self.damaged(reason))
+    }
+
+    /// The error for what is in that record.
+    pub(crate) fn damaged_record(&self, reason: String) -> FeedError {
+        self.damaged(Malformed(reason))
+    }
+
+    /// Goes to the next record that is wanted; `false`: there is none.
+    fn find_record(&mut self) -> Result<bool, FeedError> {
+        loop {
+            while self.block.next >= self.block.bytes.len() {
+                if !self.next_block()? {
+                    return Ok(false);
+                }
+            }
+            let at = self.block.next;
+            self.block.record = at;
+            let (record, bytes) = self.block.read(at).map_err(|reason| self.damaged(reason))?;
+            let (source, ts_recv) = (record.source, record.ts_recv);
+            if source.is_some_and(|source| source.0 as usize >= self.sources.len()) {
+                return Err(self.damaged(Malformed("a record of a source that nobody told of".to_owned())));
+            }
+            self.block.next = at + bytes;
+            self.block.found.get_or_insert(Span::EMPTY).add_record(ts_recv);
+            if self.block.next == self.block.bytes.len() && self.block.found != self.block.expected {
+                let reason = "the records of the block are not those that it tells of";
+                return Err(self.damaged(Malformed(reason.to_owned())));
+            }
+            if self.from.is_some_and(|from| ts_recv < from) {
+                continue;
+            }
+            self.from = None;
+            self.verified.records += 1;
+            self.verified.bytes += bytes as u64;
+            let (first, last) = self.verified.span.get_or_insert((ts_recv, ts_recv));
+            *first = ts_recv.min(*first);
+            *last = ts_recv.max(*last);
+            return Ok(true);
+        }
+    }
+
+    /// Reads the next block; `false`: there is none.
+    fn next_block(&mut self) -> Result<bool, FeedError> {
+        loop {
+            let Some(segment) = &mut self.segment else {
+                if !self.next_segment()? {
+                    return Ok(false);
+                }
+                continue;
+            };
+            match segment.next_block(&mut self.block.bytes)? {
+                Step::Block { offset, span } => {
+                    if self.sources.len() != segment.sources().len() {
+                        self.sources = segment.sources().to_vec();
+                    }
+                    self.verified.blocks += 1;
+                    let bytes = std::mem::take(&mut self.block.bytes);
+                    self.block = Block { bytes, offset, expected: Some(span), ..Block::default() };
+                    return Ok(true);
+                }
+                Step::End { entry, cut } => {
+                    self.block.bytes.clear();
+                    self.block.next = 0;
+                    self.end_segment(entry, cut)?;
+                }
+            }
+        }
+    }
+
+    /// Opens the next segment; `false`: there is none.
+    fn next_segment(&mut self) -> Result<bool, FeedError> {
+        let Some(path) = self.files.get(self.next) else { return Ok(false) };
+        self.next += 1;
+        self.verified.segments += 1;
+        let Some(segment) = SegmentReader::open(path, self.chain)? else {
+            let bytes = fs::metadata(path)
+                .map_err(|source| FeedError::Io { path: path.clone(), offset: 0, source })?
+                .len();
+            let hash = self.chain.map_or(NO_HASH, |chain| chain.link);
+            let entry = SegmentEntry { is_sealed: false, bytes: 0, span: Span::EMPTY, hash };
+            let path = path.clone();
+            self.close(&path, entry, bytes, true)?;
+            return Ok(true);
+        };
+        self.sources = segment.sources().to_vec();
+        self.segment = Some(segment);
+        Ok(true)
+    }
+
+    fn end_segment(&mut self, mut entry: SegmentEntry, cut: u64) -> Result<(), FeedError> {
+        let Some(segment) = self.segment.take() else { return Ok(()) };
+        if entry.bytes == 0 {
+            // Of no block, and so not a link of the chain.
+            entry.hash = self.chain.map_or(NO_HASH, |chain| chain.link);
+        } else {
+            self.chain = Some(segment.chain());
+        }
+        self.close(segment.path(), entry, cut, segment.is_whole())
+    }
+
+    /// Compares a segment that has been read with what the manifest tells of it.
+    fn close(&mut self, path: &Path, entry: SegmentEntry, cut: u64, is_whole: bool) -> Result<(), FeedError> {
+        if entry.bytes > 0 {
+            self.verified.hash = hex(&entry.hash);
+        }
+        self.verified.is_closed = entry.is_sealed;
+        if cut > 0 {
+            self.verified.cuts.push(Cut { path: path.to_owned(), offset: entry.bytes, bytes: cut });
+        }
+        match self.segments.get(self.next - 1) {
+            Some(listed) => {
+                let span = if is_whole { entry.span } else { listed.span };
+                if *listed != (SegmentEntry { span, ..entry.clone() }) {
+                    let reason = format!(
+                        "the manifest tells of {}, and this is {}",
+                        listed.display(),
+                        entry.display()
+                    );
+                    return Err(Malformed(reason).at(path, entry.bytes));
+                }
+            }
+            None if is_whole && self.segments.len() + 1 == self.next => self.segments.push(entry),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, reason: Malformed) -> FeedError {
+        let Malformed(reason) = reason;
+        let path = self.segment.as_ref().map(|segment| segment.path().to_owned()).unwrap_or_default();
+        let at = self.block.record;
+        Malformed(format!("in the block that begins here, at byte {at} of its records: {reason}"))
+            .at(&path, self.block.offset)
+    }
+}
+
+impl Block {
+    fn read(&self, at: usize) -> Result<(Record<'_>, usize), Malformed> {
+        Record::read(&self.bytes[at..])
+    }
+}
+
+impl SegmentEntry {
+    fn display(&self) -> String {
+        let Self { is_sealed, bytes, span, hash } = self;
+        let kind = if *is_sealed { "a closed segment" } else { "a segment that was not closed," };
+        format!("{kind} of {bytes} bytes and {} records with the hash {}", span.records, hex(hash))
+    }
+}
+
+/// The segments of a folder, which must be numbered from 1 on, and be at least as many as are `listed`.
+fn list(folder: &Path, listed: usize) -> Result<Vec<PathBuf>, FeedError> {
+    let io_error = |source| FeedError::Io { path: folder.to_owned(), offset: 0, source };
+    let mut count = 0;
+    let mut last = 0;
+    for entry in fs::read_dir(folder).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number
+            && path == segment_path(folder, number)
+        {
+            count += 1;
+            last = last.max(number);
+        }
+    }
+    let missing = (1..=last.max(listed as u64)).find(|&number| !segment_path(folder, number).exists());
+    if let Some(number) = missing {
+        let reason = "the segment is missing".to_owned();
+        return Err(Malformed(reason).at(&segment_path(folder, number), 0));
+    }
+    if count > SEGMENTS_MAX {
+        return Err(Malformed(format!("more than {SEGMENTS_MAX} segments")).at(folder, 0));
+    }
+    Ok((1..=last).map(|number| segment_path(folder, number)).collect())
+}
+
+/// Where the recording in a folder can go on; what the manifest does not tell of is read for it.
+pub(super) fn end_of(folder: &Path) -> Result<End, FeedError> {
+    let mut reader = RecordReader::open_folder(folder)?;
+    let link = reader.segments.last().map_or(NO_HASH, |segment| segment.hash);
+    let next_record = reader.segments.iter().map(|segment| segment.span.records).sum();
+    reader.next = reader.segments.len();
+    reader.chain = Some(Chain { link, next_record });
+    while reader.next_record()?.is_some() {}
+    let Chain { link, next_record } = reader.chain.unwrap_or(Chain { link, next_record });
+    Ok(End { segments: reader.segments, link, next_record })
+}

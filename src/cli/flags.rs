@@ -1,0 +1,37 @@
+//! Flags that several commands share.
+
+use serde::Serialize;
+
+/// Flags of the simulated market, which override the settings of their names.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(super) struct Simulation {
+    /// Seed of the simulated market: the same seed gives the same events [default: 1]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_seed: Option<u64>,
+    /// Instruments of the simulated market [default: 200]
+    #[arg(long, value_name = "K")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_instruments: Option<usize>,
+    /// Events per second and instrument of the simulated market [default: 20]
+    #[arg(long, value_name = "R")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_rate: Option<u64>,
+    /// market: order flow that builds books; quotes: exactly R quote changes a second and instrument, for load tests
+    #[arg(long, value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_mode: Option<String>,
+}
+
+/// Flags of the log, likewise.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(super) struct Logging {
+    /// What is logged: error, warn, info, debug, trace, or a filter such as tickwire=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<String>,
+}

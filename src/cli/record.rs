@@ -1,0 +1,220 @@
+//! `tickwire record`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use feeds::record::{RecordReader, Recorder, RecorderReport, RecorderStats, WhenFull};
+use feeds::{Clock, Feed, FeedError, Progress, Speed, VirtualClock};
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::flags;
+use super::serve::{Signals, start_logging};
+use crate::config::{self, Config};
+use crate::limits::INGEST_SLEEP_MAX;
+use crate::metrics::Metrics;
+
+/// Flags of `record`: all but the duration override the setting of their name.
+#[derive(Debug, clap::Args, Serialize)]
+#[command(after_help = "\
+Examples:
+  tickwire record --out day
+  tickwire record --out day --duration 10m --rotate-bytes 64MiB --rotate-every 1h
+  tickwire record --out storm --speed max --duration 1h --sim-rate 100
+  tickwire record --out day --feed live:kraken --symbols BTC/USD,ETH/USD
+  tickwire record --feed replay:day --from 2026-11-25T14:30:00Z --out afternoon
+
+A folder that holds a recording already is gone on with. What happens to it is described in
+feeds/src/record/format.md; `tickwire inspect --verify DIR` checks it, `tickwire serve --feed replay:DIR` plays it.
+
+At speed max the feed waits for the disk; else nothing waits: when the disk cannot follow, records are lost, and the
+recording, the log and the exit code say so. A recording that is recorded again is copied, record by record.
+
+Exit code: 0 when all was recorded; 1 when anything was lost, or the disk failed to the end.")]
+pub(super) struct Args {
+    /// Folder to record into
+    #[arg(long = "out", value_name = "DIR")]
+    record: String,
+    /// Settings file [default: tickwire.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// sim, live:VENUE with --symbols, or replay:DIR, a recording of this command [default: sim]
+    #[arg(long, value_name = "FEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<String>,
+    /// Only these symbols, as the venue spells them: A,B,…
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    symbols: Vec<String>,
+    /// How much of the feed's time to record, such as 30s, 10m or 1h [default: until SIGINT or SIGTERM]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip)]
+    duration: Option<String>,
+    /// Begin a segment when one would be longer than this [default: 1GiB]
+    #[arg(long = "rotate-bytes", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_rotate_bytes: Option<String>,
+    /// Begin a segment when the first record of one is so much older [default: only the length counts]
+    #[arg(long = "rotate-every", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_rotate_every: Option<String>,
+    /// Of a recording, only what was received at this time or later
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// 1 as it happens, N times as fast, or max [default: 1]
+    #[arg(long, value_name = "SPEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    simulation: flags::Simulation,
+    #[command(flatten)]
+    #[serde(flatten)]
+    logging: flags::Logging,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = config::load(args.config.as_deref(), args)?;
+    let duration = args.duration.as_deref().map(|text| config::duration("duration", text)).transpose()?;
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    start_logging(&config)?;
+    let stats = match config.replay_files()? {
+        Some(files) => copy(&config, &files)?,
+        None => record(&config, duration, signals)?,
+    };
+    let RecorderStats { records, bytes, records_lost, segments, bytes_written, .. } = stats;
+    let lost = if records_lost > 0 { format!(", {records_lost} LOST") } else { String::new() };
+    let text = format!(
+        "recorded {records} records of {bytes} bytes{lost}, in {bytes_written} bytes and {segments} segments, into {}\n",
+        config.record
+    );
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(if records_lost > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Copies recordings, one after the other.
+fn copy(config: &Config, files: &[PathBuf]) -> anyhow::Result<RecorderStats> {
+    let from = config.from()?;
+    let mut settings = config.recorder()?.context("no folder to record into")?;
+    settings.when_full = WhenFull::Wait;
+    let mut readers = files.iter().map(|path| RecordReader::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let recorder = Recorder::start(&settings, |report| log(report, None))?;
+    for reader in &mut readers {
+        feeds::record::copy(reader, from, recorder.handle())?;
+    }
+    Ok(recorder.stop()?)
+}
+
+/// Plays a feed to nobody but the recorder.
+fn record(config: &Config, duration: Option<Duration>, signals: Signals) -> anyhow::Result<RecorderStats> {
+    let settings = config.settings()?;
+    let recorder = start(config, &Arc::default())?.context("no folder to record into")?;
+    let feed = config.open(Some(recorder.handle()))?.feed;
+    info!(feed = config.feed, folder = config.record, "recording");
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (ended, end) = oneshot::channel::<()>();
+    let player = {
+        let stopped = Arc::clone(&stopped);
+        std::thread::Builder::new().name("feed".to_owned()).spawn(move || {
+            let _ended = ended;
+            play(feed, settings.ingest.speed, duration, &stopped)
+        })?
+    };
+    signals.wait(async {
+        // It is an error, because nothing is ever sent.
+        let _ = end.await;
+    });
+    stopped.store(true, Ordering::Release);
+    player.thread().unpark();
+    let played =
+        player.join().unwrap_or_else(|_| Err(FeedError::Settings("the feed has panicked".to_owned())));
+    let stats = stop(recorder)?;
+    played?;
+    Ok(stats)
+}
+
+fn play(
+    mut feed: Box<dyn Feed>,
+    speed: Speed,
+    duration: Option<Duration>,
+    stopped: &AtomicBool,
+) -> Result<(), FeedError> {
+    let mut pace = VirtualClock::new(Clock::System, speed);
+    let begin = Clock::System.now();
+    feed.begin(begin);
+    let mut events = Vec::new();
+    loop {
+        events.clear();
+        let due = match feed.next_message(&mut events)? {
+            Progress::Message { due } => due,
+            Progress::Waiting => {
+                let is_over = duration.is_some_and(|duration| Clock::System.now() >= begin.plus(duration));
+                if is_over || stopped.load(Ordering::Acquire) {
+                    break;
+                }
+                std::thread::park_timeout(INGEST_SLEEP_MAX);
+                continue;
+            }
+            Progress::Restarted | Progress::Ended => break,
+        };
+        if duration.is_some_and(|duration| due >= begin.plus(duration)) {
+            break;
+        }
+        loop {
+            if stopped.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let wait = pace.wait(due);
+            if wait.is_zero() {
+                break;
+            }
+            std::thread::park_timeout(wait.min(INGEST_SLEEP_MAX));
+        }
+    }
+    Ok(())
+}
+
+/// Starts what `config` has to record; the service's metrics count its troubles as soon as they are there.
+pub(super) fn start(config: &Config, metrics: &Arc<OnceLock<Metrics>>) -> anyhow::Result<Option<Recorder>> {
+    let Some(settings) = config.recorder()? else { return Ok(None) };
+    let metrics = Arc::clone(metrics);
+    Ok(Some(Recorder::start(&settings, move |report| log(report, metrics.get()))?))
+}
+
+/// Closes the recording, and says in the log what is in it.
+pub(super) fn stop(recorder: Recorder) -> anyhow::Result<RecorderStats> {
+    let (folder, handle) = (recorder.folder().display().to_string(), recorder.handle().clone());
+    let result = recorder.stop();
+    let RecorderStats { records, records_lost, segments, .. } = handle.stats();
+    match &result {
+        Ok(_) => info!(folder, records, records_lost, segments, "recorded"),
+        Err(error) => error!(%error, folder, records, records_lost, segments, "the recording is cut"),
+    }
+    Ok(result?)
+}
+
+fn log(report: RecorderReport, metrics: Option<&Metrics>) {
+    match report {
+        RecorderReport::Failed { error } => {
+            error!(%error, "the recording cannot be written; it is tried again");
+            if let Some(metrics) = metrics {
+                metrics.recording_failures_total().add(1);
+            }
+        }
+        RecorderReport::Recovered => info!("the recording can be written again"),
+        RecorderReport::Lost(lost) => {
+            warn!(records = lost.records, first = %lost.first, last = %lost.last, "records are lost: the disk is too slow");
+            if let Some(metrics) = metrics {
+                metrics.recording_records_lost_total().add(lost.records);
+            }
+        }
+    }
+}
