@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use feeds::live::{Live, LiveSettings};
 use feeds::record::simulated::Recorded;
 use feeds::record::{self, RecorderHandle, RecorderSettings};
 use feeds::replay::{Replay, ReplaySettings};
@@ -29,14 +30,14 @@ pub struct Config {
     pub listen: String,
     /// Threads that serve clients; 0: one a core.
     pub shards: usize,
-    /// `sim`, or `replay:FILE[,FILE…]`.
+    /// `sim`, `replay:FILE[,FILE…]`, or `live:VENUE[@URL]`.
     pub feed: String,
     /// `1`, `N` or `0.5` times as fast as it happened, or `max`.
     pub speed: String,
     /// Whether a recording begins again at its end.
     #[serde(rename = "loop")]
     pub repeat: bool,
-    /// Only these symbols of a recording; empty: all.
+    /// Only these symbols of a recording, empty: all; those that are followed of a live venue.
     pub symbols: Vec<String>,
     /// Where a replay begins, in the state of that time: RFC 3339, or nanoseconds since 1970; empty: at its beginning.
     pub from: String,
@@ -160,6 +161,13 @@ impl Provider for Variables {
     }
 }
 
+/// Where events come from.
+enum Source<'a> {
+    Sim,
+    Replay(Vec<PathBuf>),
+    Live { venue: &'a str, url: Option<&'a str> },
+}
+
 /// Where events come from, opened.
 pub struct Opened {
     /// The feed.
@@ -175,19 +183,29 @@ impl Config {
     /// [`ConfigError`] names the setting, or the file.
     pub fn open(&self, recorder: Option<&RecorderHandle>) -> Result<Opened, ConfigError> {
         let settings = self.settings()?;
-        let feed: Box<dyn Feed> = match self.replay_files()? {
-            Some(files) => Box::new(Replay::open(&ReplaySettings {
-                files,
-                repeat: self.repeat,
-                symbols: self.symbols()?,
-                from: self.from()?,
-            })?),
-            None => {
+        let feed: Box<dyn Feed> = match self.source()? {
+            Source::Sim => {
                 let sim = Box::new(Sim::new(self.sim()?)?);
                 match recorder {
                     Some(recorder) => Box::new(Recorded::new(sim, recorder.clone())?),
                     None => sim,
                 }
+            }
+            Source::Replay(files) => Box::new(Replay::open(&ReplaySettings {
+                files,
+                repeat: self.repeat,
+                symbols: self.symbols()?,
+                from: self.from()?,
+            })?),
+            Source::Live { venue, url } => {
+                let symbols = self.symbols()?.unwrap_or_default();
+                Box::new(Live::open(&LiveSettings {
+                    venue: venue.to_owned(),
+                    url: url.map(str::to_owned),
+                    symbols: symbols.iter().map(|symbol| symbol.as_str().to_owned()).collect(),
+                    silence_max: self.stale_after()?,
+                    recorder: recorder.cloned(),
+                })?)
             }
         };
         Ok(Opened { feed, settings })
@@ -213,20 +231,41 @@ impl Config {
         self.log_is_json()?;
         self.sim()?.check()?;
         self.symbols()?;
-        let speed = self.speed()?;
-        let is_replay = self.replay_files()?.is_some();
-        if !is_replay && (self.repeat || !self.symbols.is_empty()) {
-            let reason = "`loop` and `symbols` are for recordings: give --feed replay:FILE".to_owned();
-            return Err(ConfigError::Value { key: "feed", value: self.feed.clone(), reason });
+        let mut speed = self.speed()?;
+        let wrong = |key, value: &str, reason: &str| {
+            Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.to_owned() })
+        };
+        let source = self.source()?;
+        let is_replay = matches!(source, Source::Replay(_));
+        if self.repeat && !is_replay {
+            return wrong("feed", &self.feed, "`loop` is for recordings: give --feed replay:FILE");
+        }
+        match source {
+            Source::Sim if !self.symbols.is_empty() => {
+                let reason =
+                    "`symbols` is for recordings and live venues: give --feed replay:FILE or live:VENUE";
+                return wrong("feed", &self.feed, reason);
+            }
+            Source::Live { .. } if self.symbols.is_empty() => {
+                return wrong("feed", &self.feed, "a live venue needs --symbols A,B,…");
+            }
+            Source::Live { .. } if speed != Speed::REAL => {
+                return wrong("speed", &self.speed, "a live venue has its own");
+            }
+            // Messages are due as they come.
+            Source::Live { .. } => speed = Speed::Max,
+            Source::Sim | Source::Replay(_) => {}
         }
         let (from, recorder) = (self.from()?, self.recorder()?);
         if !is_replay && from.is_some() {
-            let reason = "it is for recordings: give --feed replay:FILE".to_owned();
-            return Err(ConfigError::Value { key: "from", value: self.from.clone(), reason });
+            return wrong("from", &self.from, "it is for recordings: give --feed replay:FILE");
         }
         if is_replay && recorder.is_some() {
-            let reason = "a recording is not recorded again: give --feed sim".to_owned();
-            return Err(ConfigError::Value { key: "record", value: self.record.clone(), reason });
+            return wrong(
+                "record",
+                &self.record,
+                "a recording is not recorded again: give --feed sim or live:VENUE",
+            );
         }
         let when_full = if is_replay && speed == Speed::Max { WhenFull::Wait } else { WhenFull::Conflate };
         let ingest =
@@ -263,21 +302,38 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] when the feed is not understood.
     pub fn replay_files(&self) -> Result<Option<Vec<PathBuf>>, ConfigError> {
+        Ok(match self.source()? {
+            Source::Replay(files) => Some(files),
+            Source::Sim | Source::Live { .. } => None,
+        })
+    }
+
+    fn source(&self) -> Result<Source<'_>, ConfigError> {
         let wrong = |reason: &str| ConfigError::Value {
             key: "feed",
             value: self.feed.clone(),
             reason: reason.to_owned(),
         };
         if self.feed == "sim" {
-            return Ok(None);
+            return Ok(Source::Sim);
+        }
+        if let Some(live) = self.feed.strip_prefix("live:") {
+            let (venue, url) = live.split_once('@').map_or((live, None), |(venue, url)| (venue, Some(url)));
+            if url.is_some_and(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
+                return Err(wrong("the URL of a venue begins with wss:// or ws://"));
+            }
+            return match venue {
+                "kraken" => Ok(Source::Live { venue, url }),
+                _ => Err(wrong("the live venue that is known here is `kraken`")),
+            };
         }
         let Some(files) = self.feed.strip_prefix("replay:") else {
-            return Err(wrong("`sim` or `replay:FILE[,FILE…]`"));
+            return Err(wrong("`sim`, `replay:FILE[,FILE…]` or `live:VENUE`"));
         };
         if files.split(',').any(str::is_empty) {
             return Err(wrong("a file name is empty"));
         }
-        Ok(Some(files.split(',').map(PathBuf::from).collect()))
+        Ok(Source::Replay(files.split(',').map(PathBuf::from).collect()))
     }
 
     fn symbols(&self) -> Result<Option<BTreeSet<Symbol>>, ConfigError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
-use feeds::{Clock, Feed, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
+use feeds::{Clock, Feed, FeedError, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
 use tracing::{error, info, warn};
 
 use crate::limits::{
@@ -133,6 +133,16 @@ struct Player<'a> {
     last_late: Option<Instant>,
 }
 
+/// What the feed has next.
+enum Next {
+    /// A message, which has been read.
+    Due(Timestamp),
+    /// Nothing yet: it wakes this thread when there is.
+    Waiting,
+    /// No message: it has begun again, or there never will be more.
+    Nothing,
+}
+
 /// How long there is nothing to do, as far as the feed is concerned.
 type Idle = Duration;
 
@@ -185,7 +195,11 @@ impl Player<'_> {
     fn play(&mut self) -> Idle {
         let mut applied = None;
         for _ in 0..TURN_MESSAGES_MAX {
-            let Some(due) = self.due.or_else(|| self.read()) else { break };
+            let due = match self.due.map_or_else(|| self.read(), Next::Due) {
+                Next::Due(due) => due,
+                Next::Waiting if applied.is_none() => return INGEST_SLEEP_MAX,
+                Next::Waiting | Next::Nothing => break,
+            };
             let wait = self.pace.wait(due);
             if !wait.is_zero() {
                 self.due = Some(due);
@@ -205,11 +219,12 @@ impl Player<'_> {
         Duration::ZERO
     }
 
-    /// Reads the next message, and says when it is due; `None`: there is none now, and perhaps there never will be.
-    fn read(&mut self) -> Option<Timestamp> {
+    /// Reads the next message, and says when it is due.
+    fn read(&mut self) -> Next {
         self.events.clear();
         match self.feed.next_message(&mut self.events) {
-            Ok(Progress::Message { due }) => return Some(due),
+            Ok(Progress::Message { due }) => return Next::Due(due),
+            Ok(Progress::Waiting) => return Next::Waiting,
             Ok(Progress::Restarted) => {
                 self.publisher.restart(new_epoch(self.clock));
                 self.pace.restart();
@@ -221,10 +236,11 @@ impl Player<'_> {
             Err(error) => {
                 error!(%error, "the feed has failed; what came before stays served");
                 self.metrics.feed_errors_total().add(1);
-                self.end(Phase::Failed, "recording damaged");
+                let is_live = matches!(error, FeedError::Live { .. });
+                self.end(Phase::Failed, if is_live { "venue lost" } else { "recording damaged" });
             }
         }
-        None
+        Next::Nothing
     }
 
     fn end(&mut self, phase: Phase, reason: &'static str) {

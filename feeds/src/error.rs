@@ -34,6 +34,14 @@ pub enum FeedError {
         /// What was seen.
         reason: String,
     },
+    /// A live venue cannot be reached, or does not tell what it must.
+    #[error("{url}: {reason}")]
+    Live {
+        /// Where it was looked for.
+        url: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// The feed was asked for something it cannot do.
     #[error("{0}")]
     Settings(String),
@@ -46,7 +54,7 @@ impl FeedError {
         match self {
             Self::Io { path, source, .. } => Self::Io { path, offset, source },
             Self::Damaged { path, reason, .. } => Self::Damaged { path, offset, reason },
-            Self::UnknownFormat { .. } | Self::Settings(_) => self,
+            Self::UnknownFormat { .. } | Self::Live { .. } | Self::Settings(_) => self,
         }
     }
 }

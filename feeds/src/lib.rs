@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A [`Feed`] is pulled: whoever owns it asks for the next message when it wants it, so that no queue stands between
-//! a recording and the market, and a replay at full speed is as exact as one in real time.
+//! a recording and the market, and a replay at full speed is as exact as one in real time. A live venue does not wait to
+//! be asked: [`live`] has a thread of its own, and a bounded queue.
 
 pub mod clock;
 mod error;
@@ -14,6 +15,7 @@ pub mod format;
 mod input;
 mod instrument;
 pub mod limits;
+pub mod live;
 mod price;
 pub mod record;
 pub mod replay;
@@ -40,7 +42,7 @@ pub trait Feed: Send {
     fn instruments(&self) -> &[Instrument];
 
     /// Called once, before the first message is asked for, at the time at which playing begins: a feed that makes its
-    /// events up starts its time there.
+    /// events up starts its time there. One that says [`Progress::Waiting`] unparks the calling thread when there is more.
     fn begin(&mut self, _now: Timestamp) {}
 
     /// Appends the events of the next message to `events`: they belong together, and the state between two of
@@ -60,6 +62,8 @@ pub enum Progress {
         /// When it is due.
         due: Timestamp,
     },
+    /// There is none yet. No events were appended.
+    Waiting,
     /// The recording begins again: all state is void. No events were appended.
     Restarted,
     /// There is no more. No events were appended.

@@ -73,6 +73,30 @@ pub const DBN_NAMES_MAX: usize = 1_048_576;
 /// Records of one event of a DBN file (about 12 MB): the snapshot of a book is one. A longer event is handed out in pieces.
 pub const DBN_EVENT_RECORDS_MAX: usize = 131_072;
 
+/// Levels a side of Kraken's books, as they are subscribed: the most that it offers.
+pub const KRAKEN_BOOK_LEVELS: usize = 1_000;
+/// Symbols of a live feed, which one connection carries. More are refused.
+pub const LIVE_SYMBOLS_MAX: usize = 500;
+/// Symbols of one request to a live venue. More go in several requests.
+pub const LIVE_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests to a live venue are.
+pub const LIVE_REQUEST_SPACING: Duration = Duration::from_millis(50);
+/// The largest message of a live venue: a list of all instruments is about a megabyte. A larger one ends the connection.
+pub const LIVE_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Messages of a live venue that wait to be applied (some 10 MB of ordinary flow). What is more is lost: their symbols get
+/// a gap, and are asked for anew.
+pub const LIVE_QUEUE_MESSAGES_MAX: usize = 16_384;
+/// How long a connection to a live venue, and its list of instruments, may take.
+pub const LIVE_CONNECT_MAX: Duration = Duration::from_secs(15);
+/// The pause before the second attempt to connect; it doubles with every further one that brings nothing.
+pub const LIVE_BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest pause between attempts to connect.
+pub const LIVE_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long a snapshot that was asked for may take. Then it is asked for again.
+pub const LIVE_SNAPSHOT_MAX: Duration = Duration::from_secs(20);
+/// The least time between two requests for a snapshot of one symbol.
+pub const LIVE_RESYNC_SPACING: Duration = Duration::from_secs(1);
+
 // Of our own recordings, which `record/format.md` describes.
 
 /// The longest payload of a record: that of the longest line. A longer one is not recorded, and announced as lost.

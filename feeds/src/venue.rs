@@ -29,6 +29,7 @@ mod hitbtc;
 mod hyperliquid;
 pub(crate) mod json;
 mod kraken;
+mod kraken_v2;
 mod kraken_futures;
 mod kucoin;
 mod okx;
@@ -55,6 +56,7 @@ use self::hyperliquid::Hyperliquid;
 use self::json::Json;
 use self::kraken::Kraken;
 use self::kraken_futures::KrakenFutures;
+use self::kraken_v2::KrakenV2;
 use self::kucoin::Kucoin;
 use self::okx::Okx;
 use crate::{
@@ -71,6 +73,8 @@ pub struct Session {
     json: Json,
     kind: &'static Kind,
     venue: Box<dyn Venue>,
+    /// By which connection something came of an instrument, if it is followed.
+    followed: BySymbol<Option<ConnectionId>>,
 }
 
 /// A venue that is known here.
@@ -105,18 +109,18 @@ static KINDS: &[Kind] = &[
     Kind { name: "OKX", open: |directory| Box::new(Okx::new(directory)) },
 ];
 
-/// The same venue at another address, with messages of its own.
-static COINBASE_ADVANCED: (&str, Kind) = (
-    "advanced-trade-ws",
-    Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
-);
+/// Venues that have other messages at other addresses, and a part of these.
+static AT_ADDRESSES: [(&str, Kind); 2] = [
+    (
+        "advanced-trade-ws",
+        Kind { name: "COINBASE", open: |directory| Box::new(CoinbaseAdvanced::new(directory)) },
+    ),
+    ("kraken.com/v2", Kind { name: "KRAKEN", open: |directory| Box::new(KrakenV2::new(directory)) }),
+];
 
 fn kind_of(venue: &str, address: &str) -> Option<&'static Kind> {
-    let (advanced_address, advanced) = &COINBASE_ADVANCED;
-    if venue == advanced.name && address.contains(advanced_address) {
-        return Some(advanced);
-    }
-    KINDS.iter().find(|kind| kind.name == venue)
+    let at_address = AT_ADDRESSES.iter().find(|(part, kind)| kind.name == venue && address.contains(part));
+    at_address.map(|(_, kind)| kind).or_else(|| KINDS.iter().find(|kind| kind.name == venue))
 }
 
 /// What a venue's messages mean.
@@ -181,6 +185,23 @@ impl Session {
         Ok(Self::open(self.kind, self.venue.into_directory().finish()?))
     }
 
+    /// How many instruments the venue's list names, as far as this surveying session has read it.
+    pub(crate) fn listed(&self) -> usize {
+        self.venue.directory().listed()
+    }
+
+    /// A new session with these instruments of the venue's list, which this surveying session has read.
+    ///
+    /// # Errors
+    /// [`VenueError`] names the one that is not listed; else as [`Directory::finish`].
+    pub(crate) fn choose<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, VenueError> {
+        let mut directory = self.venue.into_directory();
+        for name in names {
+            directory.choose(name)?;
+        }
+        Ok(Self::open(self.kind, directory.finish()?))
+    }
+
     /// The instruments.
     #[must_use]
     pub fn directory(&self) -> &Directory {
@@ -196,6 +217,57 @@ impl Session {
         events: &mut Vec<MarketEvent>,
     ) {
         self.venue.on_connect(Receipt { connection, ts_recv }, address, events);
+    }
+
+    /// A connection that was followed has ended: a gap is told of each instrument of which it brought something.
+    pub fn on_disconnect(
+        &mut self,
+        connection: ConnectionId,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) {
+        let start = events.len();
+        // What the venue keeps of the books goes, as when the next one begins.
+        self.on_connect(connection, "", ts_recv, events);
+        events.truncate(start);
+        let receipt = Receipt { connection, ts_recv };
+        for (symbol, source) in self.followed.iter_mut() {
+            if source.take_if(|source| *source == connection).is_some() {
+                events.push(receipt.stamp(symbol).event(EventBody::Gap { expected: 0, found: 0 }));
+            }
+        }
+    }
+
+    /// One message of a connection that is followed, or was, come what may: one that is not as documented costs the
+    /// instrument it names its book, which is told as a gap, and the error is returned as well.
+    ///
+    /// # Errors
+    /// [`VenueError`] when it names none: then nobody knows what it meant for the others, and the connection is of no
+    /// more use.
+    pub fn follow(
+        &mut self,
+        connection: ConnectionId,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<Option<VenueError>, VenueError> {
+        let start = events.len();
+        let read = self.on_message(connection, payload, ts_recv, events);
+        let named = match &read {
+            Ok(()) => None,
+            Err(error) => error.symbol.as_deref().and_then(|name| self.directory().find(name)),
+        };
+        if let Some(symbol) = named {
+            let body = EventBody::Gap { expected: 0, found: 0 };
+            events.push(Receipt { connection, ts_recv }.stamp(symbol).event(body));
+        }
+        for event in &events[start..] {
+            *self.followed.of(event.symbol) = Some(connection);
+        }
+        match read {
+            Err(error) if named.is_none() => Err(error),
+            read => Ok(read.err()),
+        }
     }
 
     /// One message; `payload` serves as scratch.
@@ -235,7 +307,7 @@ impl Session {
     }
 
     fn open(kind: &'static Kind, directory: Directory) -> Self {
-        Self { json: Json::default(), kind, venue: (kind.open)(directory) }
+        Self { json: Json::default(), kind, venue: (kind.open)(directory), followed: BySymbol::default() }
     }
 }
 
@@ -327,6 +399,9 @@ pub enum Problem {
     /// A message about an instrument that the session was not told of.
     #[error("not among the session's instruments")]
     UnknownInstrument,
+    /// An instrument that the venue's list does not name.
+    #[error("not in the venue's list of instruments")]
+    Unlisted,
     /// More instruments than [`crate::limits::INSTRUMENTS_MAX`].
     #[error("more than {0} instruments")]
     TooManyInstruments(usize),

@@ -27,6 +27,7 @@ Examples:
   tickwire record --out day
   tickwire record --out day --duration 10m --rotate-bytes 64MiB --rotate-every 1h
   tickwire record --out storm --speed max --duration 1h --sim-rate 100
+  tickwire record --out day --feed live:kraken --symbols BTC/USD,ETH/USD
   tickwire record --feed replay:day --from 2026-11-25T14:30:00Z --out afternoon
 
 A folder that holds a recording already is gone on with. What happens to it is described in
@@ -44,10 +45,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// sim, or replay:DIR, a recording of this command [default: sim]
+    /// sim, live:VENUE with --symbols, or replay:DIR, a recording of this command [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
+    /// Only these symbols, as the venue spells them: A,B,…
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    symbols: Vec<String>,
     /// How much of the feed's time to record, such as 30s, 10m or 1h [default: until SIGINT or SIGTERM]
     #[arg(long, value_name = "TIME")]
     #[serde(skip)]
@@ -146,8 +151,20 @@ fn play(
     let begin = Clock::System.now();
     feed.begin(begin);
     let mut events = Vec::new();
-    while let Progress::Message { due } = feed.next_message(&mut events)? {
+    loop {
         events.clear();
+        let due = match feed.next_message(&mut events)? {
+            Progress::Message { due } => due,
+            Progress::Waiting => {
+                let is_over = duration.is_some_and(|duration| Clock::System.now() >= begin.plus(duration));
+                if is_over || stopped.load(Ordering::Acquire) {
+                    break;
+                }
+                std::thread::park_timeout(INGEST_SLEEP_MAX);
+                continue;
+            }
+            Progress::Restarted | Progress::Ended => break,
+        };
         if duration.is_some_and(|duration| due >= begin.plus(duration)) {
             break;
         }

@@ -23,6 +23,7 @@ Examples:
   tickwire serve
   tickwire serve --feed replay:feeds/recordings/kraken-20210417.jsonl.zst --loop
   tickwire serve --feed replay:day.itch.gz --speed max --wait-clients 1 --listen 127.0.0.1:0
+  tickwire serve --feed live:kraken --symbols BTC/USD,ETH/USD
   tickwire serve --sim-mode quotes --sim-instruments 100 --sim-rate 50
 
 Settings come from defaults, then tickwire.toml, then TICKWIRE_* variables, then flags.")]
@@ -39,7 +40,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<usize>,
-    /// sim, or replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too) [default: sim]
+    /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:kraken
+    /// with --symbols (live:kraken@URL for another address) [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
@@ -52,7 +54,7 @@ pub(super) struct Args {
     #[arg(default_missing_value = "true", hide_possible_values = true)]
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     repeat: Option<bool>,
-    /// Only these symbols of a recording
+    /// Only these symbols of a recording; of a live venue, those to follow
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
     symbols: Option<Vec<String>>,
@@ -68,7 +70,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_clients: Option<usize>,
-    /// Silence of the feed after which instruments are said to be stale, such as 10s or 500ms [default: 10s]
+    /// Silence of the feed after which instruments are said to be stale, and a live venue is connected to anew, such as
+    /// 10s or 500ms [default: 10s]
     #[arg(long, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_after: Option<String>,

@@ -195,14 +195,24 @@ impl RecordingReader {
                 self.payload.extend_from_slice(body.payload());
                 let payload = &mut self.payload[..];
                 match body {
-                    Body::Received(_) => session.on_message(connection, payload, ts_recv, events),
+                    Body::Received(_) => {
+                        // As it was followed live: whoever received it gave the connection up, and went on with the next.
+                        if session.follow(connection, payload, ts_recv, events).is_err() {
+                            session.on_disconnect(connection, ts_recv, events);
+                        }
+                        Ok(())
+                    }
                     Body::Answered { url, .. } => session.on_answer(url, payload, ts_recv, events),
                     Body::Connected(told) => {
                         let address = if told.is_empty() { address } else { told };
                         session.on_connect(connection, address, ts_recv, events);
                         Ok(())
                     }
-                    Body::Sent(_) | Body::Disconnected(_) | Body::Note(_) | Body::Lost(_) => Ok(()),
+                    Body::Disconnected(_) => {
+                        session.on_disconnect(connection, ts_recv, events);
+                        Ok(())
+                    }
+                    Body::Sent(_) | Body::Note(_) | Body::Lost(_) => Ok(()),
                 }
                 .map_err(|error| error.to_string())
             }

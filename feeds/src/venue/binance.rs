@@ -337,6 +337,7 @@ fn read_exchange_info(answer: Value<'_, '_>, directory: &mut Directory) -> Resul
                 .map_err(of_field("stepSize"))?,
             tick_size: tick_size.map(str::to_owned),
             currency: json::text_if_any(&symbol, "quoteAsset").map(str::to_owned),
+            book_levels_max: None,
         };
         directory.list(name, listing)?;
     }

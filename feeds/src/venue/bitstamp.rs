@@ -162,6 +162,7 @@ fn read_pairs(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(), Ve
             tick_size: None,
             currency: json::text_if_any(&pair, "name")
                 .and_then(|name| Some(name.split_once('/')?.1.to_owned())),
+            book_levels_max: None,
         };
         directory.list(&name, listing)?;
     }

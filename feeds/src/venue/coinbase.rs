@@ -245,6 +245,7 @@ fn read_products(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(),
             size_exponent: Some(exponent("base_increment", step)?),
             tick_size: Some(tick_size.to_owned()),
             currency: json::text_if_any(&product, "quote_currency").map(str::to_owned),
+            book_levels_max: None,
         };
         directory.list(name, listing)?;
     }

@@ -46,6 +46,31 @@ impl DigitBook {
         }
     }
 
+    /// Drops all but the best `levels` a side.
+    pub(super) fn truncate(&mut self, levels: usize) {
+        while self.bids.len() > levels {
+            self.bids.pop_first();
+        }
+        while self.asks.len() > levels {
+            self.asks.pop_last();
+        }
+    }
+
+    /// Whether `expected` is the CRC-32 of the best `levels` offers, then the best `levels` bids: of each the digits of
+    /// price and size, without the point and without leading zeros.
+    pub(super) fn check_without_points(&self, expected: u32, levels: usize) -> BookChecksum {
+        let mut hasher = crc32fast::Hasher::new();
+        let bids = self.bids.values().rev().take(levels);
+        for number in self.asks.values().take(levels).chain(bids).flat_map(|printed| printed.split(':')) {
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+            let whole = whole.trim_start_matches('0');
+            let fraction = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
+            hasher.update(whole.as_bytes());
+            hasher.update(fraction.as_bytes());
+        }
+        BookChecksum::Checked { agrees: hasher.finalize() == expected }
+    }
+
     /// Whether `expected` is the CRC-32 of the best `levels` a side, joined by colons: the best bid, the best offer, the
     /// second bid, and so on. Where a side has fewer, the other goes on alone.
     pub(super) fn check(&self, expected: u32, levels: usize) -> BookChecksum {
@@ -97,6 +122,32 @@ mod tests {
         assert_eq!(book(&bids[..1], &asks).check(crc("3366.1:7:3366.8:9:3368:8:3372:8"), 25), agrees);
         assert_eq!(book(&bids, &[]).check(crc("3366.1:7:3366:6"), 25), agrees);
         assert_eq!(book(&[], &[]).check(crc(""), 25), agrees);
+    }
+
+    /// The book of [Kraken's documentation](https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2).
+    #[test]
+    fn points_and_leading_zeros_are_left_out_as_documented() {
+        let asks = "45285.2 0.00100000 45286.4 1.54571953 45286.6 1.54571109 45289.6 1.54560911 45290.2 0.15890660 \
+                    45291.8 1.54553491 45294.7 0.04454749 45296.1 0.35380000 45297.5 0.09945542 45299.5 0.18772827";
+        let bids = "45283.5 0.10000000 45283.4 1.54582015 45282.1 0.10000000 45281.0 0.10000000 45280.3 1.54592586 \
+                    45279.0 0.07990000 45277.6 0.03310103 45277.5 0.30000000 45277.3 1.54602737 45276.6 0.15445238";
+        let mut book = DigitBook::default();
+        for (side, text) in [(Side::Ask, asks), (Side::Bid, bids)] {
+            let words: Vec<&str> = text.split(' ').collect();
+            for level in words.chunks(2) {
+                let price = Price(level[0].replace('.', "").parse().expect("digits"));
+                book.set(side, Level { price, size: Size(1) }, level[0], level[1]);
+            }
+        }
+        let agrees = |agrees| BookChecksum::Checked { agrees };
+        assert_eq!(book.check_without_points(3_310_070_434, 10), agrees(true));
+        assert_eq!(book.check_without_points(3_310_070_435, 10), agrees(false));
+        // The eleventh does not count, and is dropped with the rest past a depth.
+        book.set(Side::Ask, Level { price: Price(460_000), size: Size(1) }, "46000.0", "1");
+        assert_eq!(book.check_without_points(3_310_070_434, 10), agrees(true));
+        assert_eq!(book.check_without_points(3_310_070_434, 11), agrees(false));
+        book.truncate(10);
+        assert_eq!(book.check_without_points(3_310_070_434, 11), agrees(true));
     }
 
     #[test]

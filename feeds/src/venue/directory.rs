@@ -36,6 +36,8 @@ pub(super) struct Listing {
     pub(super) size_exponent: Option<Exponent>,
     pub(super) tick_size: Option<String>,
     pub(super) currency: Option<String>,
+    /// As [`Instrument::book_levels_max`].
+    pub(super) book_levels_max: Option<usize>,
 }
 
 impl Listing {
@@ -61,6 +63,7 @@ impl Listing {
             size_exponent: exponent(size_field, &told(size_step))?,
             tick_size,
             currency: currency.filter(|currency| !currency.is_empty()).map(str::to_owned),
+            book_levels_max: None,
         })
     }
 }
@@ -121,6 +124,7 @@ impl Directory {
                 instrument.tick_size = (tick_size > Price::ZERO).then_some(tick_size);
             }
             instrument.currency.clone_from(&listing.currency);
+            instrument.book_levels_max = instrument.book_levels_max.max(listing.book_levels_max);
         }
         Ok(self)
     }
@@ -152,8 +156,21 @@ impl Directory {
         Ok(())
     }
 
+    /// How many instruments the venue's list names, as far as a survey has read it.
+    pub(super) fn listed(&self) -> usize {
+        self.survey.as_ref().map_or(0, |survey| survey.listed.len())
+    }
+
+    /// Makes an instrument of the venue's list one of a survey's, before any message about it.
+    pub(super) fn choose(&mut self, name: &str) -> Result<(), VenueError> {
+        if self.survey.as_ref().is_some_and(|survey| !survey.listed.contains_key(name)) {
+            return Err(VenueError::new("symbol", Problem::Unlisted).of(name));
+        }
+        self.id(name).map(|_| ())
+    }
+
     /// The instrument of that name, if it is one of ours.
-    pub(super) fn find(&self, name: &str) -> Option<SymbolId> {
+    pub(crate) fn find(&self, name: &str) -> Option<SymbolId> {
         self.by_name.get(name).copied()
     }
 

@@ -300,6 +300,7 @@ fn read_asset_pairs(answer: &Value<'_, '_>, directory: &mut Directory) -> Result
             size_exponent: Some(decimals("lot_decimals")?),
             tick_size: json::text_if_any(&pair, "tick_size").map(str::to_owned),
             currency: name.split_once('/').map(|(_, quote)| quote.to_owned()),
+            book_levels_max: None,
         };
         directory.list(name, listing)?;
     }
