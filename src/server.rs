@@ -112,7 +112,9 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::with_capacity(ends.len());
         let budget = rest::Budget::new();
-        for (listener, end) in listeners.listeners.into_iter().zip(ends) {
+        // Before the first shard accepts: its clients could take the files that the next one needs to begin.
+        let ready = listeners.listeners.into_iter().map(worker::listen).collect::<io::Result<Vec<_>>>()?;
+        for ((runtime, listener), end) in ready.into_iter().zip(ends) {
             let rest = rest::routes(rest::Sources {
                 directory: sources.directory.clone(),
                 quotes: sources.quotes.clone(),
@@ -137,9 +139,7 @@ impl Server {
             let lifeline = lifeline.clone();
             threads.push(std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
                 let _lifeline = lifeline;
-                if let Err(error) = worker.run() {
-                    error!(%error, shard, "a shard has failed");
-                }
+                worker.run(&runtime);
             })?);
         }
         Ok(Self { threads, stop })

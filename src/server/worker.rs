@@ -12,6 +12,7 @@ use axum::routing::any;
 use feeds::Clock;
 use feeds::clock::monotonic;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Sleep, sleep};
@@ -65,7 +66,7 @@ impl Pace {
 
 /// What a shard's thread is made of.
 pub(super) struct Worker {
-    pub(super) listener: std::net::TcpListener,
+    pub(super) listener: TcpListener,
     pub(super) end: ShardEnd,
     pub(super) directory: Directory,
     pub(super) epoch: Arc<str>,
@@ -75,23 +76,30 @@ pub(super) struct Worker {
     pub(super) stop: watch::Receiver<bool>,
 }
 
+/// A shard's runtime, and its listener in it.
+///
+/// # Errors
+/// When the system has none to give, as of open files.
+pub(super) fn listen(listener: std::net::TcpListener) -> io::Result<(Runtime, TcpListener)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let listener = TcpListener::from_std(listener)?;
+    drop(entered);
+    Ok((runtime, listener))
+}
+
 impl Worker {
     /// Serves until it is told to stop. Takes the calling thread.
-    ///
-    /// # Errors
-    /// When the runtime or the listener cannot be set up.
-    pub(super) fn run(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(LocalSet::new().run_until(self.serve()))
+    pub(super) fn run(self, runtime: &Runtime) {
+        runtime.block_on(LocalSet::new().run_until(self.serve()));
     }
 
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(mut self) {
         let (sender, mut upgraded) = mpsc::channel::<Upgraded>(UPGRADES_WAITING_MAX);
         let entrance = Entrance { upgraded: sender, metrics: self.metrics.clone() };
         let app = self.rest.merge(Router::new().route("/v1/ws", any(upgrade::upgrade)).with_state(entrance));
-        let listener = TcpListener::from_std(self.listener)?;
         let accepting =
-            tokio::task::spawn_local(http::serve(listener, app, self.metrics.clone(), Bounds::SERVICE));
+            tokio::task::spawn_local(http::serve(self.listener, app, self.metrics.clone(), Bounds::SERVICE));
 
         let number = self.end.shard;
         let shard = Shard::new(number, self.end.bus.clone(), self.directory.clone(), self.epoch, monotonic());
@@ -135,7 +143,6 @@ impl Worker {
             }
         })
         .await;
-        Ok(())
     }
 }
 

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::limits::{CONNECTIONS_MAX, INSTRUMENTS_MAX};
 use crate::record::simulated::{self, Payload};
 use crate::record::{Body, Record, RecordReader, Source};
@@ -188,6 +190,7 @@ impl RecordingReader {
             source.and_then(|source| self.reader.source(source)).map_or("", |source| &source.address);
         let Part { kind, first, .. } = &mut self.parts[part];
         let start = events.len();
+        let mut wrong = None;
         let done = match kind {
             Kind::Simulated(simulated) => simulated.apply(&body, ts_recv, events),
             Kind::Venue(session) => {
@@ -196,10 +199,12 @@ impl RecordingReader {
                 let payload = &mut self.payload[..];
                 match body {
                     Body::Received(_) => {
-                        // As it was followed live: whoever received it gave the connection up, and went on with the next.
-                        if session.follow(connection, payload, ts_recv, events).is_err() {
+                        let read = session.follow(connection, payload, ts_recv, events);
+                        // Whoever received it gave the connection up, and went on with the next.
+                        if read.is_err() {
                             session.on_disconnect(connection, ts_recv, events);
                         }
+                        wrong = read.unwrap_or_else(Some);
                         Ok(())
                     }
                     Body::Answered { url, .. } => session.on_answer(url, payload, ts_recv, events),
@@ -218,6 +223,11 @@ impl RecordingReader {
             }
         };
         done.map_err(|reason| self.reader.damaged_record(reason))?;
+        // The survey has met it too, and said nothing.
+        if let Some(error) = wrong.filter(|_| !self.instruments.is_empty()) {
+            let place = self.reader.damaged_record(error.to_string());
+            warn!(%place, "a message that is not as the venue documents was followed as it was live");
+        }
         for event in &mut events[start..] {
             event.symbol = SymbolId::from_index(event.symbol.index() + *first);
         }
