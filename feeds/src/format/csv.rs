@@ -12,7 +12,12 @@
 //! # day.csv.columns: a role, and the column's name or its number from 0; of a time also its unit
 //! time=0:ms, price=2, size=3
 //! name=BTCUSD, venue=BITSTAMP, interval=1m, header=yes
+//! # where they are not what they seem: QuantConnect's LEAN counts milliseconds of a day, and ten-thousandths of a dollar
+//! since=2013-10-07T00:00:00-04:00, price_unit=0.0001, zero=same
 //! ```
+//!
+//! Numbers of times are counted from `since`, else from 1970. With `zero=same`, a side of a quote whose price is zero is as
+//! it was in the quote before.
 //!
 //! Units are `s`, `ms`, `us`, `ns`, or `text` for `2024-01-31 23:59:00`, which without an offset is UTC; where none is
 //! told, the digits of the first row's number tell it. A symbol that no column has is `name`, or the file's name up to

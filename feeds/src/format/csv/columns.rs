@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::rows::Rows;
 use super::time::Unit;
 use crate::limits::CSV_COLUMNS_BYTES_MAX;
-use crate::{FeedError, Input, Side};
+use crate::{FeedError, Input, Side, Timestamp};
 
 const NAMES: [(&str, &[&str]); 18] = [
     ("time", &["time", "timestamp", "timestamp_utc", "datetime", "date", "ts", "ts_event"]),
@@ -39,6 +39,8 @@ const NAMES: [(&str, &[&str]); 18] = [
     ("volume", &["volume"]),
     ("snapshot", &["is_snapshot", "snapshot"]),
 ];
+/// Of the unit that prices are counted in: as many as a price can have.
+const DECIMALS_MAX: u8 = 18;
 /// Columns that only tickers of derivatives have.
 const DERIVATIVES: [&str; 3] = ["funding_rate", "open_interest", "mark_price"];
 
@@ -81,11 +83,27 @@ pub(super) struct Layout {
     pub(super) venue: Option<String>,
     /// Of bars, in nanoseconds.
     pub(super) interval: Option<i64>,
+    /// From when the numbers of times are counted.
+    pub(super) since: Timestamp,
+    /// Decimals of the unit that prices are counted in.
+    pub(super) price_decimals: u8,
+    /// Whether a side of a quote with the price zero is as it was in the quote before.
+    pub(super) is_zero_same: bool,
 }
 
 impl Layout {
     pub(super) const fn of(columns: Columns) -> Self {
-        Self { columns, time_unit: None, received_unit: None, name: None, venue: None, interval: None }
+        Self {
+            columns,
+            time_unit: None,
+            received_unit: None,
+            name: None,
+            venue: None,
+            interval: None,
+            since: Timestamp(0),
+            price_decimals: 0,
+            is_zero_same: false,
+        }
     }
 }
 
@@ -221,6 +239,18 @@ pub(super) fn read(path: &Path, rows: &mut Rows) -> Result<Layout, FeedError> {
     let interval = find("interval").map(|text| {
         interval(text).ok_or_else(|| refuse(format!("`interval={text}`: a number and s, m, h or d")))
     });
+    let since = find("since")
+        .map(|text| Unit::Text.read(text).map_err(|reason| refuse(format!("`since={text}`: {reason}"))));
+    let price_decimals = find("price_unit").map(|text| {
+        decimals(text).ok_or_else(|| {
+            refuse(format!("`price_unit={text}`: 1, 0.1, 0.01 and so on, with up to {DECIMALS_MAX} decimals"))
+        })
+    });
+    let is_zero_same = match find("zero") {
+        None => false,
+        Some("same") => true,
+        Some(other) => return Err(refuse(format!("`zero={other}`: only `same` is known"))),
+    };
     rows.expect_columns(fields.len());
     if !has_header {
         rows.put_back();
@@ -232,6 +262,9 @@ pub(super) fn read(path: &Path, rows: &mut Rows) -> Result<Layout, FeedError> {
         name: find("name").map(str::to_owned),
         venue: find("venue").map(str::to_owned),
         interval: interval.transpose()?,
+        since: since.transpose()?.unwrap_or(Timestamp(0)),
+        price_decimals: price_decimals.transpose()?.unwrap_or(0),
+        is_zero_same,
     })
 }
 
@@ -246,7 +279,7 @@ fn column(value: &str) -> (&str, Option<&str>) {
 
 /// `role=value`, behind commas or line ends; what follows a `#` is a comment.
 fn entries(text: &str) -> Result<Vec<(&str, &str)>, String> {
-    const SETTINGS: [&str; 4] = ["name", "venue", "interval", "header"];
+    const SETTINGS: [&str; 7] = ["name", "venue", "interval", "header", "since", "price_unit", "zero"];
     let mut entries: Vec<(&str, &str)> = Vec::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();
@@ -265,6 +298,16 @@ fn entries(text: &str) -> Result<Vec<(&str, &str)>, String> {
         }
     }
     Ok(entries)
+}
+
+/// How many decimals `1`, `0.1`, `0.01`, … have.
+fn decimals(unit: &str) -> Option<u8> {
+    if unit == "1" {
+        return Some(0);
+    }
+    let zeros = unit.strip_prefix("0.")?.strip_suffix('1')?;
+    let decimals = u8::try_from(zeros.len() + 1).ok()?;
+    (zeros.bytes().all(|byte| byte == b'0') && decimals <= DECIMALS_MAX).then_some(decimals)
 }
 
 /// `1s`, `5m`, `1h`, `1d` in nanoseconds.

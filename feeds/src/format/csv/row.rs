@@ -1,5 +1,7 @@
 //! What a row tells.
 
+use std::collections::BTreeMap;
+
 use super::columns::{BookColumns, Columns, Content, Layout};
 use super::instruments::Instruments;
 use super::rows::Rows;
@@ -27,18 +29,21 @@ pub(super) struct Reading {
     pub(super) layout: Layout,
     /// While these survey, the numbers of what is told mean nothing.
     pub(super) instruments: Instruments,
+    /// The sides of the last quote of each instrument, where a quote may leave one as it was.
+    quotes: BTreeMap<SymbolId, [Option<Level>; 2]>,
 }
 
 impl Reading {
     pub(super) const fn new(layout: Layout, instruments: Instruments) -> Self {
-        Self { layout, instruments }
+        Self { layout, instruments, quotes: BTreeMap::new() }
     }
 
     pub(super) fn row(&mut self, rows: &Rows) -> Result<Row, String> {
         let Columns { time, received, exchange, symbol, .. } = self.layout.columns;
-        let ts_event = read_time("time", text(rows, time)?, &mut self.layout.time_unit)?;
+        let since = self.layout.since;
+        let ts_event = read_time("time", text(rows, time)?, &mut self.layout.time_unit, since)?;
         let ts_recv = match received {
-            Some(at) => read_time("time of receipt", text(rows, at)?, &mut self.layout.received_unit)?,
+            Some(at) => read_time("time of receipt", text(rows, at)?, &mut self.layout.received_unit, since)?,
             None => ts_event,
         };
         let exchange = match exchange {
@@ -62,7 +67,8 @@ impl Reading {
 
     fn told(&mut self, rows: &Rows, id: SymbolId) -> Result<Told, String> {
         let interval_nanos = self.layout.interval.unwrap_or(0);
-        let mut numbers = Numbers { instruments: &mut self.instruments, rows, id };
+        let price_decimals = self.layout.price_decimals;
+        let mut numbers = Numbers { instruments: &mut self.instruments, rows, id, price_decimals };
         Ok(Told::Event(match self.layout.columns.content {
             Content::DerivativeTickers => return Ok(Told::Nothing),
             Content::BookUpdates { snapshot, side, price, size } => {
@@ -103,7 +109,18 @@ impl Reading {
                 volume: numbers.size("volume", volume)?,
             }),
             Content::Quotes { bid, bid_size, ask, ask_size } => {
-                EventBody::Quote { bid: numbers.side(bid, bid_size)?, ask: numbers.side(ask, ask_size)? }
+                let mut sides = [numbers.side(bid, bid_size)?, numbers.side(ask, ask_size)?];
+                if self.layout.is_zero_same {
+                    let before = self.quotes.entry(id).or_default();
+                    for (at, (side, before)) in [bid, ask].into_iter().zip(sides.iter_mut().zip(*before)) {
+                        if is_zero(rows.field(at)) {
+                            *side = before;
+                        }
+                    }
+                    *before = sides;
+                }
+                let [bid, ask] = sides;
+                EventBody::Quote { bid, ask }
             }
             Content::Trades { price, size, side, id } => EventBody::Trade(Trade {
                 price: numbers.price("price", price)?,
@@ -120,11 +137,17 @@ struct Numbers<'a> {
     instruments: &'a mut Instruments,
     rows: &'a Rows,
     id: SymbolId,
+    /// Of the unit that prices are counted in.
+    price_decimals: u8,
 }
 
 impl Numbers<'_> {
     fn price(&mut self, field: &str, at: usize) -> Result<crate::Price, String> {
-        self.instruments.price(self.id, field, text(self.rows, at)?)
+        let text = text(self.rows, at)?;
+        match self.price_decimals {
+            0 => self.instruments.price(self.id, field, text),
+            decimals => self.instruments.price(self.id, field, &format!("{text}e-{decimals}")),
+        }
     }
 
     fn size(&mut self, field: &str, at: usize) -> Result<Size, String> {
@@ -150,6 +173,10 @@ impl Numbers<'_> {
     }
 }
 
+fn is_zero(number: &[u8]) -> bool {
+    !number.is_empty() && number.iter().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
 fn aggressor(side: &str) -> Result<Aggressor, String> {
     Ok(match side {
         "buy" | "Buy" | "BUY" | "b" | "B" => Aggressor::Buy,
@@ -160,13 +187,27 @@ fn aggressor(side: &str) -> Result<Aggressor, String> {
 }
 
 /// Reads a time, in the unit that the first row tells where nobody else does.
-fn read_time(field: &str, text: &str, unit: &mut Option<Unit>) -> Result<Timestamp, String> {
+fn read_time(
+    field: &str,
+    text: &str,
+    unit: &mut Option<Unit>,
+    since: Timestamp,
+) -> Result<Timestamp, String> {
     let known = unit.or_else(|| Unit::guess(text));
     let Some(known) = known else {
         return Err(format!("{field}: `{text}`, whose digits tell no unit"));
     };
     *unit = Some(known);
-    known.read(text).map_err(|reason| format!("{field}: {reason}"))
+    let time = known.read(text).map_err(|reason| format!("{field}: {reason}"))?;
+    if since == Timestamp(0) {
+        return Ok(time);
+    }
+    if known == Unit::Text {
+        return Err(format!("{field}: `{text}` is not counted, as `since` asks for"));
+    }
+    let time =
+        since.0.checked_add(time.0).ok_or_else(|| format!("{field}: `{text}` is past the year 2262"))?;
+    Ok(Timestamp(time))
 }
 
 fn text(rows: &Rows, at: usize) -> Result<&str, String> {

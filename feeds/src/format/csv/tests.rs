@@ -261,11 +261,130 @@ fn columns_may_be_told_beside_the_file() {
         ("time", "a role, `=`"),
         ("time=0,price=2,size=3,header=maybe", "yes or no"),
         ("time=0,price=2,size=3,interval=5", "`interval=5`"),
+        ("time=0,price=2,size=3,since=midnight", "`since=midnight`"),
+        ("time=0,price=2,size=3,price_unit=0.25", "`price_unit=0.25`"),
+        ("time=0,price=2,size=3,price_unit=0.0000000000000000001", "up to 18 decimals"),
+        ("time=0,price=2,size=3,zero=none", "`zero=none`"),
     ] {
         save(&folder, "4.csv.columns", columns);
         let found = refused(&path);
         assert!(found.contains(reason) && found.contains("4.csv.columns"), "{found}");
     }
+}
+
+#[test]
+fn times_of_a_day_and_prices_in_a_unit_are_read_exactly() {
+    let folder = folder();
+    let path = save(&folder, "day.csv", "14400054,1800100,300\n14400054.5,18001,1.5\n");
+    let columns = "time=0:ms,price=1,size=2,since=2013-10-07T00:00:00-04:00,price_unit=0.0001";
+    save(&folder, "day.csv.columns", columns);
+    let (reader, messages, end) = read(&path);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(reader.instruments()[0].price_exponent.get(), -4);
+    let midnight = 1_381_118_400_000_000_000;
+    let told: Vec<_> = messages.iter().map(|(time, told)| (time - midnight, told[0].2.clone())).collect();
+    let trade = |price, size| {
+        EventBody::Trade(Trade {
+            price: Price(price),
+            size: Size(size),
+            aggressor: Aggressor::None,
+            id: None,
+        })
+    };
+    assert_eq!(
+        told,
+        [(14_400_054_000_000, trade(1_800_100, 3_000)), (14_400_054_500_000, trade(18_001, 15))]
+    );
+
+    let path = save(&folder, "late.csv", "1,5,3\n9223372036000,5,3\n");
+    save(&folder, "late.csv.columns", columns);
+    let (_, messages, end) = read(&path);
+    assert_eq!(messages.len(), 1);
+    let told = end.expect("an error").to_string();
+    assert!(told.contains("`9223372036000` is past the year 2262"), "{told}");
+    let path = save(&folder, "text.csv", "2013-10-07 01:00:00,5,3\n");
+    save(&folder, "text.csv.columns", "time=0:text,price=1,size=2,since=2013-10-07");
+    let told = CsvReader::open(&path).err().expect("an error").to_string();
+    assert!(told.contains("is not counted"), "{told}");
+}
+
+#[test]
+fn a_side_of_price_zero_may_be_the_one_before() {
+    let folder = folder();
+    let rows = "1,0,0,20,7\n2,18,3,0,0\n3,0,0,19.5,1\n4,17.5,2,0.0,9\n5,18,0,0,0\n";
+    let path = save(&folder, "q.csv", rows);
+    save(&folder, "q.csv.columns", "time=0:ms,bid=1,bid_size=2,ask=3,ask_size=4,zero=same");
+    let quotes: Vec<_> = bodies(&path)
+        .into_iter()
+        .map(|body| match body {
+            EventBody::Quote { bid, ask } => [bid, ask].map(|side| side.map(|l| (l.price.0, l.size.0))),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        quotes,
+        [
+            [None, Some((200, 7))],
+            [Some((180, 3)), Some((200, 7))],
+            [Some((180, 3)), Some((195, 1))],
+            [Some((175, 2)), Some((195, 1))],
+            [None, Some((195, 1))],
+        ]
+    );
+}
+
+/// Ticks and the minutes that were made of them, as QuantConnect's LEAN keeps them.
+#[test]
+fn volumes_of_minutes_are_those_of_the_ticks() {
+    let folder = folder();
+    let open = |name: &str, columns: &str| {
+        let path = shared(&format!("lean-ticks/{name}.zip"))?;
+        let copy = folder.path().join(format!("{name}.zip"));
+        std::fs::copy(&path, &copy).expect("a copy");
+        save(&folder, &format!("{name}.zip.columns"), columns);
+        let (reader, messages, end) = read(&copy);
+        assert!(end.is_none(), "{end:?}");
+        Some((reader.messages(), messages))
+    };
+    const DAY: &str = "name=IBM,since=2013-10-07T00:00:00-04:00";
+    const EQUITY: &str = "price_unit=0.0001";
+    const BARS: &str = "time=0:ms,open=1,high=2,low=3,close=4,volume=5";
+    const QUOTE_BARS: &str = "time=0:ms,bid=4,bid_size=5,ask=9,ask_size=10";
+    const TICKS: &str = "equity_usa_tick_ibm_20131007_trade";
+    const MINUTES: &str = "equity_usa_minute_ibm_20131007_trade";
+    for (name, columns, count) in [
+        (
+            "equity_usa_tick_ibm_20131007_quote",
+            "time=0:ms,bid=1,bid_size=2,ask=3,ask_size=4,zero=same",
+            109_067,
+        ),
+        ("equity_usa_second_ibm_20131007_quote", QUOTE_BARS, 11_676),
+        ("equity_usa_minute_ibm_20131007_quote", QUOTE_BARS, 554),
+        ("equity_usa_second_ibm_20131007_trade", &format!("{BARS},interval=1s"), 5_123),
+    ] {
+        let Some((messages, _)) = open(name, &format!("{columns},{DAY},{EQUITY}")) else { return };
+        assert_eq!(messages, count, "{name}");
+    }
+    let crypto = format!("{BARS},interval=1s,name=BTCUSD,since=2016-10-07");
+    let Some((count, _)) = open("crypto_coinbase_second_btcusd_20161007_trade", &crypto) else { return };
+    assert_eq!(count, 4_063);
+
+    let ticks = format!("time=0:ms,price=1,size=2,{DAY},{EQUITY}");
+    let Some((count, ticks)) = open(TICKS, &ticks) else { return };
+    assert_eq!(count, 24_293);
+    let Some((count, bars)) = open(MINUTES, &format!("{BARS},interval=1m,{DAY},{EQUITY}")) else { return };
+    assert_eq!(count, 453);
+    let mut volumes = std::collections::BTreeMap::<i64, i64>::new();
+    for (time, told) in &ticks {
+        let EventBody::Trade(trade) = &told[0].2 else { panic!("{told:?}") };
+        *volumes.entry(time - time.rem_euclid(60_000_000_000)).or_default() += trade.size.0;
+    }
+    let equal = bars.iter().filter(|(_, told)| {
+        let EventBody::Bar(bar) = &told[0].2 else { panic!("{told:?}") };
+        volumes.get(&told[0].1) == Some(&bar.volume.0)
+    });
+    // Four minutes have trades that the file of minutes left out, or the closing auction's that it has alone.
+    assert_eq!((bars.len(), volumes.len(), equal.count()), (453, 453, 449));
 }
 
 #[test]
