@@ -1,6 +1,7 @@
 //! The commands. Each parses what was typed, builds what is used, and prints errors that say what to do next.
 
 mod check_config;
+mod dev_cert;
 mod flags;
 mod inspect;
 mod load;
@@ -33,6 +34,8 @@ enum Command {
     Watch(watch::Args),
     /// Load a server with many clients that verify what they get
     Load(load::Args),
+    /// Make a certificate for https and wss on one's own machine
+    DevCert(dev_cert::Args),
     /// Show the settings that `serve` would run with, and check them
     CheckConfig(serve::Args),
 }
@@ -47,6 +50,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::DevCert(args) => dev_cert::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
     };
     match result {

@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::ingest;
 use crate::limits::SHARDS_MAX;
 use crate::publisher::WhenFull;
+use crate::server::tls::CertificateFiles;
 use crate::service;
 
 /// Settings as they are written.
@@ -28,6 +29,14 @@ use crate::service;
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one.
     pub listen: String,
+    /// File with the certificate of https and wss, PEM; empty: plain HTTP.
+    pub tls_cert: String,
+    /// File with its private key, PEM.
+    pub tls_key: String,
+    /// Address and port at which plain HTTP is told to go to https; empty: none.
+    pub redirect_listen: String,
+    /// Whether plain HTTP may be served where others than this machine can read it.
+    pub allow_plain: bool,
     /// Threads that serve clients; 0: one a core.
     pub shards: usize,
     /// `sim`, `replay:FILE[,FILE…]`, or `live:VENUE[@URL]`.
@@ -70,6 +79,10 @@ impl Default for Config {
         let sim = SimSettings::default();
         Self {
             listen: "127.0.0.1:8080".to_owned(),
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            redirect_listen: String::new(),
+            allow_plain: false,
             shards: 0,
             feed: "sim".to_owned(),
             speed: "1".to_owned(),
@@ -216,11 +229,28 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] names the setting.
     pub fn settings(&self) -> Result<service::Settings, ConfigError> {
-        let listen: SocketAddr = self.listen.parse().map_err(|_| ConfigError::Value {
-            key: "listen",
-            value: self.listen.clone(),
-            reason: "an address and a port, such as 127.0.0.1:8080".to_owned(),
-        })?;
+        let listen = address("listen", &self.listen)?;
+        let tls = self.tls()?;
+        if tls.is_none() && !listen.ip().is_loopback() && !self.allow_plain {
+            let reason = "others than this machine could read what is sent in the clear: give --tls-cert and --tls-key \
+                          (see `tickwire dev-cert`), or say --allow-plain";
+            return Err(ConfigError::Value {
+                key: "listen",
+                value: self.listen.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+        let redirect = match self.redirect_listen.as_str() {
+            "" => None,
+            text => Some(address("redirect_listen", text)?),
+        };
+        if redirect.is_some() && tls.is_none() {
+            return Err(ConfigError::Value {
+                key: "redirect_listen",
+                value: self.redirect_listen.clone(),
+                reason: "there is no https to go to: give --tls-cert and --tls-key".to_owned(),
+            });
+        }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = if self.shards == 0 { cores.min(SHARDS_MAX) } else { self.shards };
         if shards > SHARDS_MAX {
@@ -270,7 +300,22 @@ impl Config {
         let when_full = if is_replay && speed == Speed::Max { WhenFull::Wait } else { WhenFull::Conflate };
         let ingest =
             ingest::Settings { speed, wait_clients: self.wait_clients, stale_after: self.stale_after()? };
-        Ok(service::Settings { listen, shards, ingest, when_full })
+        Ok(service::Settings { listen, tls, redirect, shards, ingest, when_full })
+    }
+
+    fn tls(&self) -> Result<Option<CertificateFiles>, ConfigError> {
+        let missing = |key, other: &str| {
+            let reason = format!("a certificate and its key go together: give `{other}` too");
+            Err(ConfigError::Value { key, value: String::new(), reason })
+        };
+        match (self.tls_cert.as_str(), self.tls_key.as_str()) {
+            ("", "") => Ok(None),
+            ("", _) => missing("tls_cert", "tls_cert"),
+            (_, "") => missing("tls_key", "tls_key"),
+            (certificate, key) => {
+                Ok(Some(CertificateFiles { certificate: certificate.into(), key: key.into() }))
+            }
+        }
     }
 
     /// How to record, if anything is to be recorded.
@@ -450,6 +495,14 @@ pub fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
     digits.parse::<u64>().ok()?.checked_mul(*scale)
+}
+
+fn address(key: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        reason: "an address and a port, such as 127.0.0.1:8080".to_owned(),
+    })
 }
 
 /// Reads a time such as `10s`, of a setting or a flag.

@@ -66,8 +66,15 @@ pub const RATE_SLOT_INSTRUMENTS: usize = 1_024;
 /// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
 /// `http_connections_refused_total`.
 pub const HTTP_CONNECTIONS_MAX: usize = 8_192;
-/// How long a client may take for the head of a request, the idle time before it included. Then it is closed.
+/// How long a client may take for the head of a request, the idle time before it included, and for its TLS handshake.
+/// Then it is closed.
 pub const HTTP_HEADER_WAIT: Duration = Duration::from_secs(10);
+/// The largest file of a certificate or a key.
+pub const CERTIFICATE_BYTES_MAX: u64 = 1024 * 1024;
+/// How often the files of the certificate are looked at.
+pub const CERTIFICATE_CHECK_EVERY: Duration = Duration::from_secs(2);
+/// What TLS holds of a connection beyond what the kernel has taken: four of its records. More waits as it came.
+pub const TLS_UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// The age of an HTTP connection that is not upgraded: past it, no other request is read.
 pub const HTTP_AGE_MAX: Duration = Duration::from_secs(60);
 /// How long the answer that is on its way then may take. Then the connection is cut off.

@@ -5,9 +5,12 @@ mod health;
 mod http;
 mod hub;
 mod reading;
+mod redirect;
 mod rest;
 mod session;
 mod socket;
+mod stream;
+pub mod tls;
 mod upgrade;
 mod worker;
 
@@ -17,8 +20,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use feeds::Clock;
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
 use crate::bus::ShardEnd;
@@ -28,6 +33,7 @@ use crate::lifeline::Lifeline;
 use crate::limits::BACKLOG_MAX;
 use crate::market::quotes::QuoteReader;
 use crate::metrics::Metrics;
+use redirect::Redirect;
 use worker::Worker;
 
 /// Listeners of all shards, bound but not served yet.
@@ -35,6 +41,8 @@ use worker::Worker;
 pub struct Listeners {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
+    /// For those who come in the clear, to be told where TLS is.
+    redirect: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -51,7 +59,21 @@ impl Listeners {
         let address = probe.local_addr()?.as_socket().unwrap_or(address);
         drop(probe);
         let listeners = (0..shards).map(|_| bind_shared(address)).collect::<io::Result<_>>()?;
-        Ok(Self { listeners, address })
+        Ok(Self { listeners, address, redirect: None })
+    }
+
+    /// Binds one more listener, which sends whoever comes in the clear to the others, and tells its address.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub fn redirect_from(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = new_socket(address)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG_MAX)?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        self.redirect = Some(socket.into());
+        Ok(address)
     }
 
     /// Where they listen.
@@ -89,6 +111,8 @@ pub struct Sources {
     pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
+    /// What handshakes of TLS are done with; without it, connections are in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// The shards' threads.
@@ -110,11 +134,15 @@ impl Server {
         lifeline: &Lifeline,
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
+        let to_port = listeners.address.port();
         let mut threads = Vec::with_capacity(ends.len());
         let budget = rest::Budget::new();
         // Before the first shard accepts: its clients could take the files that the next one needs to begin.
         let ready = listeners.listeners.into_iter().map(worker::listen).collect::<io::Result<Vec<_>>>()?;
+        let mut redirect = listeners.redirect;
         for ((runtime, listener), end) in ready.into_iter().zip(ends) {
+            let redirect =
+                redirect.take().map(|listener| worker::register(&runtime, listener)).transpose()?;
             let rest = rest::routes(rest::Sources {
                 directory: sources.directory.clone(),
                 quotes: sources.quotes.clone(),
@@ -128,6 +156,8 @@ impl Server {
             let shard = end.shard;
             let worker = Worker {
                 listener,
+                tls: sources.tls.clone().map(TlsAcceptor::from),
+                redirect: redirect.map(|listener| Redirect { listener, to_port }),
                 end,
                 directory: sources.directory.clone(),
                 epoch: Arc::clone(epoch),

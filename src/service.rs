@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use feeds::limits::INSTRUMENTS_MAX;
 use feeds::{Clock, Feed};
+use tracing::info;
 
 use crate::bus::{Bus, BusHandle};
 use crate::directory::Directory;
@@ -16,14 +17,19 @@ use crate::limits::SHARDS_MAX;
 use crate::market::quotes::quote_cache;
 use crate::metrics::Metrics;
 use crate::publisher::{Publisher, WhenFull};
+use crate::server::tls::{self, CertificateError, CertificateFiles};
 use crate::server::{Listeners, Server, Sources};
 use crate::topic::TopicId;
 
 /// How to serve a feed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate of TLS; without one, connections are in the clear.
+    pub tls: Option<CertificateFiles>,
+    /// Where those who come in the clear are told where TLS is.
+    pub redirect: Option<SocketAddr>,
     /// Threads that serve clients, 1 to [`SHARDS_MAX`].
     pub shards: usize,
     /// How the feed is played.
@@ -43,6 +49,9 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -57,6 +66,7 @@ pub enum StartError {
 /// A running service.
 pub struct Service {
     address: SocketAddr,
+    is_tls: bool,
     server: Server,
     ingest: JoinHandle<()>,
     control: Control,
@@ -77,10 +87,17 @@ impl Service {
         if feed.instruments().len() > INSTRUMENTS_MAX {
             return Err(StartError::Instruments(feed.instruments().len()));
         }
-        let listeners = Listeners::bind(settings.listen, settings.shards)
-            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
-        let address = listeners.address();
         let metrics = Metrics::default();
+        let tls = settings.tls.clone().map(|files| tls::config(files, &metrics)).transpose()?;
+        let mut listeners = Listeners::bind(settings.listen, settings.shards)
+            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
+        if let Some(address) = settings.redirect {
+            let address =
+                listeners.redirect_from(address).map_err(|source| StartError::Listen { address, source })?;
+            info!(%address, "plain HTTP is told to go to https");
+        }
+        let address = listeners.address();
+        let is_tls = tls.is_some();
         let control = Control::default();
         let directory = Directory::new(feed.instruments());
         let (writer, quotes) = quote_cache(directory.len());
@@ -101,6 +118,7 @@ impl Service {
             feed: control.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
+            tls,
         };
         let (lifeline, watcher) = lifeline();
         let server =
@@ -115,13 +133,19 @@ impl Service {
                 })
                 .map_err(StartError::Thread)?
         };
-        Ok(Self { address, server, ingest, control, bus: handle, metrics, watcher })
+        Ok(Self { address, is_tls, server, ingest, control, bus: handle, metrics, watcher })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it is found: `https://127.0.0.1:8443`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
 
     /// How far its feed has come.

@@ -24,6 +24,7 @@ Examples:
   tickwire serve --feed replay:feeds/recordings/kraken-20210417.jsonl.zst --loop
   tickwire serve --feed replay:day.itch.gz --speed max --wait-clients 1 --listen 127.0.0.1:0
   tickwire serve --feed live:kraken --symbols BTC/USD,ETH/USD
+  tickwire serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --redirect-listen 0.0.0.0:8080
   tickwire serve --sim-mode quotes --sim-instruments 100 --sim-rate 50
 
 Settings come from defaults, then tickwire.toml, then TICKWIRE_* variables, then flags.")]
@@ -36,6 +37,23 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
+    /// Serve https and wss, with this certificate (PEM, with those it was signed with); see `tickwire dev-cert`
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<String>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<String>,
+    /// Address and port at which plain HTTP is told to go to https
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_listen: Option<String>,
+    /// Serve in the clear where others than this machine can read it [default: false]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_plain: Option<bool>,
     /// Threads that serve clients [default: one a core]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,8 +115,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     metrics.get_or_init(|| service.metrics().clone());
     tracing::info!(feed = config.feed, instruments, shards = opened.settings.shards, "serving");
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on http://{}", service.address())
-        .context("cannot write to standard output")?;
+    writeln!(stdout, "listening on {}", service.url()).context("cannot write to standard output")?;
     stdout.flush().context("cannot write to standard output")?;
     drop(stdout);
     let asked = signals.wait(service.broken());

@@ -16,7 +16,7 @@ pub(super) fn parse_url(text: &str) -> Result<String, String> {
     match scheme {
         "ws" | "http" => {}
         "wss" | "https" => {
-            return Err("connections with TLS are not there yet: use ws:// or http://".to_owned());
+            return Err("this command does not speak TLS yet: use ws:// or http://".to_owned());
         }
         other => return Err(format!("`{other}://` is not ws:// or http://")),
     }

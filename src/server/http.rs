@@ -11,10 +11,12 @@ use feeds::clock::monotonic;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error};
 
 use crate::limits::{
@@ -48,10 +50,13 @@ impl Bounds {
 }
 
 /// Accepts and serves until it is dropped. Needs a `LocalSet` around it.
-pub(super) async fn serve(listener: TcpListener, app: Router, metrics: Metrics, bounds: Bounds) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new());
-    http.header_read_timeout(bounds.header_wait).max_buf_size(HTTP_BUFFER_BYTES_MAX);
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    metrics: Metrics,
+    bounds: Bounds,
+) {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut said_last = None;
     loop {
@@ -76,25 +81,48 @@ pub(super) async fn serve(listener: TcpListener, app: Router, metrics: Metrics, 
             debug!(%error, "a socket that cannot be set up is closed");
             continue;
         }
-        let service = TowerToHyperService::new(app.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let (tls, app, metrics) = (tls.clone(), app.clone(), metrics.clone());
         spawn_local(async move {
             let _place = place;
-            let mut connection = pin!(connection);
-            let end = match timeout(bounds.age, connection.as_mut()).await {
-                Ok(end) => Ok(end),
-                Err(_) => {
-                    // What is being answered may come to its end; another request is not read.
-                    connection.as_mut().graceful_shutdown();
-                    timeout(bounds.end_wait, connection).await
+            let Some(tls) = tls else { return serve_one(stream, app, bounds).await };
+            match timeout(bounds.header_wait, tls.accept(stream)).await {
+                Ok(Ok(stream)) => Box::pin(serve_one(stream, app, bounds)).await,
+                Ok(Err(error)) => {
+                    metrics.tls_handshakes_failed_total().add(1);
+                    debug!(%error, "a TLS handshake has failed");
                 }
-            };
-            match end {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "an HTTP connection has ended"),
-                Err(_) => debug!("an HTTP connection has not ended in time, and is cut off"),
+                Err(_) => {
+                    metrics.tls_handshakes_failed_total().add(1);
+                    debug!("a TLS handshake took too long");
+                }
             }
         });
+    }
+}
+
+/// Serves a connection to its end, or its upgrade.
+async fn serve_one(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: Router,
+    bounds: Bounds,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new());
+    http.header_read_timeout(bounds.header_wait).max_buf_size(HTTP_BUFFER_BYTES_MAX);
+    let service = TowerToHyperService::new(app);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let end = match timeout(bounds.age, connection.as_mut()).await {
+        Ok(end) => Ok(end),
+        Err(_) => {
+            // What is being answered may come to its end; another request is not read.
+            connection.as_mut().graceful_shutdown();
+            timeout(bounds.end_wait, connection).await
+        }
+    };
+    match end {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "an HTTP connection has ended"),
+        Err(_) => debug!("an HTTP connection has not ended in time, and is cut off"),
     }
 }
 
@@ -120,10 +148,11 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use axum::routing::{any, get};
     use std::net::SocketAddr;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
     use tokio::sync::mpsc;
     use tokio::task::LocalSet;
 
+    use super::super::tls::{self, CertificateFiles};
     use super::super::upgrade::{self, Entrance, Upgraded};
     use super::*;
 
@@ -139,6 +168,14 @@ mod tests {
     }
 
     fn with_server<F: Future<Output = ()>>(bounds: Bounds, test: impl FnOnce(Server) -> F) {
+        with_tls(None, bounds, test);
+    }
+
+    fn with_tls<F: Future<Output = ()>>(
+        tls: Option<TlsAcceptor>,
+        bounds: Bounds,
+        test: impl FnOnce(Server) -> F,
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(LocalSet::new().run_until(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -150,7 +187,7 @@ mod tests {
                 .route("/small", get(|| async { "small" }))
                 .route("/large", get(|| async { vec![b'x'; LARGE_BYTES] }))
                 .route("/v1/ws", any(upgrade::upgrade).with_state(entrance));
-            spawn_local(serve(listener, app, metrics.clone(), bounds));
+            spawn_local(serve(listener, tls, app, metrics.clone(), bounds));
             test(Server { address, metrics, upgraded }).await;
         }));
     }
@@ -193,6 +230,29 @@ mod tests {
                 assert!(closes(stream, LONG / 2).await);
             }
             ask(&mut server.connect().await).await.expect("an answer");
+        });
+    }
+
+    #[test]
+    fn whoever_begins_no_tls_handshake_is_closed_and_counted() {
+        let header_wait = Duration::from_millis(200);
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let files = CertificateFiles {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        std::fs::write(&files.certificate, made.cert.pem()).expect("a file");
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("a file");
+        let tls = tls::config(files, &Metrics::default()).expect("a certificate");
+        with_tls(Some(tls.into()), Bounds { header_wait, ..BOUNDS }, |server| async move {
+            let mut silent = server.connect().await;
+            let mut half = server.connect().await;
+            half.write_all(&[0x16, 3, 1]).await.expect("a socket");
+            for stream in [&mut silent, &mut half] {
+                assert!(closes(stream, LONG / 2).await);
+            }
+            assert_eq!(server.metrics.tls_handshakes_failed_total().get(), 2);
         });
     }
 
@@ -251,7 +311,7 @@ mod tests {
             assert_eq!(upgraded.already_read, b"and more");
             ask(&mut server.connect().await).await.expect("the place is free");
             sleep(3 * short).await;
-            upgraded.stream.writable().await.expect("a socket");
+            upgraded.stream.ready(Interest::WRITABLE).await.expect("a socket");
             upgraded.stream.try_write(b"still here").expect("a socket");
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\nstill here") {

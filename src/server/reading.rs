@@ -194,11 +194,12 @@ impl Drop for Reader {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, Interest};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::server::stream::Stream;
 
     /// A masked text message, whose mask is zero.
     fn text(payload: &[u8]) -> Vec<u8> {
@@ -212,10 +213,10 @@ mod tests {
         let mut client =
             TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        let socket = Socket::new(stream, Metrics::default());
+        let socket = Socket::new(Stream::Plain(stream), Metrics::default());
         let (mut room, mut reader) = (ReadRoom::new(), Reader::new(Vec::new(), false, Metrics::default()));
         client.write_all(&[text(b"one"), text(b"two"), text(b"three")].concat()).await.expect("taken");
-        socket.stream.readable().await.expect("there");
+        socket.stream.ready(Interest::READABLE).await.expect("there");
         let mut next = |reader: &mut Reader| match reader.next(&socket, &mut room).expect("no error") {
             Some(Received::Text(text)) => Some(text),
             None => None,

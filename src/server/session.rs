@@ -276,7 +276,7 @@ impl Session {
             }
             if self.socket.has_waiting() {
                 tokio::select! {
-                    ready = self.socket.stream.writable() => if ready.is_err() { return false },
+                    ready = self.socket.stream.ready(Interest::WRITABLE) => if ready.is_err() { return false },
                     () = self.socket.wake.notified() => {}
                 }
             } else {
@@ -351,12 +351,12 @@ fn failure(code: ErrorCode, message: &str) -> RequestError {
 /// Writes what waits, says that nothing more comes, and reads to the client's end.
 async fn drain(hub: &Hub, socket: &Socket) -> io::Result<()> {
     while socket.has_waiting() {
-        socket.stream.writable().await?;
+        socket.stream.ready(Interest::WRITABLE).await?;
         socket.write_waiting()?;
     }
-    socket2::SockRef::from(&socket.stream).shutdown(std::net::Shutdown::Write)?;
+    socket.stream.end()?;
     loop {
-        socket.stream.readable().await?;
+        socket.stream.ready(Interest::READABLE).await?;
         if !hub.read_room().discard(socket)? {
             return Ok(());
         }

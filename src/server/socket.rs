@@ -6,9 +6,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::stream::Stream;
 use crate::fanout::Sent;
 use crate::limits::{
     CLOSE_WAIT, LAG_AFTER, LAG_BURST_BYTES, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES,
@@ -19,9 +19,9 @@ use crate::wire::OnOverflow;
 use crate::wire::code::CloseCode;
 use crate::ws::frame;
 
-/// One connection's raw socket and outbox. Not shared between threads.
+/// One connection's stream and outbox. Not shared between threads.
 pub(super) struct Socket {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     outbox: RefCell<Outbox>,
     metrics: Metrics,
     /// Wakes the session: the outbox has something in it, or states have come.
@@ -54,7 +54,7 @@ struct Waiting {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, metrics: Metrics) -> Self {
+    pub(super) fn new(stream: Stream, metrics: Metrics) -> Self {
         Self {
             stream,
             outbox: RefCell::default(),
@@ -81,7 +81,12 @@ impl Socket {
         let mut written = 0;
         if outbox.frames.is_empty() && outbox.pong.is_none() {
             match self.stream.try_write(frame) {
-                Ok(count) if count == frame.len() => return Sent::Taken,
+                Ok(count) if count == frame.len() => {
+                    if self.stream.has_unsent() {
+                        self.wake.notify_one();
+                    }
+                    return Sent::Taken;
+                }
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
@@ -196,7 +201,7 @@ impl Socket {
     /// Whether something waits to be written.
     pub(super) fn has_waiting(&self) -> bool {
         let outbox = self.outbox.borrow();
-        !outbox.frames.is_empty() || outbox.pong.is_some()
+        !outbox.frames.is_empty() || outbox.pong.is_some() || self.stream.has_unsent()
     }
 
     /// Writes what the socket takes.
@@ -206,7 +211,7 @@ impl Socket {
     pub(super) fn write_waiting(&self) -> io::Result<()> {
         let mut outbox = self.outbox.borrow_mut();
         let before = outbox.bytes;
-        let result = self.write_frames(&mut outbox);
+        let result = self.write_frames(&mut outbox).and_then(|()| self.stream.flush());
         self.count(before, outbox.bytes);
         result
     }

@@ -7,8 +7,10 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use super::stream::Stream;
 use crate::fanout::{Deflate, Form};
 use crate::limits::CONNECTIONS_MAX;
 use crate::metrics::Metrics;
@@ -22,7 +24,7 @@ const MAY_COMPRESS: bool = true;
 
 /// A connection whose handshake is done.
 pub(super) struct Upgraded {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// What the client sent right behind its handshake.
     pub(super) already_read: Vec<u8>,
     /// What was agreed on how data is sent.
@@ -65,12 +67,11 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
         }),
     };
     tokio::spawn(async move {
-        match on_upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>) {
-            Ok(Ok(parts)) => {
-                let (stream, already_read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+        match on_upgrade.await.map(streams) {
+            Ok(Some((stream, already_read))) => {
                 place.send(Upgraded { stream, already_read, form });
             }
-            Ok(Err(_)) => debug!("an upgraded connection is no plain socket"),
+            Ok(None) => debug!("an upgraded connection is neither plain nor TLS"),
             Err(error) => debug!(%error, "the client left during its handshake"),
         }
     });
@@ -88,6 +89,18 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     response
+}
+
+/// What is below an upgraded connection, and what was read of it already.
+fn streams(upgraded: hyper::upgrade::Upgraded) -> Option<(Stream, Vec<u8>)> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Some((Stream::Plain(parts.io.into_inner()), parts.read_buf.to_vec())),
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+            let (socket, session) = parts.io.into_inner().into_inner();
+            Some((Stream::tls(socket, session), parts.read_buf.to_vec()))
+        }
+    }
 }
 
 fn refusal(error: HandshakeError) -> Response {

@@ -16,9 +16,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
 
 use super::http::{self, Bounds};
 use super::hub::Hub;
+use super::redirect::{self, Redirect};
 use super::session;
 use super::upgrade::{self, Entrance, Upgraded};
 use crate::bus::{Batches, ShardEnd};
@@ -67,6 +69,9 @@ impl Pace {
 /// What a shard's thread is made of.
 pub(super) struct Worker {
     pub(super) listener: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
+    /// Whoever comes here in the clear is told where TLS is.
+    pub(super) redirect: Option<Redirect>,
     pub(super) end: ShardEnd,
     pub(super) directory: Directory,
     pub(super) epoch: Arc<str>,
@@ -82,10 +87,17 @@ pub(super) struct Worker {
 /// When the system has none to give, as of open files.
 pub(super) fn listen(listener: std::net::TcpListener) -> io::Result<(Runtime, TcpListener)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let entered = runtime.enter();
-    let listener = TcpListener::from_std(listener)?;
-    drop(entered);
+    let listener = register(&runtime, listener)?;
     Ok((runtime, listener))
+}
+
+/// A listener in a runtime.
+///
+/// # Errors
+/// When the system does not let it be waited for.
+pub(super) fn register(runtime: &Runtime, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    let _entered = runtime.enter();
+    TcpListener::from_std(listener)
 }
 
 impl Worker {
@@ -98,8 +110,17 @@ impl Worker {
         let (sender, mut upgraded) = mpsc::channel::<Upgraded>(UPGRADES_WAITING_MAX);
         let entrance = Entrance { upgraded: sender, metrics: self.metrics.clone() };
         let app = self.rest.merge(Router::new().route("/v1/ws", any(upgrade::upgrade)).with_state(entrance));
-        let accepting =
-            tokio::task::spawn_local(http::serve(self.listener, app, self.metrics.clone(), Bounds::SERVICE));
+        let accepting = tokio::task::spawn_local(http::serve(
+            self.listener,
+            self.tls,
+            app,
+            self.metrics.clone(),
+            Bounds::SERVICE,
+        ));
+        let redirecting = self.redirect.map(|Redirect { listener, to_port }| {
+            let app = redirect::routes(to_port);
+            tokio::task::spawn_local(http::serve(listener, None, app, self.metrics.clone(), Bounds::SERVICE))
+        });
 
         let number = self.end.shard;
         let shard = Shard::new(number, self.end.bus.clone(), self.directory.clone(), self.epoch, monotonic());
@@ -134,6 +155,9 @@ impl Worker {
             tokio::task::yield_now().await;
         }
         accepting.abort();
+        if let Some(redirecting) = redirecting {
+            redirecting.abort();
+        }
         hub.close_all(CloseCode::GoingAway);
         // Sessions end as their clients answer; whoever does not is cut off. Each holds the hub to its very end, also
         // while its last frames are being written.

@@ -36,7 +36,8 @@ impl Service {
             std::thread::spawn(move || gather(stderr, &log))
         };
         let line = first_line(child.stdout.take().expect("a pipe"));
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.trim_end().parse().ok());
+        let url = line.strip_prefix("listening on ").and_then(|url| url.trim_end().split_once("://"));
+        let address = url.and_then(|(_, address)| address.parse().ok());
         let Some(address) = address else {
             // It fails for a process that has ended.
             let _ = child.kill();
