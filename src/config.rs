@@ -174,6 +174,9 @@ impl Provider for Variables {
     }
 }
 
+/// The earliest number that can be meant as nanoseconds since 1970: of March 1973.
+const FROM_MIN: Timestamp = Timestamp(100_000_000_000_000_000);
+
 /// Where events come from.
 enum Source<'a> {
     Sim,
@@ -471,11 +474,13 @@ impl Config {
         if self.from.is_empty() {
             return Ok(None);
         }
-        self.from.parse().map(Some).map_err(|error: TimestampError| ConfigError::Value {
-            key: "from",
-            value: self.from.clone(),
-            reason: error.to_string(),
-        })
+        let wrong = |reason| ConfigError::Value { key: "from", value: self.from.clone(), reason };
+        let from = self.from.parse().map_err(|error: TimestampError| wrong(error.to_string()))?;
+        // Seconds, milliseconds and microseconds of our days are nanoseconds of January 1970.
+        if (Timestamp(1)..FROM_MIN).contains(&from) {
+            return Err(wrong(format!("that is {from}: a number is nanoseconds since 1970")));
+        }
+        Ok(Some(from))
     }
 
     fn rotate_bytes(&self) -> Result<u64, ConfigError> {

@@ -132,13 +132,21 @@ fn what_is_recorded_is_the_market_and_is_recorded_again_to_the_byte() {
     assert!(output.status.success(), "{output:?}");
     assert!(records(one.path(), None) == records(two.path(), None));
 
-    let (first, last) = found.span.expect("records");
-    let middle = first.0.midpoint(last.0);
-    let three = folder();
-    let output = run(&mut record(three.path(), &["--feed", &feed, "--from", &middle.to_string()]));
-    assert!(output.status.success(), "{output:?}");
-    let part = records(three.path(), None);
-    assert!(part == records(one.path(), Some(Timestamp(middle))) && part.len() > 1_000);
+    for flags in [["--symbols", "SYM00000"], ["--duration", "1s"], ["--speed", "100"]] {
+        let output = run(&mut record(&two.path().join("part"), &[&["--feed", &feed], &flags[..]].concat()));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("is copied whole"), "{output:?}");
+        assert!(!two.path().join("part").exists());
+    }
+    let output = run(&mut record(one.path(), &["--feed", &feed]));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be copied into itself"), "{output:?}");
+    let capture = "replay:feeds/recordings/kraken-20210417.jsonl.zst";
+    let capture = capture.replace("feeds/", &format!("{}/feeds/", env!("CARGO_MANIFEST_DIR")));
+    let output = run(&mut record(&two.path().join("part"), &["--feed", &capture]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("not what `tickwire record` writes") && !two.path().join("part").exists(),
+        "{said}"
+    );
 }
 
 /// The records as they are, but for the numbers of their sources.
@@ -187,7 +195,7 @@ fn what_cannot_be_recorded_is_refused_before_anything_is_served() {
         (&["serve", "--record", path(folder.path()), "--feed", &feed], "a recording is not recorded again"),
         (&["record", "--out", path(folder.path()), "--rotate-bytes", "much"], "record_rotate_bytes = `much`"),
         (&["record", "--out", path(folder.path()), "--duration", "long"], "duration = `long`"),
-        (&["inspect", "--verify", recording], "no frame of a recording"),
+        (&["inspect", "--verify", recording], "not what `tickwire record` writes"),
     ];
     for (args, reason) in cases {
         let output = run(tickwire().args(args));
@@ -221,4 +229,37 @@ fn damage_is_named_with_its_file_and_offset() {
     let offset = error.strip_prefix(&damaged).and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
     assert!(offset.is_some_and(|offset| offset <= at) && said["files"][0]["sound"] == false, "{error}");
     assert!(said["files"][0]["records"].as_u64().is_some_and(|records| records > 0), "{said}");
+}
+
+/// A limit of the process on the length of files is a disk that is full.
+#[test]
+fn files_that_may_not_grow_stop_nobody_who_is_served() {
+    let folder = folder();
+    let out = folder.path().join("day");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tickwire")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--sim-rate", "500", "--record", path(&out)]);
+    let service = Service::spawn(&mut command);
+    eventually("it has failed", || service.metric("recording_failures_total") > 0);
+    assert!(service.log().contains("File too large"), "{}", service.log());
+    assert_eq!(service.get("/v1/quotes").status, 200);
+    // What waits for the disk ends nothing either.
+    signal(&service.child, "TERM");
+    drop(service);
+    assert!(verified(&out).records > 0);
+}
+
+#[test]
+fn a_signal_ends_a_recorder_that_waits_for_a_full_disk() {
+    let folder = folder();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tickwire"), "record"]);
+    command.args(["--speed", "max", "--sim-rate", "500", "--out", path(folder.path())]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program");
+    eventually("it is full", || written(folder.path()) >= 40_000);
+    signal(&child, "INT");
+    let output = child.wait_with_output().expect("our child");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("LOST"), "{said}");
 }

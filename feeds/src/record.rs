@@ -126,6 +126,12 @@ impl RecorderHandle {
         self.queue.push(&Record { source, ts_recv, body })
     }
 
+    /// Lets go of whoever waits for the disk, and of all who would: from here on, what there is no room for is lost. Call it
+    /// before waiting for a sender's end.
+    pub fn stop_waiting(&self) {
+        self.queue.stop_waiting();
+    }
+
     /// What it did so far.
     #[must_use]
     pub fn stats(&self) -> RecorderStats {
@@ -199,21 +205,21 @@ impl Recorder {
     }
 }
 
-/// Records what a recording holds, from its first record received at `from` on: the same records in the same order, in
-/// other segments. Sources that a recorder told of in several of its runs are told of once.
+/// Records what a recording holds, until it is told to stop: the same records in the same order, in other segments. Sources
+/// that a recorder told of in several of its runs are told of once. `false`: it was stopped.
 ///
 /// # Errors
 /// [`FeedError`] of the recording, and of more sources than a run of a recorder may have.
 pub fn copy(
     reader: &mut RecordReader,
-    from: Option<Timestamp>,
     to: &RecorderHandle,
-) -> Result<(), FeedError> {
+    is_stopped: impl Fn() -> bool,
+) -> Result<bool, FeedError> {
     let mut known: BTreeMap<Source, SourceId> = BTreeMap::new();
-    if let Some(from) = from {
-        reader.seek(from)?;
-    }
     while reader.advance()? {
+        if is_stopped() {
+            return Ok(false);
+        }
         let Record { source, ts_recv, body } = reader.record()?;
         let source = match source.and_then(|source| reader.source(source)) {
             None => None,
@@ -228,7 +234,7 @@ pub fn copy(
         };
         to.record(source, ts_recv, body);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes records and writes them, until the queue is closed.
@@ -243,13 +249,19 @@ fn run<D: Disk>(
         let mut has_failed = false;
         while let Err(error) = writer.write(&mut batch) {
             queue.count_failure();
+            if !has_failed {
+                report(RecorderReport::Failed { error: io::Error::new(error.kind(), error.to_string()) });
+                has_failed = true;
+            }
             if !queue.wait_to_retry() {
-                queue.count_lost(batch.records_left());
+                queue.count_unwritten(&batch);
+                // What had no room in it.
+                queue.take(&mut batch);
+                queue.count_unwritten(&batch);
                 return Err(error);
             }
-            if !has_failed {
-                report(RecorderReport::Failed { error });
-                has_failed = true;
+            if let Some(lost) = queue.take_lost() {
+                report(RecorderReport::Lost(lost));
             }
         }
         queue.count_written(writer.written());

@@ -28,13 +28,13 @@ Examples:
   tickwire record --out day --duration 10m --rotate-bytes 64MiB --rotate-every 1h
   tickwire record --out storm --speed max --duration 1h --sim-rate 100
   tickwire record --out day --feed live:kraken --symbols BTC/USD,ETH/USD
-  tickwire record --feed replay:day --from 2026-11-25T14:30:00Z --out afternoon
+  tickwire record --feed replay:morning,afternoon --out day
 
 A folder that holds a recording already is gone on with. What happens to it is described in
 feeds/src/record/format.md; `tickwire inspect --verify DIR` checks it, `tickwire serve --feed replay:DIR` plays it.
 
 At speed max the feed waits for the disk; else nothing waits: when the disk cannot follow, records are lost, and the
-recording, the log and the exit code say so. A recording that is recorded again is copied, record by record.
+recording, the log and the exit code say so. A recording that is recorded again is copied whole, record by record.
 
 Exit code: 0 when all was recorded; 1 when anything was lost, or the disk failed to the end.")]
 pub(super) struct Args {
@@ -65,10 +65,6 @@ pub(super) struct Args {
     #[arg(long = "rotate-every", value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     record_rotate_every: Option<String>,
-    /// Of a recording, only what was received at this time or later
-    #[arg(long, value_name = "TIME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
     /// 1 as it happens, N times as fast, or max [default: 1]
     #[arg(long, value_name = "SPEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,14 +77,31 @@ pub(super) struct Args {
     logging: flags::Logging,
 }
 
+impl Args {
+    /// A flag that was given and says what of a feed is to be recorded.
+    fn shapes_a_feed(&self) -> Option<&'static str> {
+        [
+            ("duration", self.duration.is_some()),
+            ("symbols", !self.symbols.is_empty()),
+            ("speed", self.speed.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
     let duration = args.duration.as_deref().map(|text| config::duration("duration", text)).transpose()?;
-    let signals = Signals::listen().context("cannot listen for signals")?;
     start_logging(&config)?;
     let stats = match config.replay_files()? {
-        Some(files) => copy(&config, &files)?,
-        None => record(&config, duration, signals)?,
+        Some(files) => {
+            if let Some(flag) = args.shapes_a_feed() {
+                anyhow::bail!("--{flag}: a recording is copied whole");
+            }
+            copy(&config, files)?
+        }
+        None => record(&config, duration)?,
     };
     let RecorderStats { records, bytes, records_lost, segments, bytes_written, .. } = stats;
     let lost = if records_lost > 0 { format!(", {records_lost} LOST") } else { String::new() };
@@ -101,31 +114,53 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Copies recordings, one after the other.
-fn copy(config: &Config, files: &[PathBuf]) -> anyhow::Result<RecorderStats> {
-    let from = config.from()?;
+fn copy(config: &Config, files: Vec<PathBuf>) -> anyhow::Result<RecorderStats> {
     let mut settings = config.recorder()?.context("no folder to record into")?;
     settings.when_full = WhenFull::Wait;
+    // The same file by another name is the same.
+    let folder = settings.folder.canonicalize().ok();
+    let is_itself = |path: &PathBuf| folder.is_some() && path.canonicalize().ok() == folder;
+    anyhow::ensure!(!files.iter().any(is_itself), "{} cannot be copied into itself", config.record);
     let mut readers = files.iter().map(|path| RecordReader::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let recorder = Recorder::start(&settings, |report| log(report, None))?;
     for reader in &mut readers {
-        feeds::record::copy(reader, from, recorder.handle())?;
+        // What is no recording is refused before there is a folder for it.
+        reader.check()?;
     }
-    Ok(recorder.stop()?)
+    let recorder = Recorder::start(&settings, |report| log(report, None))?;
+    let handle = recorder.handle().clone();
+    until_stopped(recorder, move |stopped| {
+        for reader in &mut readers {
+            if !feeds::record::copy(reader, &handle, || stopped.load(Ordering::Acquire))? {
+                warn!("stopped: the copy ends here");
+                break;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Plays a feed to nobody but the recorder.
-fn record(config: &Config, duration: Option<Duration>, signals: Signals) -> anyhow::Result<RecorderStats> {
+fn record(config: &Config, duration: Option<Duration>) -> anyhow::Result<RecorderStats> {
     let settings = config.settings()?;
     let recorder = start(config, &Arc::default())?.context("no folder to record into")?;
     let feed = config.open(Some(recorder.handle()))?.feed;
     info!(feed = config.feed, folder = config.record, "recording");
+    until_stopped(recorder, move |stopped| play(feed, settings.ingest.speed, duration, stopped))
+}
+
+/// Lets a thread of its own record until it is done or a signal comes, and closes the recording.
+fn until_stopped(
+    recorder: Recorder,
+    work: impl FnOnce(&AtomicBool) -> Result<(), FeedError> + Send + 'static,
+) -> anyhow::Result<RecorderStats> {
+    let signals = Signals::listen().context("cannot listen for signals")?;
     let stopped = Arc::new(AtomicBool::new(false));
     let (ended, end) = oneshot::channel::<()>();
-    let player = {
+    let worker = {
         let stopped = Arc::clone(&stopped);
         std::thread::Builder::new().name("feed".to_owned()).spawn(move || {
             let _ended = ended;
-            play(feed, settings.ingest.speed, duration, &stopped)
+            work(&stopped)
         })?
     };
     signals.wait(async {
@@ -133,11 +168,13 @@ fn record(config: &Config, duration: Option<Duration>, signals: Signals) -> anyh
         let _ = end.await;
     });
     stopped.store(true, Ordering::Release);
-    player.thread().unpark();
-    let played =
-        player.join().unwrap_or_else(|_| Err(FeedError::Settings("the feed has panicked".to_owned())));
+    // A full disk would hold it for ever.
+    recorder.handle().stop_waiting();
+    worker.thread().unpark();
+    let worked =
+        worker.join().unwrap_or_else(|_| Err(FeedError::Settings("the feed has panicked".to_owned())));
     let stats = stop(recorder)?;
-    played?;
+    worked?;
     Ok(stats)
 }
 
@@ -182,9 +219,24 @@ fn play(
     Ok(())
 }
 
+/// A file that is as long as files may be (`ulimit -f`) is then an error of the disk, and ends no process. What tokio
+/// listens for once stays so.
+fn survive_file_limits() -> std::io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        const SIGXFSZ: i32 = 25;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _entered = runtime.enter();
+        let _unasked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGXFSZ))?;
+    }
+    Ok(())
+}
+
 /// Starts what `config` has to record; the service's metrics count its troubles as soon as they are there.
 pub(super) fn start(config: &Config, metrics: &Arc<OnceLock<Metrics>>) -> anyhow::Result<Option<Recorder>> {
     let Some(settings) = config.recorder()? else { return Ok(None) };
+    config.settings()?;
+    survive_file_limits().context("cannot listen for signals")?;
     let metrics = Arc::clone(metrics);
     Ok(Some(Recorder::start(&settings, move |report| log(report, metrics.get()))?))
 }
@@ -195,10 +247,11 @@ pub(super) fn stop(recorder: Recorder) -> anyhow::Result<RecorderStats> {
     let result = recorder.stop();
     let RecorderStats { records, records_lost, segments, .. } = handle.stats();
     match &result {
+        Ok(_) if records_lost > 0 => warn!(folder, records, records_lost, segments, "recorded, but not all"),
         Ok(_) => info!(folder, records, records_lost, segments, "recorded"),
         Err(error) => error!(%error, folder, records, records_lost, segments, "the recording is cut"),
     }
-    Ok(result?)
+    result.with_context(|| format!("the recording is cut: {records} records, and {records_lost} LOST"))
 }
 
 fn log(report: RecorderReport, metrics: Option<&Metrics>) {
@@ -211,7 +264,7 @@ fn log(report: RecorderReport, metrics: Option<&Metrics>) {
         }
         RecorderReport::Recovered => info!("the recording can be written again"),
         RecorderReport::Lost(lost) => {
-            warn!(records = lost.records, first = %lost.first, last = %lost.last, "records are lost: the disk is too slow");
+            warn!(records = lost.records, first = %lost.first, last = %lost.last, "records are lost: the disk did not take them in time");
             if let Some(metrics) = metrics {
                 metrics.recording_records_lost_total().add(lost.records);
             }

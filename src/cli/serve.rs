@@ -1,6 +1,6 @@
 //! `tickwire serve`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -120,6 +120,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(stdout);
     let asked = signals.wait(service.broken());
     tracing::info!("stopping");
+    if let Some(recorder) = &recorder {
+        // A full disk would hold the feed for ever.
+        recorder.handle().stop_waiting();
+    }
     service.stop();
     if let Some(recorder) = recorder {
         record::stop(recorder)?;
@@ -132,6 +136,7 @@ pub(super) fn start_logging(config: &Config) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(config.log_filter()?)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         // Whoever reads the log may go: the complaint would go to standard error as well, and panic there.
         .log_internal_errors(false);
     if config.log_is_json()? {

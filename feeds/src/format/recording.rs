@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rustc_hash::FxHashMap;
 use tracing::warn;
 
 use crate::limits::{CONNECTIONS_MAX, INSTRUMENTS_MAX};
 use crate::record::simulated::{self, Payload};
 use crate::record::{Body, Record, RecordReader, Source};
 use crate::venue::{ConnectionId, Session};
-use crate::{EventBody, FeedError, Instrument, MarketEvent, SymbolId, Timestamp};
+use crate::{EventBody, FeedError, Instrument, MarketEvent, Symbol, SymbolId, Timestamp};
 
 /// Plays a recording.
 pub struct RecordingReader {
@@ -51,7 +52,10 @@ enum Kind {
 
 #[derive(Default)]
 struct Simulated {
+    /// Of all runs.
     instruments: Vec<Instrument>,
+    /// Those of the present run, in its order.
+    run: Vec<SymbolId>,
     /// Whether its books may hold anything.
     is_connected: bool,
 }
@@ -99,7 +103,7 @@ impl RecordingReader {
                     Kind::Venue(Box::new(session))
                 }
                 Kind::Simulated(Simulated { instruments, .. }) => {
-                    Kind::Simulated(Simulated { instruments, is_connected: false })
+                    Kind::Simulated(Simulated { instruments, ..Simulated::default() })
                 }
             };
             let part = Part { venue, format, kind, first: instruments.len() };
@@ -312,6 +316,28 @@ impl Part {
 }
 
 impl Simulated {
+    /// The instruments of a run are those of the runs before by their names, and more.
+    fn begin_run(&mut self, instruments: Vec<Instrument>) -> Result<(), String> {
+        self.run.clear();
+        let known: FxHashMap<Symbol, usize> =
+            self.instruments.iter().map(|instrument| instrument.symbol.clone()).zip(0..).collect();
+        for instrument in instruments {
+            let index = match known.get(&instrument.symbol) {
+                Some(&index) if self.instruments[index] == instrument => index,
+                Some(_) => return Err(format!("{} is another instrument than before", instrument.symbol)),
+                None if self.instruments.len() >= INSTRUMENTS_MAX => {
+                    return Err(format!("more than {INSTRUMENTS_MAX} instruments"));
+                }
+                None => {
+                    self.instruments.push(instrument);
+                    self.instruments.len() - 1
+                }
+            };
+            self.run.push(SymbolId::from_index(index));
+        }
+        Ok(())
+    }
+
     fn apply(
         &mut self,
         body: &Body<'_>,
@@ -330,20 +356,21 @@ impl Simulated {
             Body::Received(payload) => {
                 let start = events.len();
                 match simulated::read(payload, events)? {
-                    Payload::Instruments(instruments) if self.instruments.is_empty() => {
-                        self.instruments = instruments;
+                    Payload::Instruments(instruments) => self.begin_run(instruments)?,
+                    Payload::Events if self.run.is_empty() => {
+                        let reason =
+                            "its list of instruments is in a segment before: play the whole recording";
+                        return Err(reason.to_owned());
                     }
-                    Payload::Instruments(instruments) if self.instruments != instruments => {
-                        return Err("a simulated market of other instruments than before".to_owned());
-                    }
-                    Payload::Instruments(_) | Payload::Events => {}
+                    Payload::Events => {}
                 }
-                match events[start..].iter().find(|event| event.symbol.index() >= self.instruments.len()) {
-                    Some(event) => {
-                        Err(format!("an event of instrument {}, which there is not", event.symbol.0))
-                    }
-                    None => Ok(()),
+                for event in &mut events[start..] {
+                    let symbol = self.run.get(event.symbol.index()).copied();
+                    event.symbol = symbol.ok_or_else(|| {
+                        format!("an event of instrument {}, which there is not", event.symbol.0)
+                    })?;
                 }
+                Ok(())
             }
             _ => Ok(()),
         }

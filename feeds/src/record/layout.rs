@@ -228,7 +228,7 @@ impl Prefix {
         let (magic, length, tag) = (fields.array()?, fields.u32()?, fields.array()?);
         let (content, crc) = (fields.u32()?, fields.u32()?);
         if magic != MAGIC || crc != crc32fast::hash(&bytes[..16]) {
-            return Err(Malformed("no frame of a recording".to_owned()));
+            return Err(Malformed("not what `tickwire record` writes".to_owned()));
         }
         let tag = [Tag::Head, Tag::Block, Tag::Seal].into_iter().find(|known| known.bytes() == tag);
         let frame_bytes = 8 + length as usize;

@@ -45,7 +45,6 @@ pub struct RecorderStats {
 }
 
 pub(super) struct Queue {
-    when_full: WhenFull,
     waiting: Mutex<Waiting>,
     /// There is enough for a block, or the queue was closed.
     enough: Condvar,
@@ -62,6 +61,8 @@ struct Waiting {
     /// What is lost since the last record that was not.
     unannounced: Option<Lost>,
     stats: RecorderStats,
+    /// Whether senders wait for room.
+    waits: bool,
     is_closed: bool,
 }
 
@@ -79,7 +80,8 @@ pub(super) struct Batch {
 
 impl Queue {
     pub(super) fn new(when_full: WhenFull) -> Self {
-        Self { when_full, waiting: Mutex::default(), enough: Condvar::new(), room: Condvar::new() }
+        let waiting = Waiting { waits: when_full == WhenFull::Wait, ..Waiting::default() };
+        Self { waiting: Mutex::new(waiting), enough: Condvar::new(), room: Condvar::new() }
     }
 
     pub(super) fn add_source(&self, source: Source) -> Result<SourceId, FeedError> {
@@ -106,13 +108,10 @@ impl Queue {
             waiting.lose(record);
             return false;
         }
-        let is_full = |waiting: &mut Waiting| {
-            !waiting.is_closed && waiting.bytes.len() + record.bytes() > RECORD_QUEUE_BYTES_MAX
-        };
-        if self.when_full == WhenFull::Wait {
-            waiting = self.room.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
-        }
-        if waiting.is_closed || is_full(&mut waiting) {
+        let is_full = |waiting: &Waiting| waiting.bytes.len() + record.bytes() > RECORD_QUEUE_BYTES_MAX;
+        let waits = |waiting: &mut Waiting| waiting.waits && !waiting.is_closed && is_full(waiting);
+        waiting = self.room.wait_while(waiting, waits).unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_closed || is_full(&waiting) {
             waiting.lose(record);
             return false;
         }
@@ -155,6 +154,12 @@ impl Queue {
         !waiting.is_closed
     }
 
+    /// From here on nobody waits for room.
+    pub(super) fn stop_waiting(&self) {
+        self.lock().waits = false;
+        self.room.notify_all();
+    }
+
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.enough.notify_all();
@@ -169,8 +174,18 @@ impl Queue {
         self.lock().stats.failures += 1;
     }
 
-    pub(super) fn count_lost(&self, records: u64) {
-        self.lock().stats.records_lost += records;
+    /// What was lost and nobody was told of yet, while the disk takes nothing.
+    pub(super) fn take_lost(&self) -> Option<Lost> {
+        self.lock().lost.take()
+    }
+
+    /// What was taken, and will not be written.
+    pub(super) fn count_unwritten(&self, batch: &Batch) {
+        let (records, bytes) = batch.left();
+        let stats = &mut self.lock().stats;
+        stats.records -= records;
+        stats.bytes -= bytes;
+        stats.records_lost += records;
     }
 
     pub(super) fn count_written(&self, written: Written) {
@@ -233,13 +248,17 @@ impl Batch {
         Ok(first.map(|first| Piece { content: &left[..bytes], span, first }))
     }
 
-    pub(super) fn records_left(&self) -> u64 {
-        let mut records = 0;
+    /// Records that were not written, and how long their payloads are. What was lost before them is not among them.
+    fn left(&self) -> (u64, u64) {
+        let (mut records, mut bytes) = (0, 0);
         let mut left = &self.bytes[self.done..];
-        while let Ok((_, length)) = Record::read(left) {
-            records += 1;
+        while let Ok((record, length)) = Record::read(left) {
+            if !matches!(record.body, Body::Lost(_)) {
+                records += 1;
+                bytes += record.body.payload().len() as u64;
+            }
             left = &left[length..];
         }
-        records
+        (records, bytes)
     }
 }

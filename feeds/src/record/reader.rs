@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Source;
 use super::disk::{MANIFEST, segment_path};
-use super::entry::{Record, SourceId};
+use super::entry::{Body, Record, SourceId};
 use super::layout::{Hash, Malformed, NO_HASH, Span, hex};
 use super::manifest::{self, SegmentEntry};
 use super::segment::{Chain, SegmentReader, Step};
@@ -58,6 +58,8 @@ pub struct Verified {
     pub records: u64,
     /// How long they are without compression.
     pub bytes: u64,
+    /// Records that had no room, as the recording tells where they are missing.
+    pub records_lost: u64,
     /// When the earliest and the latest were received; `None`: there is none.
     pub span: Option<(Timestamp, Timestamp)>,
     /// Whether the last segment was closed. If not, its recorder was killed, or still writes it.
@@ -124,6 +126,17 @@ impl RecordReader {
             has_ended: false,
             verified: Verified { is_closed: true, ..Verified::default() },
         }
+    }
+
+    /// Reads the first block, if it stands before it: what is no recording at all is found out there.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next_record`].
+    pub fn check(&mut self) -> Result<(), FeedError> {
+        if self.block.bytes.is_empty() {
+            self.next_block().inspect_err(|_| self.has_ended = true)?;
+        }
+        Ok(())
     }
 
     /// Goes to the first record that was received at `from` or later. The index tells where that is; what is before is not
@@ -219,6 +232,7 @@ impl RecordReader {
             self.block.record = at;
             let (record, bytes) = self.block.read(at).map_err(|reason| self.damaged(reason))?;
             let (source, ts_recv) = (record.source, record.ts_recv);
+            let lost = if let Body::Lost(lost) = record.body { lost.records } else { 0 };
             if source.is_some_and(|source| source.0 as usize >= self.sources.len()) {
                 return Err(self.damaged(Malformed("a record of a source that nobody told of".to_owned())));
             }
@@ -233,6 +247,7 @@ impl RecordReader {
             }
             self.from = None;
             self.verified.records += 1;
+            self.verified.records_lost = self.verified.records_lost.saturating_add(lost);
             self.verified.bytes += bytes as u64;
             let (first, last) = self.verified.span.get_or_insert((ts_recv, ts_recv));
             *first = ts_recv.min(*first);

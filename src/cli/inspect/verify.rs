@@ -29,6 +29,8 @@ struct Verdict {
     records: u64,
     /// Of the records, without compression.
     bytes: u64,
+    /// What had no room when it was recorded, as the recording tells.
+    records_lost: u64,
     first_ts_recv: Option<i64>,
     last_ts_recv: Option<i64>,
     /// Whether its recorder closed it.
@@ -80,7 +82,8 @@ impl Verdict {
             }
             Err(error) => (Verified::default(), Some(error)),
         };
-        let Verified { segments, blocks, records, bytes, span, is_closed, cuts, hash } = verified;
+        let Verified { segments, blocks, records, bytes, records_lost, span, is_closed, cuts, hash } =
+            verified;
         Self {
             path: path.display().to_string(),
             sound: error.is_none(),
@@ -88,6 +91,7 @@ impl Verdict {
             blocks,
             records,
             bytes,
+            records_lost,
             first_ts_recv: span.map(|(first, _)| first.0),
             last_ts_recv: span.map(|(_, last)| last.0),
             closed: is_closed,
@@ -118,6 +122,9 @@ impl Display for Verdict {
         if let Some(span) = &self.span {
             writeln!(f, "  time      {span}")?;
         }
+        if self.records_lost > 0 {
+            writeln!(f, "  LOST      {} records had no room when it was recorded", self.records_lost)?;
+        }
         for ShownCut { path, offset, bytes } in &self.cuts {
             writeln!(
                 f,
@@ -130,6 +137,9 @@ impl Display for Verdict {
         }
         if !self.closed {
             writeln!(f, "  open      its recorder was killed, or still writes it")?;
+        }
+        if self.hash.is_empty() {
+            return writeln!(f, "  chain     sound, of nothing");
         }
         writeln!(f, "  chain     sound, the last hash is {}", self.hash)
     }

@@ -147,14 +147,46 @@ fn a_recording_of_the_simulated_market_is_the_market_and_each_run_begins_empty()
     assert_eq!(found.messages, expected);
     assert_eq!(found.received, 2_002);
 
-    let recorder = recorder(folder.path(), 20_000);
+    // A market of more instruments, and one in which the first of them is another.
+    let run = |mut feed: Box<dyn Feed>| {
+        let recorder = recorder(folder.path(), 20_000);
+        feed = Box::new(Recorded::new(feed, recorder.handle().clone()).expect("simulated"));
+        feed.begin(Timestamp(9_000_000_000_000));
+        let mut events = Vec::new();
+        while !events.iter().any(|event: &MarketEvent| event.symbol == SymbolId(5)) {
+            feed.next_message(&mut events).expect("it goes on");
+        }
+        recorder.stop().expect("room");
+        play(folder.path(), None)
+    };
+    let larger = Sim::new(SimSettings { instruments: 6, ..SimSettings::default() }).expect("possible");
+    let names: Vec<_> = larger.instruments().to_vec();
+    let found = run(Box::new(larger)).expect("sound");
+    assert_eq!(found.instruments, names);
+    assert!(found.messages.iter().flat_map(|(_, events)| events).any(|event| event.symbol == SymbolId(5)));
     let other = Sim::new(SimSettings { instruments: 6, ..SimSettings::default() }).expect("possible");
-    let mut feed = Recorded::new(Box::new(other), recorder.handle().clone()).expect("simulated");
-    feed.begin(Timestamp(0));
-    drop(feed);
-    recorder.stop().expect("room");
-    let error = play(folder.path(), None).err().expect("another market").to_string();
-    assert!(error.ends_with("a simulated market of other instruments than before"), "{error}");
+    let mut instruments = names;
+    instruments[0].currency = Some("XYZ".to_owned());
+    let other = Other(other, instruments);
+    let error = run(Box::new(other)).err().expect("another market").to_string();
+    assert!(error.ends_with(" is another instrument than before"), "{error}");
+}
+
+/// A market whose first instrument has another currency.
+struct Other(Sim, Vec<Instrument>);
+
+impl Feed for Other {
+    fn instruments(&self) -> &[Instrument] {
+        &self.1
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        self.0.begin(now);
+    }
+
+    fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
+        self.0.next_message(events)
+    }
 }
 
 #[test]

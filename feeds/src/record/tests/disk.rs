@@ -250,11 +250,14 @@ fn a_disk_that_fails_is_told_of_and_tried_again() {
 
 #[test]
 fn a_disk_that_fails_to_the_end_loses_what_was_left() {
-    let Slow { folder, recorder, asked, may, .. } = slow(WhenFull::Lose);
+    let Slow { folder, recorder, asked, may, reports: _reports } = slow(WhenFull::Lose);
     let handle = recorder.handle().clone();
     let big = vec![1; MEBIBYTE];
     assert!(handle.record(None, Timestamp(0), Body::Received(&big)));
     asked.recv().expect("asked to write");
+    // What has not been taken from the queue is lost as well.
+    assert!(handle.record(None, Timestamp(1), Body::Received(b"more")));
+    assert!(handle.record(None, Timestamp(2), Body::Received(b"and more")));
     handle.queue.close();
     may.send(Err(io::ErrorKind::StorageFull.into())).expect("it waits");
     let error = recorder.stop().expect_err("nothing was written");
@@ -262,7 +265,33 @@ fn a_disk_that_fails_to_the_end_loses_what_was_left() {
         matches!(&error, FeedError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull),
         "{error}"
     );
-    assert_eq!(handle.stats().records_lost, 1);
-    assert!(!handle.record(None, Timestamp(1), Body::Received(&big)), "it has been stopped");
+    let stats = handle.stats();
+    assert_eq!((stats.records, stats.bytes, stats.records_lost), (0, 0, 3));
+    assert!(!handle.record(None, Timestamp(3), Body::Received(&big)), "it has been stopped");
     assert_eq!(read(folder.path()).0, []);
+}
+
+#[test]
+fn who_waits_for_a_disk_is_let_go_when_that_is_asked_for() {
+    let Slow { recorder, asked, may, reports: _reports, folder: _folder } = slow(WhenFull::Wait);
+    let handle = recorder.handle().clone();
+    let big = vec![1; MEBIBYTE];
+    assert!(handle.record(None, Timestamp(0), Body::Received(&big)));
+    asked.recv().expect("asked to write");
+    let sender = {
+        let (handle, big) = (handle.clone(), big.clone());
+        std::thread::spawn(move || {
+            (1..).take_while(|&time| handle.record(None, Timestamp(time), Body::Received(&big))).count()
+        })
+    };
+    handle.stop_waiting();
+    let taken = sender.join().expect("it ends") as u64;
+    assert!(taken < 64, "{taken}");
+    may.send(Err(io::ErrorKind::StorageFull.into())).expect("it waits");
+    handle.queue.close();
+    drop(may);
+    drop(asked);
+    let _ = recorder.stop();
+    let stats = handle.stats();
+    assert_eq!(stats.records + stats.records_lost, taken + 2);
 }
