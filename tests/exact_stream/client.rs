@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 
+use feeds::Timestamp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
@@ -19,13 +20,15 @@ const CHANNELS: [&str; 12] = [
 /// More than one, so that with several shards several are at work.
 const CLIENTS: usize = 3;
 
-/// Serves recordings from the first event on to clients of everything, to the end. They must agree.
-pub(crate) fn serve(files: &[PathBuf], speed: &str, shards: usize) -> Stream {
+/// Serves recordings, from a time on, to clients of everything, to the end. They must agree.
+pub(crate) fn serve(files: &[PathBuf], from: Option<Timestamp>, speed: &str, shards: usize) -> Stream {
     let files: Vec<&str> = files.iter().map(|file| file.to_str().expect("text")).collect();
     let feed = format!("replay:{}", files.join(","));
     let (shards, wait) = (shards.to_string(), (CLIENTS + 1).to_string());
     let flags = ["--feed", &feed, "--speed", speed, "--shards", &shards, "--wait-clients", &wait];
-    let service = Service::start(flags.into_iter().chain(["--stale-after", "24h"]));
+    let from = from.map(|from| from.0.to_string());
+    let from = from.iter().flat_map(|from| ["--from", from.as_str()]);
+    let service = Service::start(flags.into_iter().chain(["--stale-after", "24h"]).chain(from));
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::new(&service)).collect();
     for client in &mut clients {
         for channel in CHANNELS {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use feeds::replay::{Replay, ReplaySettings};
-use feeds::{Feed, Progress};
+use feeds::{Feed, Progress, Timestamp};
 use tickwire::bus::{Bus, Kind, Request, ShardEnd, Wanted};
 use tickwire::directory::Directory;
 use tickwire::market::quotes::quote_cache;
@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 
 use super::stream::Stream;
 
-/// Plays recordings, `turn` messages in each turn, to shards that listen to everything from the first event on.
-pub(crate) fn publish(files: &[PathBuf], turn: usize, shards: usize) -> Stream {
-    let settings = ReplaySettings { files: files.to_vec(), ..ReplaySettings::default() };
+/// Plays recordings from a time on, `turn` messages in each turn, to shards that listen to everything from the first event
+/// on.
+pub(crate) fn publish(files: &[PathBuf], from: Option<Timestamp>, turn: usize, shards: usize) -> Stream {
+    let settings = ReplaySettings { files: files.to_vec(), from, ..ReplaySettings::default() };
     let mut feed = Replay::open(&settings).expect("sound");
     let directory = Directory::new(feed.instruments());
     let topics: Vec<TopicId> =
@@ -66,7 +67,8 @@ pub(crate) fn publish(files: &[PathBuf], turn: usize, shards: usize) -> Stream {
         while publisher.end_turn() {}
         let answer = answer.blocking_recv().expect("an answer");
         let text = String::from_utf8(answer.json).expect("UTF-8");
-        state.insert(topic.0.to_string(), format!("{} {text}", answer.seq));
+        let name = format!("{} {}", topic.0, topic.channel().name());
+        state.insert(name, format!("{} {text}", answer.seq));
     }
     let first = listeners.pop().expect("a shard").topics;
     for other in listeners {

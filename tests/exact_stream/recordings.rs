@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use feeds::replay::{Replay, ReplaySettings};
+use feeds::{Feed, Progress, Timestamp};
 use tempfile::TempDir;
 
 use crate::service::program::tickwire;
@@ -68,4 +70,15 @@ pub(crate) fn of_the_simulator(folder: &Path) -> PathBuf {
         .arg(&out));
     assert!(output.status.success(), "{output:?}");
     out
+}
+
+/// When half of the messages have come.
+pub(crate) fn middle(files: &[PathBuf]) -> Timestamp {
+    let settings = ReplaySettings { files: files.to_vec(), ..ReplaySettings::default() };
+    let mut feed = Replay::open(&settings).expect("sound");
+    let (mut times, mut events) = (Vec::new(), Vec::new());
+    while let Progress::Message { due } = feed.next_message(&mut events).expect("sound") {
+        times.push(due);
+    }
+    times[times.len() / 2]
 }
