@@ -172,6 +172,22 @@ fn an_index_that_tells_of_no_block_is_the_damage_itself() {
 }
 
 #[test]
+fn what_is_wrong_with_all_of_it_is_told_of_its_last_segment() {
+    let folder = folder();
+    recording(folder.path(), true);
+    let last = last_segment(folder.path());
+    let mut reader = RecordReader::open(folder.path()).expect("a recording");
+    while reader.next_record().expect("sound").is_some() {}
+    match reader.damaged_record("nonsense".to_owned()) {
+        FeedError::Damaged { path, offset, .. } => {
+            assert_eq!(path, last);
+            assert!(offset < fs::metadata(path).expect("there").len());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_folder_is_a_recording_as_soon_as_somebody_records_into_it() {
     let folder = folder();
     let Err(error) = RecordReader::open(folder.path()) else { panic!("there is nothing") };
