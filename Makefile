@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 CLIENTS := tests/clients
 CONFORMANCE := tests/conformance
 WORKSPACES := . fuzz benches/peers/rust
-FUZZ_TARGETS := frame_decode inflate client_message binary_decode input itch packets capture dbn csv lobster
+FUZZ_TARGETS := frame_decode inflate client_message binary_decode input itch packets capture dbn csv lobster recording
 FUZZ_SECONDS ?= 12
 VENV := .venv
 

@@ -2,7 +2,8 @@
 """Writes seeds of the binary formats, field by field as their specifications have them.
 
 They are committed, so that the fuzzer needs no Python. Seeds that are text are written by hand, those of captures as the
-tests of each venue have them; so are the seeds of DBN that are not written here.
+tests of each venue have them; so are the seeds of DBN that are not written here. Those of recordings that are not written here
+are a segment of `tickwire record --feed sim --sim-instruments 2 --duration 1s --speed max --out DIR`, whole and cut.
 """
 
 import gzip
@@ -215,3 +216,81 @@ save("input", "two_members.gz", gzip.compress(TEXT, mtime=0) + gzip.compress(b"m
 save("input", "stored.zip", zip_of(zipfile.ZIP_STORED))
 save("input", "deflated.zip", zip_of(zipfile.ZIP_DEFLATED))
 save("input", "two_frames.zst", zstd_raw(TEXT) * 2)
+
+
+# Our own recordings, as feeds/src/record/format.md has them, but for the checksums: the target makes those right.
+
+
+def framed_by_us(tag: bytes, body: bytes, content: bytes = b"") -> bytes:
+    total = 88 + len(body)
+    head = b"\x54\x2a\x4d\x18" + struct.pack("<I4sI", total - 8, tag, len(content))
+    return head + bytes(4) + body + bytes(64) + struct.pack("<I", total) + content
+
+
+def sources(*names: tuple[str, str, str]) -> bytes:
+    data = struct.pack("<Q", len(names))
+    for venue, kind, name in names:
+        for one in (venue, kind, "wss://ws", name):
+            data += struct.pack("<H", len(one)) + one.encode()
+    return data
+
+
+def entry(kind: int, source: int, nanos: int, body: bytes) -> bytes:
+    return struct.pack("<IBIq", 13 + len(body), kind, source, NOON + nanos) + body
+
+
+def stored(data: bytes) -> bytes:
+    """A frame of zstd with one block as it is, so that what changes in it changes a record."""
+    return b"\x28\xb5\x2f\xfd" + struct.pack("<BI", 0xA0, len(data)) + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+def segment(head: bytes, blocks: list[tuple[bytes, list[bytes]]], all_sources: bytes = b"") -> bytes:
+    data = framed_by_us(b"HEAD", struct.pack("<HQQ", 1, 1, 0) + head)
+    first, index = 0, b""
+    for told, entries in blocks:
+        times = [struct.unpack("<q", one[9:17])[0] for one in entries]
+        span = struct.pack("<Qqq", len(entries), min(times), max(times))
+        records = b"".join(entries)
+        index += struct.pack("<Q", len(data)) + span
+        data += framed_by_us(b"BLCK", struct.pack("<QQ", len(records), first) + span + told, stored(records))
+        first += len(entries)
+    seal = framed_by_us(b"SEAL", struct.pack("<Q", len(blocks)) + index + all_sources)
+    return data + seal if all_sources else data
+
+
+def sim_event(instrument: int, kind: int, fields: str, *values: object) -> bytes:
+    return struct.pack("<IqqQB", instrument, NOON, NOON + 1, 7, kind) + struct.pack("<" + fields, *values)
+
+
+INSTRUMENT = struct.pack("<Q", 4) + b"SIM1" + struct.pack("<bbBqBQ3sBQ", -2, 0, 1, 1, 1, 3, b"USD", 1, 10)
+SIM_EVENTS = [
+    sim_event(0, 4, "QqqQqq", 1, 100, 5, 1, 101, 6),
+    sim_event(0, 1, "qqBBQ", 100, 5, 1, 1, 77),
+    sim_event(0, 2, "BqqB", 1, 100, 5, 0),
+    sim_event(0, 3, "Bqq", 1, 102, 9),
+    sim_event(0, 6, "I", 7) + sim_event(0, 15, "B", 1) + sim_event(0, 14, "QQ", 8, 9) + sim_event(0, 5, ""),
+    sim_event(0, 7, "QBqq", 1, 0, 100, 5) + sim_event(0, 7, "QBqq", 2, 1, 101, 5),
+    sim_event(0, 10, "QqBqBQB", 1, 1, 1, 100, 1, 78, 1) + sim_event(0, 9, "QBq", 1, 1, 1) + sim_event(0, 8, "Qqq", 1, 99, 3),
+    sim_event(0, 11, "QQqq", 2, 3, 102, 4) + sim_event(0, 12, "BQ2s", 1, 2, b"up") + sim_event(0, 16, "qqqqqq", 10**9, 1, 3, 1, 2, 9),
+    sim_event(0, 13, "") + INSTRUMENT,
+]
+SIM = ("SIM", "events", "simulated market")
+KRAKEN = ("KRAKEN", "json", "ws.1")
+BINANCE = ("BINANCE", "json", "ws.2")
+BOOK = b'[7,{"as":[["10.10","1.5","1618678123.481570"]],"bs":[["10.00","2.0","1618678123.481571"]]},"book-10","XBT/EUR"]'
+DEPTH = b'{"lastUpdateId":7,"bids":[["9.9","10"]],"asks":[["9.95","20"]]}'
+DEPTH_URL = b"https://b/api/v3/depth?symbol=ABCXYZ&limit=9"
+SIM_BLOCKS = [
+    (sources(SIM), [entry(4, 0, 0, b""), entry(1, 0, 0, b"\0" + struct.pack("<Q", 1) + INSTRUMENT)]),
+    (sources(), [entry(1, 0, 1 + at, b"\1" + event) for at, event in enumerate(SIM_EVENTS)]),
+    (sources(), [entry(7, 0xFFFF_FFFF, 20, struct.pack("<QQqq", 3, 90, NOON + 18, NOON + 19)), entry(4, 0, 30, b"again")]),
+]
+VENUE_BLOCKS = [
+    (sources(), [entry(4, 0, 0, b""), entry(2, 0, 1, b'{"event":"subscribe"}'), entry(1, 0, 2, BOOK)]),
+    (sources(BINANCE), [entry(3, 1, 9, struct.pack("<H", len(DEPTH_URL)) + DEPTH_URL + DEPTH), entry(5, 0, 5, b"reset")]),
+    (sources(), [entry(6, 0xFFFF_FFFF, 10, b"a note"), entry(4, 0, 11, b"wss://other"), entry(1, 0, 12, BOOK)]),
+]
+save("recording", "every_event", segment(sources(), SIM_BLOCKS, sources(SIM)))
+save("recording", "venues", segment(sources(KRAKEN), VENUE_BLOCKS, sources(KRAKEN, BINANCE)))
+save("recording", "venues_unsealed", segment(sources(KRAKEN), VENUE_BLOCKS))
+save("recording", "empty", segment(sources(), []))

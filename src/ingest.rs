@@ -96,6 +96,7 @@ pub fn run(
 ) {
     publisher.bus().owned_by_this_thread();
     let now = monotonic();
+    let pace = VirtualClock::new(clock.clone(), settings.speed, feed.begins_at());
     let mut player = Player {
         feed,
         publisher,
@@ -103,7 +104,7 @@ pub fn run(
         clock,
         control,
         metrics,
-        pace: VirtualClock::new(clock.clone(), settings.speed),
+        pace,
         events: Vec::new(),
         due: None,
         last_message: now,

@@ -123,11 +123,14 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// A recording's time, which runs at a [`Speed`] against a clock, from the first time stamp it is asked about.
+/// A recording's time, which runs at a [`Speed`] against a clock: from a time on if it is given one, else from the first
+/// time stamp it is asked about.
 #[derive(Clone, Debug)]
 pub struct VirtualClock {
     clock: Clock,
     speed: Speed,
+    /// What was recorded before is due at once.
+    from: Option<Timestamp>,
     /// When ours and the recording's time were put together: (ours, the recording's).
     anchor: Option<(Timestamp, Timestamp)>,
 }
@@ -135,14 +138,18 @@ pub struct VirtualClock {
 impl VirtualClock {
     /// A clock that has not started yet.
     #[must_use]
-    pub const fn new(clock: Clock, speed: Speed) -> Self {
-        Self { clock, speed, anchor: None }
+    pub const fn new(clock: Clock, speed: Speed, from: Option<Timestamp>) -> Self {
+        Self { clock, speed, from, anchor: None }
     }
 
-    /// How long from now until `recorded` is due; zero if it is due or overdue. The first call starts the clock.
+    /// How long from now until `recorded` is due; zero if it is due or overdue. The first call starts the clock; each
+    /// that asks about what comes before the beginning starts it anew, so that the time taken by that is not made up for.
     pub fn wait(&mut self, recorded: Timestamp) -> Duration {
         let now = self.clock.now();
-        self.anchor.get_or_insert((now, recorded));
+        match self.from {
+            Some(from) if recorded < from => self.anchor = Some((now, from)),
+            _ => _ = self.anchor.get_or_insert((now, recorded)),
+        }
         let Some(due) = self.due(recorded) else { return Duration::ZERO };
         Duration::from_nanos(u64::try_from(due - i128::from(now.0)).unwrap_or(0))
     }
@@ -158,6 +165,7 @@ impl VirtualClock {
     fn due(&self, recorded: Timestamp) -> Option<i128> {
         let Speed::Times { thousandths } = self.speed else { return None };
         let (our_start, recorded_start) = self.anchor?;
+        let recorded = self.from.map_or(recorded, |from| recorded.max(from));
         let elapsed =
             i128::from(recorded.0.saturating_sub(recorded_start.0)) * 1_000 / i128::from(thousandths.max(1));
         Some(i128::from(our_start.0) + elapsed)
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn a_recording_runs_at_its_speed() {
         let clock = Clock::manual(Timestamp(5_000_000_000));
-        let mut tenfold = VirtualClock::new(clock.clone(), Speed::Times { thousandths: 10_000 });
+        let mut tenfold = VirtualClock::new(clock.clone(), Speed::Times { thousandths: 10_000 }, None);
         assert_eq!(tenfold.wait(Timestamp(100)), Duration::ZERO);
         assert_eq!(tenfold.wait(Timestamp(1_000_000_100)), Duration::from_millis(100));
         clock.set(Timestamp(5_060_000_000));
@@ -188,8 +196,30 @@ mod tests {
         tenfold.restart();
         assert_eq!(tenfold.wait(Timestamp(77_000_000_000)), Duration::ZERO);
 
-        let mut unpaced = VirtualClock::new(clock, Speed::Max);
+        let mut unpaced = VirtualClock::new(clock, Speed::Max, None);
         assert_eq!(unpaced.wait(Timestamp(i64::MAX)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_comes_before_the_beginning_is_due_at_once_and_takes_no_time() {
+        let clock = Clock::manual(Timestamp(5_000_000_000));
+        let begin = Timestamp(1_000_000_000);
+        let speed = Speed::Times { thousandths: 1_000 };
+        let mut pace = VirtualClock::new(clock.clone(), speed, Some(begin));
+        for (now, recorded) in [(5_000_000_000, 7), (6_000_000_000, 900_000_000)] {
+            clock.set(Timestamp(now));
+            assert_eq!(pace.wait(Timestamp(recorded)), Duration::ZERO);
+            assert_eq!(pace.late(Timestamp(recorded)), Duration::ZERO);
+        }
+        assert_eq!(pace.wait(Timestamp(1_250_000_000)), Duration::from_millis(250));
+        clock.set(Timestamp(6_300_000_000));
+        assert_eq!(pace.wait(Timestamp(1_250_000_000)), Duration::ZERO);
+        assert_eq!(pace.late(Timestamp(1_250_000_000)), Duration::from_millis(50));
+
+        // A recording that begins later than that begins with its first message.
+        let mut pace = VirtualClock::new(clock, speed, Some(Timestamp::default()));
+        assert_eq!(pace.wait(begin), Duration::ZERO);
+        assert_eq!(pace.wait(Timestamp(1_500_000_000)), Duration::from_millis(500));
     }
 
     #[test]

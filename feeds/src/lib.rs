@@ -41,6 +41,11 @@ pub trait Feed: Send {
     /// All instruments it carries; [`SymbolId`] is the index. Does not change while the feed runs.
     fn instruments(&self) -> &[Instrument];
 
+    /// Where playing begins, in the feed's own time: what is due before is not waited for.
+    fn begins_at(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Called once, before the first message is asked for, at the time at which playing begins: a feed that makes its
     /// events up starts its time there. One that says [`Progress::Waiting`] unparks the calling thread when there is more.
     fn begin(&mut self, _now: Timestamp) {}

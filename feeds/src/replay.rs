@@ -24,8 +24,8 @@ pub struct ReplaySettings {
     pub repeat: bool,
     /// Only these instruments, by their plain or their qualified name; `None`: all of them.
     pub symbols: Option<BTreeSet<Symbol>>,
-    /// Whatever was received before is due at this time, all of it: so a replay begins there, in the state in which
-    /// everything before has left the market.
+    /// What was received before is not waited for: so a replay begins there, in the state in which everything before has
+    /// left the market.
     pub from: Option<Timestamp>,
 }
 
@@ -151,7 +151,7 @@ impl Replay {
             self.has_events = true;
         }
         self.files[index].messages = source.recording.messages();
-        let due = [self.due_max, self.settings.from].into_iter().flatten().fold(received, Timestamp::max);
+        let due = self.due_max.map_or(received, |latest| received.max(latest));
         self.due_max = Some(due);
         Ok(Progress::Message { due })
     }
@@ -210,6 +210,10 @@ fn check_distinct(files: &[PathBuf]) -> Result<(), FeedError> {
 impl Feed for Replay {
     fn instruments(&self) -> &[Instrument] {
         &self.instruments
+    }
+
+    fn begins_at(&self) -> Option<Timestamp> {
+        self.settings.from
     }
 
     /// Meets the damage of a file when the message before it has been played. That ends the whole replay.

@@ -50,6 +50,14 @@ pub fn split_beside(data: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// When the two differ, when the market panics, when more comes out than the bytes can say, when an error does not stand
 /// within its file, and when something comes after it.
 pub fn play(path: &Path, formats: &[&str]) -> Corpus {
+    play_expanded(path, formats, bytes_beside(path))
+}
+
+/// The same for a format that compresses: what stands in the file is `bytes` long.
+///
+/// # Panics
+/// As [`play`].
+pub fn play_expanded(path: &Path, formats: &[&str], bytes: usize) -> Corpus {
     if is_compressed(path) {
         return Corpus::Reject;
     }
@@ -66,7 +74,7 @@ pub fn play(path: &Path, formats: &[&str]) -> Corpus {
     if !formats.contains(&replay.files()[0].format) {
         return Corpus::Reject;
     }
-    let mut reading = Reading::new(replay.instruments(), bytes_beside(path));
+    let mut reading = Reading::new(replay.instruments(), bytes);
     let mut events_again = Vec::new();
     loop {
         let progress = replay.next_message(&mut reading.events);
@@ -141,7 +149,10 @@ impl Reading {
 }
 
 /// An error that tells where it is, tells a place in its file; of a compressed one, in what it stands for.
-fn check_offset(error: &FeedError) {
+///
+/// # Panics
+/// When it does not.
+pub fn check_offset(error: &FeedError) {
     if let FeedError::Io { path, offset, .. } | FeedError::Damaged { path, offset, .. } = error {
         let size = fs::metadata(path).expect("a file of the input").len();
         assert!(*offset <= size || is_compressed(path), "{error}, which has {size} bytes");

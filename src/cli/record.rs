@@ -184,7 +184,7 @@ fn play(
     duration: Option<Duration>,
     stopped: &AtomicBool,
 ) -> Result<(), FeedError> {
-    let mut pace = VirtualClock::new(Clock::System, speed);
+    let mut pace = VirtualClock::new(Clock::System, speed, feed.begins_at());
     let begin = Clock::System.now();
     feed.begin(begin);
     let mut events = Vec::new();

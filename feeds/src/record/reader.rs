@@ -41,7 +41,9 @@ struct Block {
     record: usize,
     /// Where the next one is.
     next: usize,
+    /// Where it begins, in which of the files.
     offset: u64,
+    file: usize,
     /// What it is to hold, and what was found so far.
     expected: Option<Span>,
     found: Option<Span>,
@@ -272,7 +274,8 @@ impl RecordReader {
                     }
                     self.verified.blocks += 1;
                     let bytes = std::mem::take(&mut self.block.bytes);
-                    self.block = Block { bytes, offset, expected: Some(span), ..Block::default() };
+                    let file = self.next - 1;
+                    self.block = Block { bytes, offset, file, expected: Some(span), ..Block::default() };
                     return Ok(true);
                 }
                 Step::End { entry, cut } => {
@@ -344,7 +347,7 @@ impl RecordReader {
 
     fn damaged(&self, reason: Malformed) -> FeedError {
         let Malformed(reason) = reason;
-        let path = self.segment.as_ref().map(|segment| segment.path().to_owned()).unwrap_or_default();
+        let path = self.files.get(self.block.file).cloned().unwrap_or_default();
         let at = self.block.record;
         Malformed(format!("in the block that begins here, at byte {at} of its records: {reason}"))
             .at(&path, self.block.offset)

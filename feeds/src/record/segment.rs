@@ -241,6 +241,13 @@ impl SegmentReader {
             }
             _ => None,
         };
+        if let (Some(seal), Some(seal_at)) = (&seal, seal_at) {
+            let is_ordered = seal.blocks.is_sorted_by(|one, next| one.offset < next.offset);
+            if !is_ordered || seal.blocks.iter().any(|block| !(begin..seal_at).contains(&block.offset)) {
+                let reason = "the index tells of a block that is not there";
+                return Err(Malformed(reason.to_owned()).at(&self.path, seal_at));
+            }
+        }
         self.go_to(begin)?;
         Ok(seal)
     }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::disk::segment_path;
+use super::layout::{Frame, Seal};
 use super::*;
 
 /// A recording in several segments, with its last segment closed or not, and how many records each block holds.
@@ -139,6 +140,51 @@ fn segments_that_are_missing_exchanged_or_of_another_recording_are_noticed() {
     let last = read(one.path()).1.segments;
     fs::remove_file(path(last)).expect("there");
     assert_eq!(damage("the last is missing").1, "the segment is missing");
+}
+
+#[test]
+fn an_index_that_tells_of_no_block_is_the_damage_itself() {
+    let folder = folder();
+    recording(folder.path(), true);
+    let path = segment_path(folder.path(), 1);
+    let whole = fs::read(&path).expect("there");
+    let total = u32::from_le_bytes(*whole.last_chunk().expect("long"));
+    let seal_at = whole.len() - total as usize;
+    for wrong in [0, 1, seal_at as u64, whole.len() as u64, 1 << 62, u64::MAX] {
+        let Frame { body, previous, .. } = Frame::read(&whole[seal_at..], &[]).expect("sound");
+        let mut seal = Seal::read(body).expect("sound");
+        assert!(seal.blocks.len() > 1);
+        let last = seal.blocks.last_mut().expect("several");
+        last.offset = wrong;
+        let from = last.span.latest.0;
+        let mut changed = whole[..seal_at].to_vec();
+        seal.write(&previous, &mut changed);
+        fs::write(&path, &changed).expect("room");
+        for from in [None, Some(from)] {
+            match read_from(folder.path(), from) {
+                Err(FeedError::Damaged { path: damaged, offset, .. }) => {
+                    assert_eq!((damaged, offset), (path.clone(), seal_at as u64), "{wrong}");
+                }
+                other => panic!("an index that tells of byte {wrong}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_all_of_it_is_told_of_its_last_segment() {
+    let folder = folder();
+    recording(folder.path(), true);
+    let last = last_segment(folder.path());
+    let mut reader = RecordReader::open(folder.path()).expect("a recording");
+    while reader.next_record().expect("sound").is_some() {}
+    match reader.damaged_record("nonsense".to_owned()) {
+        FeedError::Damaged { path, offset, .. } => {
+            assert_eq!(path, last);
+            assert!(offset < fs::metadata(path).expect("there").len());
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
