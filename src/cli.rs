@@ -1,6 +1,7 @@
 //! The commands. Each parses what was typed, builds what is used, and prints errors that say what to do next.
 
 mod check_config;
+mod export;
 mod flags;
 mod inspect;
 mod load;
@@ -29,6 +30,8 @@ enum Command {
     Record(record::Args),
     /// Read recordings whole, and say what is in them and whether it is right
     Inspect(inspect::Args),
+    /// Write a recording or a simulated market to CSV, DBN or Parquet
+    Export(export::Args),
     /// Follow symbols of a server in the terminal
     Watch(watch::Args),
     /// Load a server with many clients that verify what they get
@@ -45,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Load(args) => load::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
