@@ -20,6 +20,8 @@ mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -170,6 +172,8 @@ pub struct Exporter {
     instruments: Vec<Instrument>,
     /// By instrument, see [`Told::by_order`].
     by_order: Vec<Option<bool>>,
+    /// Where one kind of book is all that is wanted, what is of either is of it.
+    by_order_alone: Option<bool>,
     messages: u64,
     left_out: LeftOut,
 }
@@ -235,7 +239,10 @@ impl Exporter {
             (settings.format == Format::Dbn).then(|| DbnFiles::new(settings, instruments)).transpose()?;
         let output = Output::create(&settings.path, settings.is_file(), settings.force)?;
         let writer = match dbn {
-            Some(dbn) => Writer::Dbn(Box::new(dbn)),
+            Some(mut dbn) => {
+                dbn.open(&output)?;
+                Writer::Dbn(Box::new(dbn))
+            }
             None => Writer::Tables(Tables::create(settings, &output, instruments)?),
         };
         Ok(Self {
@@ -244,6 +251,11 @@ impl Exporter {
             output,
             instruments: instruments.to_vec(),
             by_order: vec![None; instruments.len()],
+            by_order_alone: match settings.kinds.iter().collect::<Vec<_>>()[..] {
+                [Kind::Orders] => Some(true),
+                [Kind::Book] => Some(false),
+                _ => None,
+            },
             messages: 0,
             left_out: LeftOut::default(),
         })
@@ -269,7 +281,7 @@ impl Exporter {
                 | EventBody::OrderReplace { .. } => Some(true),
                 _ => *by_order,
             };
-            let by_order = *by_order;
+            let by_order = by_order.or(self.by_order_alone);
             let told = Told { event, instrument, resting, trade, by_order, message: self.messages };
             match &mut self.writer {
                 Writer::Tables(tables) => tables.event(&told, &self.output, &mut self.left_out)?,

@@ -23,6 +23,7 @@ mod depth;
 mod file;
 mod number;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::raw::c_char;
 
@@ -34,7 +35,7 @@ use dbn::{
 
 use super::output::Output;
 use super::table::unplaced;
-use super::{ExportError, ExportSettings, Kind, LeftOut, Told, kind_of};
+use super::{ExportError, ExportSettings, Format, Kind, LeftOut, Told, kind_of};
 use crate::{
     Aggressor, Bar, EventBody, Instrument, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId,
     Timestamp, Trade, TradingStatus,
@@ -114,6 +115,15 @@ impl DbnFiles {
         })
     }
 
+    /// Makes the files that were asked for, which are there even without a record.
+    pub(super) fn open(&mut self, output: &Output) -> Result<(), ExportError> {
+        for kind in self.kinds.clone() {
+            self.file(kind, output)?;
+            self.rows.insert(kind, 0);
+        }
+        Ok(())
+    }
+
     /// Writes what an event tells, but for what its message tells as a whole.
     pub(super) fn event(
         &mut self,
@@ -167,7 +177,8 @@ impl DbnFiles {
                         state.depth.gap();
                         self.change(event.symbol, stamp);
                     }
-                    None => left_out.add("gaps of instruments without a book"),
+                    None if self.kinds.is_empty() => left_out.add("gaps of instruments without a book"),
+                    None => {}
                 }
             }
             (EventBody::Definition(_), _) => {}
@@ -178,7 +189,8 @@ impl DbnFiles {
             }
             (_, Some(Kind::Orders)) if self.wants(Kind::Orders) => self.order(told, stamp, left_out)?,
             (_, Some(_)) => {}
-            (_, None) => left_out.add(unplaced(&event.body)),
+            (_, None) if self.kinds.is_empty() => left_out.add(unplaced(&event.body)),
+            (_, None) => {}
         }
         Ok(())
     }
@@ -285,7 +297,9 @@ impl DbnFiles {
     ) -> Result<(), ExportError> {
         let event = told.event;
         let Some(trade) = told.trade else {
-            if matches!(event.body, EventBody::OrderExecute { printable: true, .. }) {
+            if self.wants(Kind::Trades)
+                && matches!(event.body, EventBody::OrderExecute { printable: true, .. })
+            {
                 left_out.add("trades of orders that nobody added");
             }
             return Ok(());
@@ -482,16 +496,18 @@ impl DbnFiles {
         record: &R,
         output: &Output,
     ) -> Result<(), ExportError> {
-        let key = (!self.is_file).then_some(kind);
-        let file = match self.files.entry(key) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let file = output.open(kind, super::Format::Dbn)?;
-                entry.insert(DbnFile::new(file, &self.symbols)?)
-            }
-        };
         *self.rows.entry(kind).or_default() += 1;
-        file.put(schema, stamp.ts_event, stamp.ts_recv, record)
+        self.file(kind, output)?.put(schema, stamp.ts_event, stamp.ts_recv, record)
+    }
+
+    fn file(&mut self, kind: Kind, output: &Output) -> Result<&mut DbnFile, ExportError> {
+        match self.files.entry((!self.is_file).then_some(kind)) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let file = output.open(kind, Format::Dbn)?;
+                Ok(entry.insert(DbnFile::new(file, &self.symbols)?))
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 //!
 //! `trades`, `quotes`, `book` and `bars` are read back by [`crate::format::csv`].
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::csv::CsvFile;
@@ -241,9 +242,17 @@ impl Tables {
             self.row(Kind::Trades, instrument, &head, &cells, output)?;
         }
         let Some(kind) = kind_of(told) else {
-            left_out.add(unplaced(&event.body));
+            if self.kinds.is_empty() {
+                left_out.add(unplaced(&event.body));
+            }
             return Ok(());
         };
+        if self.wants(Kind::Trades)
+            && trade.is_none()
+            && matches!(event.body, EventBody::OrderExecute { printable: true, .. })
+        {
+            left_out.add("trades of orders that nobody added");
+        }
         match &event.body {
             EventBody::Quote { bid, ask } => {
                 let ([bid, bid_size], [ask, ask_size]) = (Cell::level(*bid), Cell::level(*ask));
@@ -289,9 +298,6 @@ impl Tables {
             _ if kind == Kind::Orders => {
                 let side = resting.map(|resting| resting.side);
                 self.row(kind, instrument, &head, &order(event, side), output)?;
-                if matches!(event.body, EventBody::OrderExecute { printable: true, .. }) && trade.is_none() {
-                    left_out.add("trades of orders that nobody added");
-                }
             }
             _ => {}
         }
@@ -342,7 +348,7 @@ impl Tables {
         own: &[Cell<'_>],
         output: &Output,
     ) -> Result<(), ExportError> {
-        if !self.kinds.is_empty() && !self.kinds.contains(&kind) {
+        if !self.wants(kind) {
             return Ok(());
         }
         let (file, rows) = self.file(kind, output)?;
@@ -354,6 +360,10 @@ impl Tables {
         }
     }
 
+    fn wants(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
     fn file(&mut self, kind: Kind, output: &Output) -> Result<&mut (TableFile, u64), ExportError> {
         if self.is_file
             && let Some(first) = self.files.keys().find(|first| **first != kind)
@@ -362,8 +372,8 @@ impl Tables {
             return Err(ExportError::Kinds { path, first, second });
         }
         match self.files.entry(kind) {
-            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
                 let file = output.open(kind, self.format)?;
                 let file = match self.format {
                     #[cfg(feature = "parquet")]
