@@ -32,7 +32,7 @@ impl CsvFile {
         self.file.put(&self.line)
     }
 
-    pub(super) fn finish(self) -> Result<(), ExportError> {
+    pub(super) fn finish(mut self) -> Result<(), ExportError> {
         self.file.finish()
     }
 }

@@ -155,13 +155,9 @@ impl OutputFile {
     }
 
     /// Waits until the disk has it: a name is not given before.
-    pub(super) fn finish(self) -> Result<(), ExportError> {
-        let Self { path, writer } = self;
-        writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .and_then(|file| file.sync_all())
-            .map_err(|source| ExportError::io(&path, source))
+    pub(super) fn finish(&mut self) -> Result<(), ExportError> {
+        let finished = self.writer.flush().and_then(|()| self.writer.get_ref().sync_all());
+        finished.map_err(|source| ExportError::io(&self.path, source))
     }
 }
 

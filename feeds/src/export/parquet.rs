@@ -115,9 +115,9 @@ impl ParquetFile {
         if self.rows > 0 {
             self.end_row_group()?;
         }
-        let closed = self.writer.finish();
-        closed.map_err(|error| self.error(error))?;
-        self.writer.into_inner().map_err(refused)?.finish()
+        let finished = self.writer.finish();
+        finished.map_err(|error| self.error(error))?;
+        self.writer.inner_mut().finish()
     }
 
     fn end_row_group(&mut self) -> Result<(), ExportError> {

@@ -518,7 +518,7 @@ mod parquet {
     fn cell(field: &Field) -> String {
         match field {
             Field::Null => String::new(),
-            Field::Long(value) | Field::TimestampNanos(value) => value.to_string(),
+            Field::Long(value) => value.to_string(),
             Field::ULong(value) => value.to_string(),
             Field::Bool(value) => value.to_string(),
             Field::Str(value) => value.clone(),
