@@ -245,24 +245,25 @@ fn a_simulated_market_is_the_same_in_every_export_and_its_trades_are_those_of_it
     );
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
     exported(&["sim"], &dbn, &[&flags[..], &["--size-unit", "0.0001"]].concat());
-    let in_units = |lines: &[String]| lines.len();
     let (read_instruments, found) = read(&[dbn.join("orders.dbn")]);
     let (read_trades, read_books) = played(&read_instruments, &found);
-    assert_eq!(in_units(&read_trades), in_units(&trades));
-    assert_eq!(read_books, scaled(&books));
+    assert_eq!(read_trades.len(), trades.len());
+    assert_eq!(read_books, in_units(&books));
     let (trades_instruments, of_trades) = read(&[dbn.join("trades.dbn")]);
     assert_eq!(played(&trades_instruments, &of_trades).0, read_trades);
 }
 
-/// Books with sizes as multiples of 0.0001.
-fn scaled(books: &[String]) -> Vec<String> {
+/// Books with sizes as multiples of 0.0001, where they have decimals.
+fn in_units(books: &[String]) -> Vec<String> {
     let one = |book: &String| {
-        let mut text = String::new();
-        for (index, part) in book.split("x").enumerate() {
-            if index == 0 {
-                text.push_str(part);
-                continue;
-            }
+        let is_fine =
+            book.split('x').skip(1).any(|part| part.split('"').next().is_some_and(|size| size.contains('.')));
+        if !is_fine {
+            return book.clone();
+        }
+        let mut parts = book.split('x');
+        let mut text = parts.next().expect("the first").to_owned();
+        for part in parts {
             let (size, rest) = part.split_once('"').expect("a level ends with a quote");
             let size: rust_decimal::Decimal = size.parse().expect("a size");
             let count = (size / rust_decimal::Decimal::new(1, 4)).normalize();
@@ -274,9 +275,9 @@ fn scaled(books: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn quotes_of_a_simulated_market_are_read_back_from_csv_and_dbn() {
+fn quotes_of_a_simulated_market_are_read_back() {
     let folder = folder();
-    let flags = [&SIMULATED[..], &["--sim-mode", "quotes", "--kind", "quotes"]].concat();
+    let flags = [&SIMULATED[..], &["--sim-mode", "quotes"]].concat();
     let (instruments, messages) = simulated(SimMode::Quotes);
     let expected = shown(&instruments, &flat(&messages, |body| matches!(body, EventBody::Quote { .. })));
     assert_eq!(expected.len(), 800);
@@ -431,6 +432,8 @@ fn dbn_records_are_equal_where_the_kind_is_the_same() {
             let is_fill = Action::Fill as u8 == action.to_ne_bytes()[0];
             return (!is_fill).then(|| {
                 let head = head(hd);
+                // The number of the order that came is not told of a trade.
+                let order_id = if Action::Trade as u8 == action.to_ne_bytes()[0] { 0 } else { *order_id };
                 format!("{head} {order_id} {price} {size} {is_last} {action} {side} {ts_recv} {sequence}")
             });
         }

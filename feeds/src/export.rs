@@ -141,7 +141,8 @@ pub struct ExportSettings {
     pub force: bool,
     /// Of DBN: the data set that the feed was of, such as `GLBX.MDP3`.
     pub dataset: Option<&'static str>,
-    /// Of DBN, whose sizes are whole numbers of 32 bits: a plain decimal number that they are multiples of; `None`: 1.
+    /// Of DBN, whose sizes are whole numbers of 32 bits: a plain decimal number that the sizes of instruments whose sizes
+    /// have decimals are told as multiples of; `None`: 1.
     pub size_unit: Option<String>,
 }
 

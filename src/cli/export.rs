@@ -75,7 +75,7 @@ pub(super) struct Args {
     /// When the simulated market begins, RFC 3339 or nanoseconds since 1970 [default: 2026-01-05T14:30:00Z]
     #[arg(long, value_name = "TIME")]
     sim_start: Option<Timestamp>,
-    /// In DBN, what sizes are multiples of [default: 1]
+    /// In DBN, what sizes are multiples of, where an instrument has sizes with decimals [default: 1]
     #[arg(long, value_name = "SIZE")]
     size_unit: Option<String>,
     /// Replace what is at PATH, if it is an export

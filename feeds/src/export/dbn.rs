@@ -13,8 +13,9 @@
 //! One file of several kinds holds them in their order and has no schema; executions are told there by the records of
 //! their orders alone. After a gap the records of a book say `MAYBE_BAD_BOOK` until it begins anew.
 //!
-//! Prices have nine decimals, sizes are whole numbers of 32 bits: what does not fit is an error. Sizes of fractions are
-//! told as multiples of a unit that whoever exports names; definitions tell it as `unit_of_measure_qty`. Numbers of
+//! Prices have nine decimals, sizes are whole numbers of 32 bits: what does not fit is an error. Sizes of
+//! instruments whose sizes have decimals are told as multiples of a unit that whoever exports names; definitions tell it
+//! as `unit_of_measure_qty`. Numbers of
 //! states past 32 bits are left out. Publishers are those of the data set, where the feed was of one and it has the
 //! instrument's venue; else 0, none. Instruments are numbered from 1 in the feed's order, and the metadata map their
 //! symbols to the numbers on all days of the file.
@@ -277,7 +278,7 @@ impl DbnFiles {
             hd: self.header::<InstrumentDefMsg>(rtype::INSTRUMENT_DEF, symbol, stamp.ts_event),
             ts_recv: stamp.ts_recv,
             min_price_increment: tick.unwrap_or(UNDEF_PRICE),
-            unit_of_measure_qty: self.size_unit.billionths().unwrap_or(UNDEF_PRICE),
+            unit_of_measure_qty: self.size_unit.billionths(instrument).unwrap_or(UNDEF_PRICE),
             currency: currency.unwrap_or_default(),
             raw_symbol: characters(instrument.symbol.as_str()).map_err(ExportError::Settings)?,
             exchange: characters(instrument.venue).unwrap_or_default(),

@@ -33,7 +33,10 @@ pub(super) fn nanos(time: Timestamp, instrument: &Instrument) -> Result<u64, Exp
     })
 }
 
-/// What sizes are multiples of, in units of 10⁻¹⁸.
+/// One, in units of 10⁻¹⁸.
+const ONE: i128 = 1_000_000_000_000_000_000;
+
+/// What sizes are multiples of where an instrument has sizes with decimals, in units of 10⁻¹⁸; of all others it is 1.
 pub(super) struct SizeUnit {
     unit: i128,
     text: String,
@@ -50,11 +53,14 @@ impl SizeUnit {
         Ok(Self { unit, text: text.to_owned() })
     }
 
-    /// In units of 10⁻⁹, where it is one of more or less than 1.
-    pub(super) fn billionths(&self) -> Option<i64> {
-        let nine = 1_000_000_000;
-        let is_known = self.unit != nine * nine && self.unit % nine == 0;
-        i64::try_from(self.unit / nine).ok().filter(|_| is_known)
+    /// In units of 10⁻⁹, where an instrument's is not 1.
+    pub(super) fn billionths(&self, instrument: &Instrument) -> Option<i64> {
+        let (unit, billionth) = (self.of(instrument), ONE / 1_000_000_000);
+        i64::try_from(unit / billionth).ok().filter(|_| unit != ONE && unit % billionth == 0)
+    }
+
+    fn of(&self, instrument: &Instrument) -> i128 {
+        if instrument.size_exponent < Exponent::ONE { self.unit } else { ONE }
     }
 
     pub(super) fn size(
@@ -76,19 +82,23 @@ impl SizeUnit {
     }
 
     fn multiple(&self, instrument: &Instrument, size: Size) -> Option<i128> {
-        let size = scaled(size.0, instrument.size_exponent, UNIT_DECIMALS)?;
-        (size % self.unit == 0).then(|| size / self.unit)
+        let (size, unit) = (scaled(size.0, instrument.size_exponent, UNIT_DECIMALS)?, self.of(instrument));
+        (size % unit == 0).then(|| size / unit)
     }
 
     fn error(&self, instrument: &Instrument, field: &'static str, size: Size, bits: u8) -> ExportError {
         let text = &self.text;
+        let advice = if instrument.size_exponent < Exponent::ONE {
+            format!(", here of {text}: say another unit, such as --size-unit 0.0001, or")
+        } else {
+            ":".to_owned()
+        };
         ExportError::Number {
             symbol: instrument.symbol.clone(),
             field,
             text: size.display(instrument.size_exponent).to_string(),
             reason: format!(
-                "dbn holds sizes as whole numbers of {bits} bits, here of {text}: say another unit, such as \
-                 --size-unit 0.001, or export to csv or parquet, which hold any"
+                "dbn holds sizes as whole numbers of {bits} bits{advice} export to csv or parquet, which hold any"
             ),
         }
     }
