@@ -243,7 +243,7 @@ proptest! {
                 let mut expected = books(&instruments, &expected, 10);
                 // Only what changes the best ten levels is told.
                 let mut last = vec![Default::default(); 2];
-                let mut is_told = vec![false; 2];
+                let mut is_told = [false; 2];
                 expected.retain(|time, books| {
                     let event = events.iter().find(|event| event.ts_recv.0 == *time).expect("its event");
                     let changed = *books != last || !is_told[event.symbol.index()];
