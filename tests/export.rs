@@ -221,6 +221,45 @@ fn csv_of_a_recording_plays_the_same() {
 }
 
 #[test]
+fn csv_of_every_venues_capture_plays_the_same_trades_and_quotes() {
+    let Some(venues) = shared("crypto-ws") else { return };
+    let mut counts = [0, 0];
+    for venue in fs::read_dir(venues).expect("a folder") {
+        let Ok(captures) = fs::read_dir(venue.expect("an entry").path()) else { continue };
+        for source in captures.map(|entry| entry.expect("an entry").path()) {
+            if !text(&source).ends_with(".jsonl.zst") {
+                continue;
+            }
+            let folder = folder();
+            let out = folder.path().join("out");
+            exported(&[text(&source)], &out, &["--format", "csv"]);
+            let (instruments, messages) = read(std::slice::from_ref(&source));
+            for (index, (name, is_wanted)) in [
+                ("trades.csv", (|body| matches!(body, EventBody::Trade(_))) as fn(&EventBody) -> bool),
+                ("quotes.csv", |body| matches!(body, EventBody::Quote { .. })),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let expected = shown(&instruments, &flat(&messages, is_wanted));
+                counts[index] += expected.len();
+                if expected.is_empty() {
+                    assert!(!out.join(name).exists(), "{name} of {}", source.display());
+                    continue;
+                }
+                let (read_instruments, found) = read(&[out.join(name)]);
+                let found = shown(&read_instruments, &flat(&found, |_| true));
+                assert_eq!(found.len(), expected.len(), "{name} of {}", source.display());
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_eq!(found, expected, "{name} of {}", source.display());
+                }
+            }
+        }
+    }
+    assert!(counts.into_iter().all(|count| count > 500), "{counts:?}");
+}
+
+#[test]
 fn a_simulated_market_is_the_same_in_every_export_and_its_trades_are_those_of_its_orders() {
     let folder = folder();
     let [one, two, dbn] = ["one", "two", "dbn"].map(|name| folder.path().join(name));
