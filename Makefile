@@ -33,11 +33,13 @@ test: clients test-page test-loom ## every test: Rust, benches in small, the cli
 	@$(need_cargo)
 	$(CLIENTS_ENV) cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
+	cargo test --release --locked -p tickwire-feeds --features parquet --lib export::
 
 test-rust: ## the Rust tests alone; what needs Node, Python or Chromium skips, and says so
 	@$(need_cargo)
 	cargo test --workspace --release --locked --all-targets
 	cargo test --workspace --release --locked --doc
+	cargo test --release --locked -p tickwire-feeds --features parquet --lib export::
 
 test-page: ## the page's own logic, without a browser, and the binary protocol as Node reads it
 	@$(call need,node,the page's tests need Node 20 or newer; 'make test-rust' does without)

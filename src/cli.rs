@@ -2,6 +2,7 @@
 
 mod check_config;
 mod dev_cert;
+mod export;
 mod flags;
 mod inspect;
 mod load;
@@ -30,6 +31,8 @@ enum Command {
     Record(record::Args),
     /// Read recordings whole, and say what is in them and whether it is right
     Inspect(inspect::Args),
+    /// Write a recording or a simulated market to CSV, DBN or Parquet
+    Export(export::Args),
     /// Follow symbols of a server in the terminal
     Watch(watch::Args),
     /// Load a server with many clients that verify what they get
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Load(args) => load::run(&args),
         Command::DevCert(args) => dev_cert::run(&args),

@@ -11,6 +11,7 @@
 pub mod clock;
 mod error;
 mod event;
+pub mod export;
 pub mod format;
 mod input;
 mod instrument;

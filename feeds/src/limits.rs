@@ -124,3 +124,12 @@ pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const SEGMENT_BLOCKS_MAX: usize = 65_536;
 /// Segments of a recording. At it, nothing more is recorded, and that is announced.
 pub const SEGMENTS_MAX: u64 = 65_536;
+
+// Of exports.
+
+/// Resting orders that an export follows, of all instruments together (about 500 MB). A feed with more is not exported.
+pub const EXPORT_ORDERS_MAX: usize = 8_388_608;
+/// What of a file waits in memory to be written.
+pub const EXPORT_BUFFER_BYTES: usize = 256 * 1024;
+/// Rows of a row group of Parquet, which wait in memory (about 100 bytes each) for each kind.
+pub const EXPORT_ROW_GROUP_ROWS: usize = 131_072;

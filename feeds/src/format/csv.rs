@@ -49,9 +49,10 @@ use crate::{BookSnapshot, EventBody, FeedError, Instrument, Level, MarketEvent, 
 /// - trades, quotes and snapshots of books one event each. A quote of a file without sizes has a size of 1 on either
 ///   side, because there is no quote without one: it means nothing. A trade's `id` is kept where it is a number.
 /// - book updates: rows of one instrument that were received together are one message, and those of a snapshot one
-///   event. After updates a snapshot replaces the book; what follows in a row of snapshots adds to it.
-/// - bars: one event each, received when its interval is over; the time of a row is its beginning. The interval is
-///   `interval`, or the shortest time between two rows of an instrument.
+///   event. After updates a snapshot replaces the book; what follows in a row of snapshots adds to it. A row of a
+///   snapshot without side, price and size empties the book, and what follows replaces it.
+/// - bars: one event each, received when its interval is over, if no column tells when; the time of a row is its beginning. The interval is
+///   `interval_ns`, else `interval`, else the shortest time between two rows of an instrument.
 /// - tickers of derivatives (funding, open interest, index and mark prices): none, there is no event for these.
 ///
 /// `ts_recv` is the time of the column that tells when it was received, or the row's time.
@@ -66,6 +67,14 @@ pub struct CsvReader {
     damage: Option<(u64, FeedError)>,
     messages: u64,
     is_over: bool,
+}
+
+/// A row of a book.
+struct LevelRow {
+    ts_event: Timestamp,
+    sequence: u64,
+    side: Side,
+    level: Level,
 }
 
 /// Whether a file that begins so is of a kind that is known here, or its columns are told by a file beside it.
@@ -101,7 +110,7 @@ impl CsvReader {
         let in_snapshot = vec![false; instruments.list().len()];
         let (rows, layout) = open(path)?;
         let reading = Reading::new(Layout { interval, ..layout }, instruments);
-        if reading.layout.columns.is_bars() && interval.is_none() && !is_first {
+        if reading.layout.columns.is_bars_of_one_interval() && interval.is_none() && !is_first {
             let path = path.display();
             return Err(FeedError::Settings(format!(
                 "{path}: no two bars tell how long one is: say `interval=` in {path}.columns"
@@ -143,19 +152,24 @@ impl CsvReader {
     }
 
     fn advance(&mut self, events: &mut Vec<MarketEvent>) -> Result<Option<Timestamp>, FeedError> {
-        let Some(Row { id, ts_event, ts_recv, told }) = self.take()? else {
+        let Some(Row { id, ts_event, ts_recv, sequence, told }) = self.take()? else {
             return Ok(None);
         };
         self.messages += 1;
-        let event = |body| MarketEvent { symbol: id, ts_event, ts_recv, sequence: 0, body };
+        let event = |body| MarketEvent { symbol: id, ts_event, ts_recv, sequence, body };
         match told {
             Told::Nothing => {}
             Told::Event(body) => events.push(event(body)),
+            Told::Empty => {
+                self.in_snapshot[id.index()] = false;
+                events.push(event(EventBody::BookClear));
+            }
             Told::Level { side, level, is_snapshot } => {
-                let levels = self.together((id, ts_recv, is_snapshot), (side, level));
+                let key = (id, ts_recv, is_snapshot);
+                let rows = self.together(key, LevelRow { ts_event, sequence, side, level });
                 if is_snapshot && !self.in_snapshot[id.index()] {
                     let mut book = BookSnapshot::default();
-                    for (side, level) in levels {
+                    for LevelRow { side, level, .. } in rows {
                         match side {
                             Side::Bid => book.bids.push(level),
                             Side::Ask => book.asks.push(level),
@@ -163,9 +177,10 @@ impl CsvReader {
                     }
                     events.push(event(EventBody::BookSnapshot(Box::new(book))));
                 } else {
-                    events.extend(
-                        levels.into_iter().map(|(side, level)| event(EventBody::LevelSet { side, level })),
-                    );
+                    events.extend(rows.into_iter().map(|LevelRow { ts_event, sequence, side, level }| {
+                        let body = EventBody::LevelSet { side, level };
+                        MarketEvent { symbol: id, ts_event, ts_recv, sequence, body }
+                    }));
                 }
                 self.in_snapshot[id.index()] = is_snapshot;
             }
@@ -174,15 +189,19 @@ impl CsvReader {
     }
 
     /// The levels of a row, and of those behind it that belong to its message.
-    fn together(&mut self, key: (SymbolId, Timestamp, bool), first: (Side, Level)) -> Vec<(Side, Level)> {
+    fn together(&mut self, key: (SymbolId, Timestamp, bool), first: LevelRow) -> Vec<LevelRow> {
         let mut levels = vec![first];
         while levels.len() < CSV_MESSAGE_ROWS_MAX {
             match self.take() {
-                Ok(Some(Row { id, ts_recv, told: Told::Level { side, level, is_snapshot }, .. }))
-                    if (id, ts_recv, is_snapshot) == key =>
-                {
+                Ok(Some(Row {
+                    id,
+                    ts_event,
+                    ts_recv,
+                    sequence,
+                    told: Told::Level { side, level, is_snapshot },
+                })) if (id, ts_recv, is_snapshot) == key => {
                     self.messages += 1;
-                    levels.push((side, level));
+                    levels.push(LevelRow { ts_event, sequence, side, level });
                 }
                 other => {
                     self.next = other.transpose();

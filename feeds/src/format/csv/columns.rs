@@ -9,6 +9,7 @@
 //! | `bid` `bid_size` `ask` `ask_size` | `bid bid_price` · `bid_size bid_amount bid_qty` · the same of `ask` |
 //! | `open` `high` `low` `close` `volume` | the same |
 //! | `snapshot` | `is_snapshot` |
+//! | `sequence` `interval_ns` | the same |
 //! | levels of books | `asks[0].price asks[0].amount bids[0].price …` |
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use super::time::Unit;
 use crate::limits::CSV_COLUMNS_BYTES_MAX;
 use crate::{FeedError, Input, Side, Timestamp};
 
-const NAMES: [(&str, &[&str]); 18] = [
+const NAMES: [(&str, &[&str]); 20] = [
     ("time", &["time", "timestamp", "timestamp_utc", "datetime", "date", "ts", "ts_event"]),
     ("received", &["local_timestamp", "ts_recv", "received"]),
     ("exchange", &["exchange"]),
@@ -38,6 +39,8 @@ const NAMES: [(&str, &[&str]); 18] = [
     ("close", &["close"]),
     ("volume", &["volume"]),
     ("snapshot", &["is_snapshot", "snapshot"]),
+    ("sequence", &["sequence"]),
+    ("interval_ns", &["interval_ns"]),
 ];
 /// Of the unit that prices are counted in: as many as a price can have.
 const DECIMALS_MAX: u8 = 18;
@@ -51,6 +54,7 @@ pub(super) struct Columns {
     pub(super) received: Option<usize>,
     pub(super) exchange: Option<usize>,
     pub(super) symbol: Option<usize>,
+    pub(super) sequence: Option<usize>,
     pub(super) content: Content,
 }
 
@@ -60,7 +64,7 @@ pub(super) enum Content {
     BookUpdates { snapshot: usize, side: usize, price: usize, size: usize },
     Books(Vec<BookColumns>),
     DerivativeTickers,
-    Bars { open: usize, high: usize, low: usize, close: usize, volume: usize },
+    Bars { interval: Option<usize>, open: usize, high: usize, low: usize, close: usize, volume: usize },
     Quotes { bid: usize, bid_size: Option<usize>, ask: usize, ask_size: Option<usize> },
     Trades { price: usize, size: usize, side: Option<usize>, id: Option<usize> },
 }
@@ -142,7 +146,7 @@ impl Columns {
         } else if let (Some(open), Some(high), Some(low), Some(close), Some(volume)) =
             (get("open"), get("high"), get("low"), get("close"), get("volume"))
         {
-            Content::Bars { open, high, low, close, volume }
+            Content::Bars { interval: get("interval_ns"), open, high, low, close, volume }
         } else if let (Some(bid), Some(ask)) = (get("bid"), get("ask")) {
             Content::Quotes { bid, bid_size: get("bid_size"), ask, ask_size: get("ask_size") }
         } else if let (Some(price), Some(size)) = (get("price"), size) {
@@ -155,12 +159,14 @@ impl Columns {
             received: get("received"),
             exchange: get("exchange"),
             symbol: get("symbol"),
+            sequence: get("sequence"),
             content,
         })
     }
 
-    pub(super) const fn is_bars(&self) -> bool {
-        matches!(self.content, Content::Bars { .. })
+    /// Whether these are bars of which no column tells how long they are.
+    pub(super) const fn is_bars_of_one_interval(&self) -> bool {
+        matches!(self.content, Content::Bars { interval: None, .. })
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) struct Row {
     pub(super) id: SymbolId,
     pub(super) ts_event: Timestamp,
     pub(super) ts_recv: Timestamp,
+    pub(super) sequence: u64,
     pub(super) told: Told,
 }
 
@@ -21,7 +22,13 @@ pub(super) struct Row {
 pub(super) enum Told {
     Nothing,
     Event(EventBody),
-    Level { side: Side, level: Level, is_snapshot: bool },
+    Level {
+        side: Side,
+        level: Level,
+        is_snapshot: bool,
+    },
+    /// A snapshot that has no level.
+    Empty,
 }
 
 /// Reads rows as their columns say.
@@ -39,7 +46,7 @@ impl Reading {
     }
 
     pub(super) fn row(&mut self, rows: &Rows) -> Result<Row, String> {
-        let Columns { time, received, exchange, symbol, .. } = self.layout.columns;
+        let Columns { time, received, exchange, symbol, sequence, .. } = self.layout.columns;
         let since = self.layout.since;
         let ts_event = read_time("time", text(rows, time)?, &mut self.layout.time_unit, since)?;
         let ts_recv = match received {
@@ -55,14 +62,18 @@ impl Reading {
             None => self.layout.name.as_deref().unwrap_or_default(),
         };
         let id = self.instruments.id(exchange, symbol)?;
+        let sequence = match sequence.map(|at| text(rows, at)).transpose()? {
+            None | Some("") => 0,
+            Some(text) => text.parse().map_err(|_| format!("sequence: `{text}` is no number of 64 bits"))?,
+        };
         let told = self.told(rows, id)?;
         // What a bar tells is known when it is over.
         let length = match told {
-            Told::Event(EventBody::Bar(bar)) => bar.interval_nanos,
+            Told::Event(EventBody::Bar(bar)) if received.is_none() => bar.interval_nanos,
             _ => 0,
         };
         let ts_recv = ts_recv.0.checked_add(length).ok_or("a bar that ends past the year 2262")?;
-        Ok(Row { id, ts_event, ts_recv: Timestamp(ts_recv), told })
+        Ok(Row { id, ts_event, ts_recv: Timestamp(ts_recv), sequence, told })
     }
 
     fn told(&mut self, rows: &Rows, id: SymbolId) -> Result<Told, String> {
@@ -71,6 +82,12 @@ impl Reading {
         let mut numbers = Numbers { instruments: &mut self.instruments, rows, id, price_decimals };
         Ok(Told::Event(match self.layout.columns.content {
             Content::DerivativeTickers => return Ok(Told::Nothing),
+            Content::BookUpdates { snapshot, side, price, size }
+                if text(rows, snapshot)? == "true"
+                    && [side, price, size].into_iter().all(|at| rows.field(at).is_empty()) =>
+            {
+                return Ok(Told::Empty);
+            }
             Content::BookUpdates { snapshot, side, price, size } => {
                 return Ok(Told::Level {
                     side: match text(rows, side)? {
@@ -100,8 +117,15 @@ impl Reading {
                 }
                 EventBody::BookSnapshot(Box::new(book))
             }
-            Content::Bars { open, high, low, close, volume } => EventBody::Bar(Bar {
-                interval_nanos,
+            Content::Bars { interval, open, high, low, close, volume } => EventBody::Bar(Bar {
+                interval_nanos: match interval.map(|at| text(numbers.rows, at)).transpose()? {
+                    None => interval_nanos,
+                    Some(text) => text
+                        .parse()
+                        .ok()
+                        .filter(|nanos| *nanos > 0)
+                        .ok_or_else(|| format!("interval_ns: `{text}` is no number of nanoseconds"))?,
+                },
                 open: numbers.price("open", open)?,
                 high: numbers.price("high", high)?,
                 low: numbers.price("low", low)?,

@@ -188,7 +188,8 @@ impl Directory {
 fn symbol(name: &str, unknown_publisher: Option<u16>) -> Option<Symbol> {
     let name = name.trim().replace(' ', "_");
     match unknown_publisher {
-        Some(publisher) => Symbol::new(&format!("PUBLISHER-{publisher}:{name}")).ok(),
-        None => Symbol::new(&name).ok(),
+        // 0 is none: so it is in our own exports.
+        Some(publisher @ 1..) => Symbol::new(&format!("PUBLISHER-{publisher}:{name}")).ok(),
+        Some(0) | None => Symbol::new(&name).ok(),
     }
 }
