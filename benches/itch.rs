@@ -287,10 +287,12 @@ fn run(c: &mut Criterion, name: &str, session: &Session) {
         let (time, ()) = timed(|| {
             let (mut events, mut changes) = (Vec::new(), Vec::new());
             while reader.next_message(&mut events).expect("not damaged").is_some() {
-                for event in events.drain(..) {
-                    market.apply(&event, &mut changes);
+                for event in &events {
+                    market.apply(event, &mut changes);
                 }
+                market.end_message();
                 black_box(&changes);
+                events.clear();
                 changes.clear();
             }
         });

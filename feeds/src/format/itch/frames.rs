@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::message::{MESSAGE_BYTES_MAX, Message, parse};
+use super::message::MESSAGE_BYTES_MAX;
 use crate::{FeedError, Input};
 
 const LENGTH_BYTES: usize = 2;
@@ -14,32 +14,32 @@ pub(super) struct Frames {
     buffer: [u8; MESSAGE_BYTES_MAX],
     /// Where the frame that was read last begins.
     frame_offset: u64,
+    /// Its bytes that the input has still to consume.
+    frame_bytes: usize,
 }
 
 impl Frames {
     pub(super) fn open(path: &Path) -> Result<Self, FeedError> {
-        Ok(Self { input: Input::open(path)?, buffer: [0; MESSAGE_BYTES_MAX], frame_offset: 0 })
+        let input = Input::open(path)?;
+        Ok(Self { input, buffer: [0; MESSAGE_BYTES_MAX], frame_offset: 0, frame_bytes: 0 })
     }
 
-    /// The next message; `None` at the end. After an error the position is within a frame: do not go on.
+    /// The next message's bytes; `None` at the end. After an error the position is within a frame: do not go on.
     ///
-    /// Nearly all frames lie whole in the input's buffer, and are parsed where they lie.
+    /// Nearly all frames lie whole in the input's buffer, and are handed out from where they lie.
     #[inline]
-    pub(super) fn next_message(&mut self) -> Result<Option<Message>, FeedError> {
+    pub(super) fn next_message(&mut self) -> Result<Option<&[u8]>, FeedError> {
+        self.input.consume(std::mem::take(&mut self.frame_bytes));
         self.frame_offset = self.input.offset();
-        let whole = self.input.peek()?.split_first_chunk().and_then(|(length, rest)| {
+        let ahead = self.input.peek()?;
+        if let Some((length, rest)) = ahead.split_first_chunk() {
             let length = usize::from(u16::from_be_bytes(*length));
-            Some((length, parse(rest.get(..length).filter(|_| is_length(length))?)))
-        });
-        let message = if let Some((length, message)) = whole {
-            self.input.consume(LENGTH_BYTES + length);
-            message
-        } else if let Some(length) = self.gather()? {
-            parse(&self.buffer[..length])
-        } else {
-            return Ok(None);
-        };
-        message.map(Some).map_err(|error| self.damaged(error.to_string()))
+            if is_length(length) && length <= rest.len() {
+                self.frame_bytes = LENGTH_BYTES + length;
+                return Ok(Some(&self.input.peek()?[LENGTH_BYTES..self.frame_bytes]));
+            }
+        }
+        Ok(self.gather()?.map(|length| &self.buffer[..length]))
     }
 
     /// Collects a frame that lies across the ends of the input's buffer, and tells its message's length; `None` at the end.
