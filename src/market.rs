@@ -125,10 +125,9 @@ impl Market {
         if self.message.last() != Some(&event.symbol) {
             self.message.push(event.symbol);
         }
-        let traded = instrument.trade_count();
-        instrument.apply(event, &mut self.orders, &mut self.faults, changes);
-        if instrument.trade_count() != traded {
-            if traded == 0 {
+        let printed = instrument.apply(event, &mut self.orders, &mut self.faults, changes);
+        if printed {
+            if instrument.trade_count() == 1 {
                 self.traded.push(event.symbol);
             }
             self.next_due = self.next_due.min(instrument.bar_due());

@@ -54,6 +54,7 @@ impl Input {
 
     /// How many decompressed bytes have been consumed.
     #[must_use]
+    #[inline]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
@@ -62,12 +63,18 @@ impl Input {
     ///
     /// # Errors
     /// [`FeedError::Io`] when the disk fails or the compression is damaged.
+    #[inline]
     pub fn peek(&mut self) -> Result<&[u8], FeedError> {
-        let (path, offset) = (&self.path, self.offset);
-        self.reader.fill_buf().map_err(|source| FeedError::Io { path: path.clone(), offset, source })
+        while let Err(error) = self.reader.fill_buf() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(self.io_error(error));
+            }
+        }
+        Ok(self.reader.buffer())
     }
 
     /// Takes `count` bytes of what [`Input::peek`] showed.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         self.reader.consume(count);
         self.offset += count as u64;

@@ -34,6 +34,15 @@ impl BarSeries {
     }
 
     pub(super) fn add(&mut self, trade: &Trade, ts_event: Timestamp) -> Added {
+        // Nearly all trades are of the open bar, as one comparison tells, where an interval's start takes a division.
+        let length = self.interval.duration();
+        if let Some(open) = self.bars.back_mut()
+            && !open.closed
+            && open.start > EARLIEST
+            && ts_event < open.start.plus(length)
+        {
+            return Added { closed: None, overflowed: !include(&mut open.totals, trade) };
+        }
         let mut start = self.start_of(ts_event);
         let closed = self.close(ts_event);
         match self.bars.back_mut() {
@@ -73,6 +82,9 @@ impl BarSeries {
         Timestamp(time.0.div_euclid(length).saturating_mul(length))
     }
 }
+
+/// Not the start of an interval, but the end of time before one.
+const EARLIEST: Timestamp = Timestamp(i64::MIN);
 
 /// Adds a trade to the sums of a time span. Returns false if volume or notional would pass 128 bits: both stay then.
 pub(super) fn include(totals: &mut Totals, trade: &Trade) -> bool {

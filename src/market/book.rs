@@ -334,26 +334,21 @@ impl Book {
         size: Option<Size>,
         context: &mut Context<'_>,
     ) -> Option<(Order, Size, Option<usize>)> {
-        let Some(order) = context.orders.get(context.symbol, id) else {
+        if size.is_some_and(|size| size <= Size::ZERO) {
+            match context.orders.get(context.symbol, id) {
+                Some(_) => context.faults.bad_sizes += 1,
+                None => context.faults.unknown_order(context.symbol, id),
+            }
+            return None;
+        }
+        let Some(order) = context.orders.take(context.symbol, id, size) else {
             context.faults.unknown_order(context.symbol, id);
             return None;
         };
         let Level { price, size: resting } = order.level;
         let size = size.unwrap_or(resting);
-        if size <= Size::ZERO {
-            context.faults.bad_sizes += 1;
-            return None;
-        }
-        if size > resting {
-            context.faults.oversized += 1;
-        }
+        context.faults.oversized += u64::from(size > resting);
         let taken = size.min(resting);
-        if taken == resting {
-            context.orders.remove(context.symbol, id);
-        } else {
-            let left = Level { price, size: Size(resting.0 - taken.0) };
-            context.orders.set(context.symbol, id, left);
-        }
         let changed = self.side(order.side).reduce(Level { price, size: taken });
         Some((order, taken, changed))
     }

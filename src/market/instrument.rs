@@ -52,13 +52,14 @@ impl InstrumentState {
         *self = Self::void(self.scale, self.levels_max);
     }
 
+    /// Returns whether a trade printed.
     pub(super) fn apply(
         &mut self,
         event: &MarketEvent,
         orders: &mut Orders,
         faults: &mut Faults,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> bool {
         let symbol = event.symbol;
         self.ts_event = event.ts_event;
         let untrusted = self.book.untrusted();
@@ -89,6 +90,7 @@ impl InstrumentState {
         if self.book.untrusted() != untrusted && self.feed_status.is_none() {
             changes.push(Change::Status { symbol });
         }
+        traded
     }
 
     /// To be called when no more events of the message can come.

@@ -132,17 +132,52 @@ impl Orders {
     }
 
     /// The order, if it rests.
+    #[inline]
     pub(super) fn get(&self, symbol: SymbolId, id: OrderId) -> Option<Order> {
         if let Some(slot) = self.table.get(self.home(id))
             && self.is_order(slot, symbol, id)
         {
             return Some(slot.order());
         }
-        if Some(id) > self.overflow_highest {
-            return None;
-        }
+        if Some(id) > self.overflow_highest { None } else { self.get_older(symbol, id) }
+    }
+
+    #[cold]
+    fn get_older(&self, symbol: SymbolId, id: OrderId) -> Option<Order> {
         let generation = self.books[symbol.index()].generation;
         self.overflow.get(&(symbol, id)).copied().filter(|order| order.generation == generation)
+    }
+
+    /// Takes a positive size (`None`: all) off an order, or what is there of it. An order that nothing is left of is gone.
+    /// Returns it as it was; `None` when it does not rest.
+    ///
+    /// One search, where [`Self::get`] and then [`Self::set`] or [`Self::remove`] would be two: most orders end here.
+    #[inline]
+    pub(super) fn take(&mut self, symbol: SymbolId, id: OrderId, size: Option<Size>) -> Option<Order> {
+        let home = self.home(id);
+        let book = &mut self.books[symbol.index()];
+        if let Some(slot) = self.table.get_mut(home)
+            && slot.is_order(symbol, id, book.generation)
+        {
+            let order = slot.order();
+            slot.size = left(order.level.size, size);
+            let gone = u32::from(slot.size == Size::ZERO);
+            book.resting -= gone;
+            self.resting -= gone as usize;
+            return Some(order);
+        }
+        if Some(id) > self.overflow_highest { None } else { self.take_older(symbol, id, size) }
+    }
+
+    #[cold]
+    fn take_older(&mut self, symbol: SymbolId, id: OrderId, size: Option<Size>) -> Option<Order> {
+        let order = self.get_older(symbol, id)?;
+        let Level { price, size: resting } = order.level;
+        match left(resting, size) {
+            Size::ZERO => self.remove(symbol, id),
+            size => self.set(symbol, id, Level { price, size }),
+        }
+        Some(order)
     }
 
     /// Changes an order that rests. No effect on one that does not.
@@ -197,10 +232,7 @@ impl Orders {
     }
 
     fn is_order(&self, slot: &Slot, symbol: SymbolId, id: OrderId) -> bool {
-        slot.id == id
-            && slot.size != Size::ZERO
-            && slot.symbol() == symbol
-            && slot.generation == self.books[symbol.index()].generation
+        slot.is_order(symbol, id, self.books[symbol.index()].generation)
     }
 
     fn is_resting(&self, slot: &Slot) -> bool {
@@ -219,7 +251,16 @@ impl Orders {
     }
 }
 
+/// What is left of an order when that much (`None`: all) is taken off.
+fn left(resting: Size, size: Option<Size>) -> Size {
+    size.map_or(Size::ZERO, |size| Size(resting.0 - size.min(resting).0))
+}
+
 impl Slot {
+    fn is_order(&self, symbol: SymbolId, id: OrderId, generation: u32) -> bool {
+        self.id == id && self.size != Size::ZERO && self.symbol() == symbol && self.generation == generation
+    }
+
     const fn symbol(&self) -> SymbolId {
         SymbolId(self.symbol_and_side >> 1)
     }
@@ -286,7 +327,16 @@ mod tests {
                         orders.set(symbol, id, level(-size, size));
                         if let Some(order) = model.get_mut(&key) { order.1 = level(-size, size); }
                     }
-                    15..19 => {
+                    15..17 => {
+                        let taken = (kind == 15).then_some(Size(size / 2 + 1));
+                        let order = orders.take(symbol, id, taken).map(|order| (order.side, order.level));
+                        prop_assert_eq!(order, model.get(&key).copied());
+                        if let Some((_, level)) = model.get_mut(&key) {
+                            level.size.0 -= taken.map_or(level.size.0, |size| size.0);
+                            if level.size.0 <= 0 { model.remove(&key); }
+                        }
+                    }
+                    17..19 => {
                         orders.remove(symbol, id);
                         model.remove(&key);
                     }

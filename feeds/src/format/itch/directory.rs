@@ -13,8 +13,8 @@ const PRICE_EXPONENT: i8 = -4;
 /// Stock locate codes, in the order of their first appearance. Codes have 16 bits, which bounds everything here.
 #[derive(Default)]
 pub(super) struct Directory {
-    /// By locate code.
-    ids: Vec<Option<SymbolId>>,
+    /// By locate code: all that a message is looked up for.
+    places: Vec<Place>,
     /// By [`SymbolId`].
     entries: Vec<Entry>,
     locates: BTreeMap<Symbol, u16>,
@@ -22,10 +22,17 @@ pub(super) struct Directory {
     instruments: Vec<Instrument>,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Place {
+    id: Option<SymbolId>,
+    /// As some message named it.
+    stock: Option<Stock>,
+}
+
 struct Entry {
     locate: u16,
     /// As some message named it.
-    named: Option<(Stock, Symbol)>,
+    symbol: Option<Symbol>,
 }
 
 impl Directory {
@@ -42,7 +49,8 @@ impl Directory {
         let index = self.id(locate).unwrap_or_else(|| self.add(locate)).index();
         if let Some((stock, symbol)) = named {
             self.locates.insert(symbol.clone(), locate);
-            self.entries[index].named = Some((stock, symbol));
+            self.places[usize::from(locate)].stock = Some(stock);
+            self.entries[index].symbol = Some(symbol);
         }
         Ok(())
     }
@@ -52,8 +60,8 @@ impl Directory {
         let price_exponent = Exponent::new(PRICE_EXPONENT).map_err(|error| error.to_string())?;
         for entry in &self.entries {
             let locate = entry.locate;
-            let symbol = match &entry.named {
-                Some((_, symbol)) => symbol.clone(),
+            let symbol = match &entry.symbol {
+                Some(symbol) => symbol.clone(),
                 None => Symbol::new(&format!("LOCATE-{locate}")).map_err(|error| error.to_string())?,
             };
             if let Some(other) = self.locates.get(&symbol).filter(|other| **other != locate) {
@@ -84,29 +92,37 @@ impl Directory {
     }
 
     /// The instrument a message is about; `None` for the whole market.
+    #[inline]
     pub(super) fn find(&self, message: &Message) -> Result<Option<SymbolId>, String> {
         if is_market_wide(message) {
             return Ok(None);
         }
-        let locate = message.locate;
-        if let Some(stock) = message.body.stock()
-            && self.stock(locate) != Some(stock)
-        {
-            self.name(locate, stock)?;
-            return Err(format!("locate {locate} is named {stock}, as it was not when the file was opened"));
+        let place = self.places.get(usize::from(message.locate)).copied().unwrap_or_default();
+        match message.body.stock() {
+            stock @ Some(_) if stock != place.stock => Err(self.unlike(message.locate, stock)),
+            _ if place.id.is_some() => Ok(place.id),
+            _ => Err(self.unlike(message.locate, None)),
         }
-        self.id(locate)
-            .map(Some)
-            .ok_or_else(|| format!("locate {locate} was not there when the file was opened"))
+    }
+
+    /// Why a message is not as it was when the file was opened.
+    #[cold]
+    fn unlike(&self, locate: u16, stock: Option<Stock>) -> String {
+        let Some(stock) = stock else {
+            return format!("locate {locate} was not there when the file was opened");
+        };
+        match self.name(locate, stock) {
+            Ok(_) => format!("locate {locate} is named {stock}, as it was not when the file was opened"),
+            Err(reason) => reason,
+        }
     }
 
     fn id(&self, locate: u16) -> Option<SymbolId> {
-        self.ids.get(usize::from(locate)).copied().flatten()
+        self.places.get(usize::from(locate))?.id
     }
 
     fn stock(&self, locate: u16) -> Option<Stock> {
-        let id = self.id(locate)?;
-        self.entries[id.index()].named.as_ref().map(|(stock, _)| *stock)
+        self.places.get(usize::from(locate))?.stock
     }
 
     /// The symbol of a stock, if it may stand for this locate code.
@@ -126,11 +142,11 @@ impl Directory {
     fn add(&mut self, locate: u16) -> SymbolId {
         let id = SymbolId::from_index(self.entries.len());
         let index = usize::from(locate);
-        if self.ids.len() <= index {
-            self.ids.resize(index + 1, None);
+        if self.places.len() <= index {
+            self.places.resize(index + 1, Place::default());
         }
-        self.ids[index] = Some(id);
-        self.entries.push(Entry { locate, named: None });
+        self.places[index].id = Some(id);
+        self.entries.push(Entry { locate, symbol: None });
         id
     }
 }

@@ -51,58 +51,64 @@ impl Session {
     ) -> Result<Timestamp, String> {
         // A day of the years that a file's name may have is centuries from the end of 64 bits.
         let time = Timestamp(self.midnight.0.saturating_add(message.nanos_since_midnight));
-        let event = |symbol, body| MarketEvent { symbol, ts_event: time, ts_recv: time, sequence: 0, body };
         if let Some(symbol) = symbol {
-            events.extend(self.body(message, symbol, instruments)?.map(|body| event(symbol, body)));
+            self.append_of(message, symbol, time, instruments, events)?;
         } else if matches!(message.body, Body::SystemEvent(system) if system.event == END_OF_MARKET_HOURS) {
             for (index, state) in self.states.iter_mut().enumerate() {
                 state.regulatory = TradingStatus::Closed;
-                events.push(event(SymbolId::from_index(index), status(state.status(), String::new())));
+                let body = status(state.status(), String::new());
+                push(events, SymbolId::from_index(index), time, body);
             }
         }
         Ok(time)
     }
 
-    fn body(
+    /// Each kind of message writes its event straight to its place.
+    fn append_of(
         &mut self,
         message: &Message,
         symbol: SymbolId,
+        time: Timestamp,
         instruments: &[Instrument],
-    ) -> Result<Option<EventBody>, String> {
-        Ok(Some(match message.body {
-            Body::AddOrder(add) => order_add(add.order, add.side, add.price, add.size),
-            Body::AddOrderAttributed(add) => order_add(add.order, add.side, add.price, add.size),
-            Body::OrderExecuted(executed) => EventBody::OrderExecute {
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), String> {
+        let mut push = |body| push(events, symbol, time, body);
+        match message.body {
+            Body::AddOrder(add) => push(order_add(add.order, add.side, add.price, add.size)),
+            Body::AddOrderAttributed(add) => push(order_add(add.order, add.side, add.price, add.size)),
+            Body::OrderExecuted(executed) => push(EventBody::OrderExecute {
                 order: executed.order,
                 size: executed.size,
                 price: None,
                 trade_id: Some(executed.match_number),
                 printable: true,
-            },
-            Body::OrderExecutedWithPrice(executed) => EventBody::OrderExecute {
+            }),
+            Body::OrderExecutedWithPrice(executed) => push(EventBody::OrderExecute {
                 order: executed.order,
                 size: executed.size,
                 price: Some(executed.price),
                 trade_id: Some(executed.match_number),
                 printable: executed.printable,
-            },
+            }),
             Body::OrderCancel(cancel) => {
-                EventBody::OrderCancel { order: cancel.order, size: Some(cancel.size) }
+                push(EventBody::OrderCancel { order: cancel.order, size: Some(cancel.size) });
             }
-            Body::OrderDelete(delete) => EventBody::OrderCancel { order: delete.order, size: None },
-            Body::OrderReplace(replace) => EventBody::OrderReplace {
+            Body::OrderDelete(delete) => push(EventBody::OrderCancel { order: delete.order, size: None }),
+            Body::OrderReplace(replace) => push(EventBody::OrderReplace {
                 order: replace.order,
                 new_order: replace.new_order,
                 level: Level { price: replace.price, size: replace.size },
-            },
-            Body::Trade(trade) => print(trade.price, trade.size, trade.match_number),
-            Body::CrossTrade(cross) if cross.shares == 0 => return Ok(None),
+            }),
+            Body::Trade(trade) => push(print(trade.price, trade.size, trade.match_number)),
+            Body::CrossTrade(cross) if cross.shares == 0 => {}
             Body::CrossTrade(cross) => {
                 let size =
                     i64::try_from(cross.shares).map_err(|_| format!("{} cross shares", cross.shares))?;
-                print(cross.price, Size(size), cross.match_number)
+                push(print(cross.price, Size(size), cross.match_number));
             }
-            Body::StockDirectory(_) => EventBody::Definition(Box::new(instruments[symbol.index()].clone())),
+            Body::StockDirectory(_) => {
+                push(EventBody::Definition(Box::new(instruments[symbol.index()].clone())));
+            }
             Body::StockTradingAction(action) => {
                 let state = &mut self.states[symbol.index()];
                 state.regulatory = match action.state {
@@ -110,12 +116,13 @@ impl Session {
                     TradingState::QuotationOnly => TradingStatus::Auction,
                     TradingState::Trading => TradingStatus::Trading,
                 };
-                status(state.status(), String::from_utf8_lossy(action.reason.trim_ascii()).into_owned())
+                let reason = String::from_utf8_lossy(action.reason.trim_ascii()).into_owned();
+                push(status(state.status(), reason));
             }
             Body::OperationalHalt(halt) if halt.market == MARKET_NASDAQ => {
                 let state = &mut self.states[symbol.index()];
                 state.is_halted_operationally = halt.action == HaltAction::Halted;
-                status(state.status(), String::new())
+                push(status(state.status(), String::new()));
             }
             Body::SystemEvent(_)
             | Body::RegSho(_)
@@ -128,9 +135,15 @@ impl Session {
             | Body::BrokenTrade(_)
             | Body::NetOrderImbalance(_)
             | Body::RetailInterest(_)
-            | Body::DirectListing(_) => return Ok(None),
-        }))
+            | Body::DirectListing(_) => {}
+        }
+        Ok(())
     }
+}
+
+#[inline(always)]
+fn push(events: &mut Vec<MarketEvent>, symbol: SymbolId, time: Timestamp, body: EventBody) {
+    events.push(MarketEvent { symbol, ts_event: time, ts_recv: time, sequence: 0, body });
 }
 
 const fn order_add(order: OrderId, side: Side, price: Price, size: Size) -> EventBody {

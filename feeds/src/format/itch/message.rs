@@ -508,7 +508,7 @@ pub enum HaltAction {
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
-    #[inline]
+    #[inline(always)]
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let (field, rest) =
             self.0.split_first_chunk().expect("fields add up to the length, as asserted above");
@@ -516,12 +516,12 @@ impl Fields<'_> {
         *field
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> u16 {
         u16::from_be_bytes(self.take())
     }
 
-    #[inline]
+    #[inline(always)]
     fn time(&mut self) -> i64 {
         let [a, b, c, d, e, f] = self.take();
         i64::from_be_bytes([0, 0, a, b, c, d, e, f])
@@ -543,7 +543,7 @@ macro_rules! fields {
             impl Field for $type {
                 const BYTES: usize = $bytes;
 
-                #[inline]
+                #[inline(always)]
                 fn decode(fields: &mut Fields<'_>) -> Result<Self, u8> {
                     let $taken: [u8; $bytes] = fields.take();
                     $value
