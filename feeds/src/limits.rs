@@ -75,12 +75,22 @@ pub const DBN_EVENT_RECORDS_MAX: usize = 131_072;
 
 /// Levels a side of Kraken's books, as they are subscribed: the most that it offers.
 pub const KRAKEN_BOOK_LEVELS: usize = 1_000;
-/// Symbols of a live feed, which one connection carries. More are refused.
-pub const LIVE_SYMBOLS_MAX: usize = 500;
-/// Symbols of one request to a live venue. More go in several requests.
-pub const LIVE_REQUEST_SYMBOLS_MAX: usize = 100;
-/// How far apart requests to a live venue are.
-pub const LIVE_REQUEST_SPACING: Duration = Duration::from_millis(50);
+/// Symbols that one connection to Kraken carries: it names no bound, and a thousand levels a side of each are a lot of
+/// snapshots.
+pub const KRAKEN_CONNECTION_SYMBOLS_MAX: usize = 250;
+/// Symbols of one request to Kraken.
+pub const KRAKEN_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests to Kraken are.
+pub const KRAKEN_REQUEST_SPACING: Duration = Duration::from_millis(50);
+/// Symbols that one connection to Coinbase carries: it names no bound, but books come whole, and those of large products
+/// are some megabytes.
+pub const COINBASE_CONNECTION_SYMBOLS_MAX: usize = 100;
+/// Symbols of one request to Coinbase.
+pub const COINBASE_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests of a connection to Coinbase are, which allows eight a second to all of one address together.
+pub const COINBASE_REQUEST_SPACING: Duration = Duration::from_millis(150);
+/// Symbols of a live feed, over as many connections as it takes. More are refused.
+pub const LIVE_SYMBOLS_MAX: usize = 2_000;
 /// The largest message of a live venue: a list of all instruments is about a megabyte. A larger one ends the connection.
 pub const LIVE_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of a live venue that wait to be applied (some 10 MB of ordinary flow). What is more is lost: their symbols get

@@ -146,6 +146,10 @@ trait Venue: Send {
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError>;
 
+    /// Of this instrument something was lost after it was told: its book is void until a snapshot, also where the venue
+    /// would say that it has one already.
+    fn forget(&mut self, _symbol: SymbolId) {}
+
     /// Whether there is anything to learn from the answer to this request.
     fn wants_answer(&self, _url: &str) -> bool {
         false
@@ -188,6 +192,11 @@ impl Session {
     /// How many instruments the venue's list names, as far as this surveying session has read it.
     pub(crate) fn listed(&self) -> usize {
         self.venue.directory().listed()
+    }
+
+    /// Whether the venue's list names it, as far as this surveying session has read it.
+    pub(crate) fn lists(&self, name: &str) -> bool {
+        self.venue.directory().lists(name)
     }
 
     /// A new session with these instruments of the venue's list, which this surveying session has read.
@@ -258,16 +267,25 @@ impl Session {
             Err(error) => error.symbol.as_deref().and_then(|name| self.directory().find(name)),
         };
         if let Some(symbol) = named {
+            self.venue.forget(symbol);
             let body = EventBody::Gap { expected: 0, found: 0 };
             events.push(Receipt { connection, ts_recv }.stamp(symbol).event(body));
         }
         for event in &events[start..] {
-            *self.followed.of(event.symbol) = Some(connection);
+            // A status may be of all instruments, whoever brings the rest of them.
+            if !matches!(event.body, EventBody::Status { .. }) {
+                *self.followed.of(event.symbol) = Some(connection);
+            }
         }
         match read {
             Err(error) if named.is_none() => Err(error),
             read => Ok(read.err()),
         }
+    }
+
+    /// Of this instrument something was lost after it was told here: its book is void until its next snapshot.
+    pub(crate) fn forget(&mut self, symbol: SymbolId) {
+        self.venue.forget(symbol);
     }
 
     /// One message; `payload` serves as scratch.
