@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use fake::Venue as _;
+use fake::binance::Binance;
 use fake::coinbase::Coinbase;
 use fake::kraken::{Kraken, expect_book_request, expect_subscription};
 use service::client::Client;
@@ -164,6 +165,52 @@ fn a_missing_number_of_a_whole_connection_is_seen_by_clients_in_metrics_and_in_t
 }
 
 #[test]
+fn books_whose_snapshots_come_by_http_are_seen_by_clients_and_so_is_a_hole_in_them() {
+    const BTC: &str = "BTCUSDT";
+    let mut venue = Binance::listen();
+    venue.server.set(BTC, "bids", 6_508_366, 10_000);
+    venue.server.set(BTC, "asks", 6_510_654, 20_000);
+    let feed = format!("live:binance@{}", venue.url());
+    let service = std::thread::scope(|scope| {
+        scope.spawn(|| venue.list_instruments(&[BTC]));
+        Service::start(["--feed", &feed, "--symbols", "btcusdt", "--stale-after", "60s"])
+    });
+    let mut connection = venue.server.accept();
+    fake::binance::expect_subscription(&mut connection, &[BTC]);
+    venue.answer_depth(BTC);
+    eventually("the book", || {
+        best(&service, BTC) == [json!(["65083.66", "0.10000"]), json!(["65106.54", "0.20000"])]
+    });
+    let mut statuses = Statuses::follow(&service, &[BTC]);
+    connection.send(&venue.update(BTC, &[("bids", 6_508_367, 1)]));
+    eventually("the change", || best(&service, BTC)[0] == json!(["65083.67", "0.00001"]));
+    let _lost = venue.update(BTC, &[("bids", 6_508_368, 2)]);
+    connection.send(&venue.update(BTC, &[("bids", 6_508_369, 3)]));
+    statuses.until(&[BTC], "stale", "gap");
+    // It says why there is no snapshot, and asks again.
+    venue.expect_depth(BTC).answer("503 Service Unavailable", "busy");
+    venue.answer_depth(BTC);
+    statuses.until(&[BTC], "trading", "");
+    assert_eq!(best(&service, BTC)[0], json!(["65083.69", "0.00003"]));
+    let log = service.log();
+    for told in ["the book is asked for anew", "no snapshot", "503 Service Unavailable", "busy"] {
+        assert!(log.contains(told), "lacks {told:?}: {log}");
+    }
+    assert_eq!(service.metric("sequence_gaps_total"), 1);
+}
+
+#[test]
+fn help_names_every_venue() {
+    for command in ["serve", "record"] {
+        let output = run(tickwire().args([command, "--help"]));
+        let help = String::from_utf8_lossy(&output.stdout);
+        for venue in feeds::live::venues() {
+            assert!(help.contains(&format!("live:{venue}")), "{command} lacks {venue}: {help}");
+        }
+    }
+}
+
+#[test]
 fn a_silent_venue_is_stale_and_comes_back() {
     let mut venue = Kraken::listen();
     venue.0.set(BTC, "bids", 452_835, 10_000_000);
@@ -188,7 +235,7 @@ fn what_a_live_venue_cannot_be_is_told() {
         (&["--feed", "live:kraken"][..], "a live venue needs --symbols"),
         (
             &["--feed", "live:nasdaq", "--symbols", "A"],
-            "the live venues that are known here: live:coinbase, live:kraken",
+            "the live venues that are known here: live:binance, live:coinbase, live:kraken",
         ),
         (&["--feed", "live:kraken@http://x", "--symbols", "A"], "begins with wss:// or ws://"),
         (&["--feed", "live:kraken", "--symbols", "A", "--speed", "2"], "a live venue has its own"),

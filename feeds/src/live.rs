@@ -1,19 +1,23 @@
 //! Live venues, over WebSockets.
 //!
 //! ```text
-//!  socket ─► Session ─► bounded queue ─► Live (a Feed)
-//!    a thread of its own                  the thread that asks
+//!  socket ─► Connector ─┐
+//!  socket ─► Connector ─┼─► Intake (Session) ─► bounded queue ─► Live (a Feed)
+//!     HTTP ─► Rest ─────┘
+//!               a thread of its own                        the thread that asks
 //! ```
 //!
 //! The network's thread never waits for who asks: where the queue is full, messages are lost, and that is told as a gap
 //! of each of their symbols. Whatever is lost, here or on the way, makes the books concerned void until the venue's next
-//! snapshot, and that is asked for at once: for one symbol on a gap or a wrong checksum, for all of them by a new
-//! connection.
+//! snapshot, and that is asked for at once: for the symbols concerned on a gap or a wrong checksum, for all of a connection
+//! by a new one. What the venues differ in is a table, `live/venues.rs`.
 
+mod binance;
 mod coinbase;
 mod connector;
 mod intake;
 mod kraken;
+mod rest;
 mod tape;
 mod tls;
 mod venues;
@@ -33,6 +37,7 @@ use tokio::sync::oneshot;
 
 use self::connector::{Address, Connector};
 use self::intake::Intake;
+use self::rest::Rest;
 use self::tape::Tape;
 use self::venues::Kind;
 use crate::limits::{LIVE_QUEUE_MESSAGES_MAX, LIVE_SYMBOLS_MAX};
@@ -99,8 +104,8 @@ impl Standing {
         OpenConnection(Arc::clone(self))
     }
 
-    fn add_resyncs(&self, books: usize) {
-        self.resyncs.fetch_add(u64::try_from(books).unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn add_resync(&self) {
+        self.resyncs.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -134,6 +139,7 @@ impl Live {
             .map_err(|error| wrong(format!("no runtime: {error}")))?;
         let is_tls = url.starts_with("wss:");
         let tls = is_tls.then(tls::config).transpose().map_err(wrong)?;
+        let rest = kind.rest.map(|base| Rest::new(rest_base(kind, base, &url), tls.clone()));
         let address = Address { url: url.clone(), tls };
         let parts = pool(symbols.len(), kind.connection_symbols_max);
         // Each connection is a source of its own, by its name.
@@ -144,7 +150,7 @@ impl Live {
         let tapes = tapes.collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let session = runtime
-            .block_on(connector::survey(kind, &address, &names, &tapes[0]))
+            .block_on(connector::survey(kind, &address, rest.as_ref(), &names, &tapes[0]))
             .map_err(|fault| wrong(fault.to_string()))?;
         let session = session.choose(names).map_err(|error| wrong(error.to_string()))?;
         let instruments = session.directory().instruments().to_vec();
@@ -155,14 +161,15 @@ impl Live {
         let intake = Intake::new(session, queue, Arc::clone(&reader));
         let (silence_max, counted) = (*silence_max, Arc::clone(&standing));
         let start = move || {
-            let intake = Rc::new(RefCell::new(intake));
+            let (intake, rest) = (Rc::new(RefCell::new(intake)), rest.map(Rc::new));
             let connectors =
                 (0..).map(ConnectionId).zip(parts).zip(tapes).map(|((connection, symbols), tape)| {
                     let (address, standing) = (address.clone(), Arc::clone(&counted));
-                    let intake = Rc::clone(&intake);
+                    let (intake, rest) = (Rc::clone(&intake), rest.clone());
                     Connector {
                         kind,
                         address,
+                        rest,
                         connection,
                         symbols,
                         silence_max,
@@ -180,6 +187,16 @@ impl Live {
             .map_err(|error| wrong(format!("no thread: {error}")))?;
         Ok(Self { instruments, messages, reader, url, standing, _stop: stop })
     }
+}
+
+/// Where requests by HTTP go: to where the WebSockets are, unless those are the venue's own.
+fn rest_base(kind: &Kind, base: &str, url: &str) -> String {
+    if url == kind.url {
+        return base.to_owned();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    format!("{}://{authority}", if scheme == "wss" { "https" } else { "http" })
 }
 
 /// The symbols of each connection, by number: as many a connection as each other, or one more.
@@ -245,6 +262,15 @@ mod tests {
         assert_eq!(pool(3, 3), [0..3]);
         assert_eq!(pool(4, 3), [0..2, 2..4]);
         assert_eq!(pool(7, 3), [0..2, 2..4, 4..7]);
+    }
+
+    #[test]
+    fn requests_go_where_the_sockets_are() {
+        let kind = Kind::find("binance").expect("known");
+        let base = |url| rest_base(kind, "https://own", url);
+        assert_eq!(base(kind.url), "https://own");
+        assert_eq!(base("ws://127.0.0.1:8080/stream"), "http://127.0.0.1:8080");
+        assert_eq!(base("wss://[::1]:9443"), "https://[::1]:9443");
     }
 
     #[test]

@@ -242,6 +242,7 @@ impl Session {
         let receipt = Receipt { connection, ts_recv };
         for (symbol, source) in self.followed.iter_mut() {
             if source.take_if(|source| *source == connection).is_some() {
+                self.venue.forget(symbol);
                 events.push(receipt.stamp(symbol).event(EventBody::Gap { expected: 0, found: 0 }));
             }
         }
@@ -281,6 +282,30 @@ impl Session {
             Err(error) if named.is_none() => Err(error),
             read => Ok(read.err()),
         }
+    }
+
+    /// The answer to a request that was made for a connection that is followed: what it tells is lost with the connection.
+    /// One that is not as documented is of no use.
+    ///
+    /// # Errors
+    /// [`VenueError`] says why.
+    pub fn follow_answer(
+        &mut self,
+        connection: ConnectionId,
+        url: &str,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let start = events.len();
+        let read = self.on_answer(url, payload, ts_recv, events);
+        if read.is_err() {
+            events.truncate(start);
+        }
+        for event in &events[start..] {
+            *self.followed.of(event.symbol) = Some(connection);
+        }
+        read
     }
 
     /// Of this instrument something was lost after it was told here: its book is void until its next snapshot.

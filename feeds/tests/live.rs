@@ -2,6 +2,7 @@
 //! lost on the way has been told.
 
 mod live {
+    mod binance;
     mod client;
     mod coinbase;
     mod fake;

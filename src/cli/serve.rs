@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<usize>,
     /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:VENUE
-    /// with --symbols: live:kraken, live:coinbase (live:VENUE@URL for another address) [default: sim]
+    /// with --symbols: live:binance, live:coinbase, live:kraken (live:VENUE@URL for another address) [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,

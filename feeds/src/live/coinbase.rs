@@ -17,9 +17,11 @@ pub(super) static KIND: Kind = Kind {
     name: "coinbase",
     venue: "COINBASE",
     url: "wss://advanced-trade-ws.coinbase.com",
+    rest: None,
     connection_symbols_max: COINBASE_CONNECTION_SYMBOLS_MAX,
     request_symbols_max: COINBASE_REQUEST_SYMBOLS_MAX,
     request_spacing: COINBASE_REQUEST_SPACING,
+    has_heartbeats: true,
     list: List::Named(list_instruments),
     subscribe,
     // Its numbers are of the connection: a hole in them makes all books of it void.

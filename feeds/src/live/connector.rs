@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ops::Range;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +14,13 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message as Frame};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tracing::{info, warn};
 
 use super::Standing;
 use super::intake::Intake;
+use super::rest::{Answer, Rest, RestError};
 use super::tape::Tape;
 use super::venues::{Kind, List, Resync};
 use crate::clock::monotonic;
@@ -28,6 +30,9 @@ use crate::venue::{ConnectionId, Session, VenueError};
 use crate::{Clock, Timestamp};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A snapshot that was asked for, and of which symbol.
+type Pending = Pin<Box<dyn Future<Output = (usize, Result<Answer, RestError>)>>>;
 
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,8 @@ pub(super) enum Fault {
     Venue(#[from] VenueError),
     #[error("the venue refuses: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Rest(#[from] RestError),
     #[error("nobody asks for messages any more")]
     Unwanted,
 }
@@ -62,6 +69,7 @@ pub(super) struct Address {
 pub(super) struct Connector {
     pub(super) kind: &'static Kind,
     pub(super) address: Address,
+    pub(super) rest: Option<Rc<Rest>>,
     pub(super) connection: ConnectionId,
     /// The numbers of its symbols.
     pub(super) symbols: Range<usize>,
@@ -73,17 +81,28 @@ pub(super) struct Connector {
     pub(super) attempts: u32,
 }
 
-/// Connects, reads the list of instruments, and leaves.
+/// Reads the list of instruments.
 pub(super) async fn survey(
     kind: &Kind,
     address: &Address,
+    rest: Option<&Rest>,
     symbols: &[&str],
     tape: &Tape,
 ) -> Result<Session, Fault> {
     let mut session = super::surveying(kind);
-    let requests: Vec<String> = match kind.list {
+    let requests = match kind.list {
         List::All(list) => vec![list()],
         List::Named(list) => symbols.chunks(kind.request_symbols_max).map(list).collect(),
+        List::Get(path) => {
+            let rest = rest.expect("a venue that is asked by HTTP has an address for it");
+            let mut events = Vec::new();
+            for symbols in symbols.chunks(kind.request_symbols_max) {
+                let Answer { url, mut payload } = rest.get(&path(symbols)).await?;
+                tape.note(Body::Answered { url: &url, payload: &payload });
+                session.on_answer(&url, &mut payload, Timestamp(0), &mut events)?;
+            }
+            return Ok(session);
+        }
     };
     let read = async {
         let mut socket = connect(address).await?;
@@ -106,18 +125,18 @@ pub(super) async fn survey(
         Ok(())
     };
     let read = timeout(LIVE_CONNECT_MAX, read).await;
+    tape.note(Body::Disconnected("the instruments are listed, or are not to be had"));
     // Whoever chooses among what is listed says which of them is not.
     if session.listed() == 0 {
         read.map_err(|_| Fault::Slow("the list of instruments"))??;
     }
-    tape.note(Body::Disconnected("its instruments are listed"));
     Ok(session)
 }
 
 fn is_listed(kind: &Kind, session: &Session, symbols: &[&str]) -> bool {
     match kind.list {
         List::All(_) => session.listed() > 0,
-        List::Named(_) => symbols.iter().all(|symbol| session.lists(symbol)),
+        List::Named(_) | List::Get(_) => symbols.iter().all(|symbol| session.lists(symbol)),
     }
 }
 
@@ -163,58 +182,107 @@ impl Connector {
         let mut pace = interval(self.kind.request_spacing);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = monotonic();
+        let mut is_asked = false;
+        let mut snapshot = None;
         loop {
             tokio::select! {
                 frame = next(&mut socket) => {
-                    heard = monotonic();
+                    (heard, is_asked) = (monotonic(), false);
                     match payload(frame?) {
                         Some(payload) => self.on_message(payload)?,
                         None => self.intake.borrow_mut().forward()?,
                     }
                 }
+                (symbol, answer) = answered(&mut snapshot) => {
+                    snapshot = None;
+                    self.on_answer(symbol, answer)?;
+                }
                 _ = pace.tick() => {
                     let now = monotonic();
-                    if now.duration_since(heard) > self.silence_max {
+                    let silence = now.duration_since(heard);
+                    if silence > self.silence_max {
                         return Err(Fault::Silent(self.silence_max));
                     }
+                    if !self.kind.has_heartbeats && silence > self.silence_max / 2 && !is_asked {
+                        is_asked = true;
+                        self.in_time(write(&mut socket, Frame::Ping(Bytes::new()))).await?;
+                    }
                     self.intake.borrow_mut().tell_lost()?;
-                    if requests.is_empty() {
-                        requests.extend(self.resync(now));
+                    // Nothing is asked for anew before all that is followed is subscribed.
+                    match self.kind.resync {
+                        _ if !requests.is_empty() => {}
+                        Resync::Subscribe(count_max, ask) => {
+                            let names = self.take_due(count_max, now).into_iter().map(|(_, name)| name);
+                            let names: Vec<String> = names.collect();
+                            if !names.is_empty() {
+                                requests.extend(ask(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+                            }
+                        }
+                        Resync::Get(path) if snapshot.is_none() => snapshot = self.get(path, now),
+                        Resync::Get(_) => {}
                     }
                     if let Some(request) = requests.pop_front() {
-                        timeout(self.silence_max, send(&mut socket, request, &self.tape))
-                            .await
-                            .map_err(|_| Fault::Silent(self.silence_max))??;
+                        self.in_time(send(&mut socket, request, &self.tape)).await?;
                     }
                 }
             }
         }
     }
 
+    /// What is sent must go as fast as what is heard must come.
+    async fn in_time(&self, send: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+        timeout(self.silence_max, send).await.map_err(|_| Fault::Silent(self.silence_max))?
+    }
+
     /// Asks for all symbols.
     fn subscribe(&self) -> VecDeque<String> {
         let mut intake = self.intake.borrow_mut();
-        let Resync::Subscribe(..) = self.kind.resync;
-        intake.ask(self.symbols.clone(), monotonic());
+        let now = monotonic();
+        match self.kind.resync {
+            Resync::Subscribe(..) => intake.ask(self.symbols.clone(), now),
+            Resync::Get(_) => intake.want(self.symbols.clone(), now),
+        }
         let names: Vec<&str> = intake.names(self.symbols.clone()).collect();
         names.chunks(self.kind.request_symbols_max).flat_map(self.kind.subscribe).collect()
     }
 
-    /// Asks anew for books that are void, and for those whose snapshots do not come.
-    fn resync(&self, now: Instant) -> Vec<String> {
+    /// The books whose snapshots are asked for now: those that are void, and those whose snapshots do not come.
+    fn take_due(&self, count_max: usize, now: Instant) -> Vec<(usize, String)> {
         let mut intake = self.intake.borrow_mut();
-        let Resync::Subscribe(count_max, requests) = self.kind.resync;
         let due = intake.due(self.symbols.clone(), count_max, now);
-        if due.is_empty() {
-            return Vec::new();
+        for &symbol in due.iter().filter(|&&symbol| intake.was_asked(symbol)) {
+            warn!(url = self.address.url, symbol = intake.name(symbol), "the book is asked for anew");
+            self.standing.add_resync();
         }
         intake.ask(due.iter().copied(), now);
-        self.standing.add_resyncs(due.len());
-        let names: Vec<&str> = due.iter().map(|&symbol| intake.name(symbol)).collect();
-        for symbol in &names {
-            warn!(url = self.address.url, symbol, "the book is asked for anew");
+        due.into_iter().map(|symbol| (symbol, intake.name(symbol).to_owned())).collect()
+    }
+
+    /// Asks for one snapshot by HTTP, if any is due.
+    fn get(&self, path: fn(&str) -> String, now: Instant) -> Option<Pending> {
+        let rest = Rc::clone(self.rest.as_ref()?);
+        let (symbol, name) = self.take_due(1, now).pop()?;
+        Some(Box::pin(async move { (symbol, rest.get(&path(&name)).await) }))
+    }
+
+    fn on_answer(&self, symbol: usize, answer: Result<Answer, RestError>) -> Result<(), Fault> {
+        let ts_recv = Clock::System.now();
+        let mut intake = self.intake.borrow_mut();
+        let url = self.address.url.as_str();
+        match answer {
+            Ok(mut answer) => {
+                self.tape.record(ts_recv, Body::Answered { url: &answer.url, payload: &answer.payload });
+                if let Some(error) = intake.on_answer(self.connection, &mut answer, ts_recv)? {
+                    warn!(url, symbol = intake.name(symbol), %error, "an answer that is not as documented");
+                    intake.miss(symbol, monotonic());
+                }
+            }
+            Err(error) => {
+                warn!(url, symbol = intake.name(symbol), %error, "no snapshot");
+                intake.miss(symbol, monotonic());
+            }
         }
-        requests(&names)
+        Ok(())
     }
 
     fn on_message(&self, mut payload: Vec<u8>) -> Result<(), Fault> {
@@ -255,7 +323,19 @@ async fn connect(address: &Address) -> Result<Socket, Fault> {
 
 async fn send(socket: &mut Socket, request: String, tape: &Tape) -> Result<(), Fault> {
     tape.note(Body::Sent(request.as_bytes()));
-    socket.send(Frame::text(request)).await.map_err(|error| Fault::Broken(Box::new(error)))
+    write(socket, Frame::text(request)).await
+}
+
+async fn write(socket: &mut Socket, frame: Frame) -> Result<(), Fault> {
+    socket.send(frame).await.map_err(|error| Fault::Broken(Box::new(error)))
+}
+
+/// The answer that is waited for, if any is. Cancel-safe: the request goes on.
+async fn answered(pending: &mut Option<Pending>) -> (usize, Result<Answer, RestError>) {
+    match pending {
+        Some(pending) => pending.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Cancel-safe: what was read of a frame stays with the socket.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::connector::Fault;
+use super::rest::Answer;
 use super::{Message, Reader};
 use crate::clock::monotonic;
 use crate::limits::{LIVE_RESYNC_SPACING, LIVE_SNAPSHOT_MAX};
@@ -100,6 +101,35 @@ impl Intake {
         Ok(read?)
     }
 
+    /// The answer to a request of the connection. Returns what is wrong with it.
+    pub(super) fn on_answer(
+        &mut self,
+        connection: ConnectionId,
+        answer: &mut Answer,
+        ts_recv: Timestamp,
+    ) -> Result<Option<VenueError>, Fault> {
+        let Answer { url, payload } = answer;
+        let read = self.session.follow_answer(connection, url, payload, ts_recv, &mut self.events);
+        self.note_books();
+        self.forward()?;
+        Ok(read.err())
+    }
+
+    /// The snapshots of these books are to be asked for.
+    pub(super) fn want(&mut self, symbols: Range<usize>, now: Instant) {
+        self.books[symbols].fill(Book { due: Some(now), asked: None });
+    }
+
+    /// The snapshot of this book does not come.
+    pub(super) fn miss(&mut self, symbol: usize, now: Instant) {
+        self.books[symbol].lose(now);
+    }
+
+    /// Whether the snapshot was asked for before by this connection.
+    pub(super) fn was_asked(&self, symbol: usize) -> bool {
+        self.books[symbol].asked.is_some()
+    }
+
     /// The snapshots of these books have just been asked for.
     pub(super) fn ask(&mut self, symbols: impl IntoIterator<Item = usize>, now: Instant) {
         for symbol in symbols {
@@ -107,10 +137,14 @@ impl Intake {
         }
     }
 
-    /// Those of the books that are to be asked for anew, some at most.
+    /// Those of the books that are to be asked for: some at most, who waited longest first.
     pub(super) fn due(&self, symbols: Range<usize>, count_max: usize, now: Instant) -> Vec<usize> {
-        let is_due = |symbol: &usize| self.books[*symbol].due.is_some_and(|due| due <= now);
-        symbols.filter(is_due).take(count_max).collect()
+        let since = |symbol: &usize| self.books[*symbol].due;
+        let mut due: Vec<usize> =
+            symbols.filter(|symbol| since(symbol).is_some_and(|due| due <= now)).collect();
+        due.sort_by_key(since);
+        due.truncate(count_max);
+        due
     }
 
     fn note_books(&mut self) {

@@ -9,9 +9,11 @@ pub(super) static KIND: Kind = Kind {
     name: "kraken",
     venue: "KRAKEN",
     url: "wss://ws.kraken.com/v2",
+    rest: None,
     connection_symbols_max: KRAKEN_CONNECTION_SYMBOLS_MAX,
     request_symbols_max: KRAKEN_REQUEST_SYMBOLS_MAX,
     request_spacing: KRAKEN_REQUEST_SPACING,
+    has_heartbeats: true,
     list: List::All(list_instruments),
     subscribe,
     // Its checksums are of one book each, and so are its faults.

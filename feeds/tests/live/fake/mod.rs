@@ -1,5 +1,6 @@
 //! Fake venues: real servers on a socket, with books of their own, that send what they are told to.
 
+pub(crate) mod binance;
 pub(crate) mod coinbase;
 pub(crate) mod kraken;
 pub(crate) mod server;

@@ -1,7 +1,7 @@
 //! What the fakes have in common: a listener, connections, and books.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -59,11 +59,44 @@ impl Server {
         Connection(tungstenite::accept(self.accept_stream()).expect("a handshake"))
     }
 
+    /// The next request by HTTP.
+    #[track_caller]
+    pub(crate) fn expect_get(&self, path: &str) -> Get {
+        let mut stream = self.accept_stream();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a whole head");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text");
+        assert_eq!(head.lines().next(), Some(format!("GET {path} HTTP/1.1").as_str()), "{head}");
+        assert!(head.contains(&format!("host: {}\r\n", self.authority())), "{head}");
+        Get(stream)
+    }
+
     fn accept_stream(&self) -> TcpStream {
         let (stream, _) = self.listener.accept().expect("a client");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_nodelay(true).expect("a socket");
         stream
+    }
+}
+
+/// A request by HTTP that is not answered yet.
+pub(crate) struct Get(TcpStream);
+
+impl Get {
+    /// `status` may have more lines after it.
+    pub(crate) fn answer(mut self, status: &str, body: &str) {
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        self.0.write_all(text.as_bytes()).expect("a client that listens");
+    }
+
+    pub(crate) fn answer_half(mut self, body: &str) {
+        let text =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", body.len(), &body[..body.len() / 2]);
+        self.0.write_all(text.as_bytes()).expect("a client that listens");
     }
 }
 
@@ -120,6 +153,14 @@ impl Connection {
                 other => assert!(other.is_pong() || other.is_ping(), "{other:?}"),
             }
         }
+    }
+
+    /// Answers the client's question whether it lives.
+    #[track_caller]
+    pub(crate) fn answer_ping(&mut self) {
+        let ping = self.0.read().expect("a ping");
+        assert!(ping.is_ping(), "{ping:?}");
+        self.0.flush().expect("a client that listens");
     }
 
     /// Reads until the client leaves.
