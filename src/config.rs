@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use feeds::live::{Live, LiveSettings};
+use feeds::live::{self, Live, LiveSettings};
 use feeds::record::simulated::Recorded;
 use feeds::record::{self, RecorderHandle, RecorderSettings};
 use feeds::replay::{Replay, ReplaySettings};
@@ -365,14 +365,16 @@ impl Config {
         if self.feed == "sim" {
             return Ok(Source::Sim);
         }
-        if let Some(live) = self.feed.strip_prefix("live:") {
-            let (venue, url) = live.split_once('@').map_or((live, None), |(venue, url)| (venue, Some(url)));
+        if let Some(text) = self.feed.strip_prefix("live:") {
+            let (venue, url) = text.split_once('@').map_or((text, None), |(venue, url)| (venue, Some(url)));
             if url.is_some_and(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
                 return Err(wrong("the URL of a venue begins with wss:// or ws://"));
             }
-            return match venue {
-                "kraken" => Ok(Source::Live { venue, url }),
-                _ => Err(wrong("the live venue that is known here is `kraken`")),
+            return if live::venues().any(|known| known == venue) {
+                Ok(Source::Live { venue, url })
+            } else {
+                let known: Vec<String> = live::venues().map(|known| format!("live:{known}")).collect();
+                Err(wrong(&format!("the live venues that are known here: {}", known.join(", "))))
             };
         }
         let Some(files) = self.feed.strip_prefix("replay:") else {

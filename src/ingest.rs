@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
-use feeds::{Clock, Feed, FeedError, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
+use feeds::{Clock, Connections, Feed, FeedError, MarketEvent, Progress, Speed, Timestamp, VirtualClock};
 use tracing::{error, info, warn};
 
 use crate::limits::{
@@ -157,6 +157,7 @@ impl Player<'_> {
             Phase::Ended | Phase::Failed => INGEST_SLEEP_MAX,
         };
         self.listen_for_silence(idle);
+        self.count_connections();
         let now = monotonic();
         if let Some(due) = self.publisher.tick(now) {
             idle = idle.min(due.saturating_duration_since(now));
@@ -267,6 +268,13 @@ impl Player<'_> {
             }
             _ => {}
         }
+    }
+
+    fn count_connections(&self) {
+        let Connections { open, lost, resyncs } = self.feed.connections();
+        self.metrics.feed_connections().set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.metrics.feed_connections_lost_total().set(lost);
+        self.metrics.feed_resyncs_total().set(resyncs);
     }
 
     fn note_lateness(&mut self, due: Timestamp) {

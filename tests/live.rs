@@ -5,24 +5,28 @@ mod service {
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod json;
+    pub(crate) mod metrics;
     pub(crate) mod process;
     pub(crate) mod program;
     pub(crate) mod run;
 }
-#[path = "../feeds/tests/live/venue.rs"]
+#[path = "../feeds/tests/live/fake/mod.rs"]
 #[expect(dead_code, reason = "the feed's own tests are ruder")]
-mod venue;
+mod fake;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use fake::Venue as _;
+use fake::binance::Binance;
+use fake::coinbase::Coinbase;
+use fake::kraken::{Kraken, expect_book_request, expect_subscription};
 use service::client::Client;
 use service::eventually::eventually;
 use service::process::Service;
 use service::program::tickwire;
 use service::run::run;
-use venue::Venue;
 
 const BTC: &str = "BTC/USD";
 const ETH: &str = "ETH/USD";
@@ -63,18 +67,18 @@ fn best(service: &Service, symbol: &str) -> [Value; 2] {
 
 #[test]
 fn clients_see_what_the_venue_does() {
-    let mut venue = Venue::listen();
+    let mut venue = Kraken::listen();
     for (symbol, bid, ask) in [(BTC, 452_835, 452_852), (ETH, 30_001, 30_002)] {
-        venue.set(symbol, "bids", bid, 10_000_000);
-        venue.set(symbol, "asks", ask, 20_000_000);
+        venue.0.set(symbol, "bids", bid, 10_000_000);
+        venue.0.set(symbol, "asks", ask, 20_000_000);
     }
     let feed = format!("live:kraken@{}", venue.url());
     let service = std::thread::scope(|scope| {
-        scope.spawn(|| venue.list_instruments());
+        scope.spawn(|| venue.list_instruments(&[]));
         Service::start(["--feed", &feed, "--symbols", "btc/usd,eth/usd", "--stale-after", "60s"])
     });
-    let mut connection = venue.accept();
-    connection.expect_subscription(&[BTC, ETH]);
+    let mut connection = venue.0.accept();
+    expect_subscription(&mut connection, &[BTC, ETH]);
     connection.send(&venue.snapshot(BTC));
     connection.send(&venue.snapshot(ETH));
     let mut statuses = Statuses::follow(&service, &[BTC, ETH]);
@@ -85,11 +89,11 @@ fn clients_see_what_the_venue_does() {
     });
 
     // An update that never comes, and the next one's checksum.
-    venue.set(BTC, "asks", 452_851, 1);
+    venue.0.set(BTC, "asks", 452_851, 1);
     connection.send(&venue.update(BTC, &[("bids", 452_835, 0), ("bids", 452_836, 3)]));
     statuses.until(&[BTC], "stale", "checksum");
-    connection.expect_book_request("unsubscribe", &[BTC]);
-    connection.expect_book_request("subscribe", &[BTC]);
+    expect_book_request(&mut connection, "unsubscribe", &[BTC]);
+    expect_book_request(&mut connection, "subscribe", &[BTC]);
     connection.send(&venue.snapshot(BTC));
     statuses.until(&[BTC], "trading", "");
     assert_eq!(statuses.told[ETH], [json!("trading"), json!("")]);
@@ -99,8 +103,8 @@ fn clients_see_what_the_venue_does() {
     // The connection breaks.
     drop(connection);
     statuses.until(&[BTC, ETH], "stale", "gap");
-    let mut connection = venue.accept();
-    connection.expect_subscription(&[BTC, ETH]);
+    let mut connection = venue.0.accept();
+    expect_subscription(&mut connection, &[BTC, ETH]);
     connection.send(&venue.snapshot(BTC));
     connection.send(&venue.snapshot(ETH));
     statuses.until(&[BTC, ETH], "trading", "");
@@ -112,19 +116,114 @@ fn clients_see_what_the_venue_does() {
 }
 
 #[test]
+fn a_missing_number_of_a_whole_connection_is_seen_by_clients_in_metrics_and_in_the_log() {
+    const BTC: &str = "BTC-USD";
+    const ETH: &str = "ETH-USD";
+    let mut venue = Coinbase::listen();
+    for (symbol, bid, ask) in [(BTC, 6_508_366, 6_510_654), (ETH, 191_944, 191_949)] {
+        venue.0.set(symbol, "bids", bid, 10_000_000);
+        venue.0.set(symbol, "asks", ask, 20_000_000);
+    }
+    let feed = format!("live:coinbase@{}", venue.url());
+    let service = std::thread::scope(|scope| {
+        scope.spawn(|| venue.list_instruments(&[BTC, ETH]));
+        Service::start(["--feed", &feed, "--symbols", "btc-usd,eth-usd", "--stale-after", "60s"])
+    });
+    let mut connection = venue.accept();
+    connection.expect_subscription(&[BTC, ETH]);
+    for symbol in [BTC, ETH] {
+        connection.say("l2_data", &venue.snapshot(symbol));
+    }
+    let mut statuses = Statuses::follow(&service, &[BTC, ETH]);
+    statuses.until(&[BTC, ETH], "trading", "");
+    eventually("the books", || {
+        best(&service, BTC) == [json!(["65083.66", "0.10000000"]), json!(["65106.54", "0.20000000"])]
+    });
+    assert_eq!(service.metric("feed_connections"), 1);
+    assert_eq!(service.metric("sequence_gaps_total"), 0);
+
+    let lost = venue.update(BTC, &[("bids", 6_508_367, 5)]);
+    let _ = connection.message("l2_data", &lost);
+    let update = venue.update(ETH, &[("bids", 191_945, 5)]);
+    connection.say("l2_data", &update);
+    statuses.until(&[BTC, ETH], "stale", "gap");
+    connection.expect_resync(&[BTC, ETH]);
+    for symbol in [BTC, ETH] {
+        connection.say("l2_data", &venue.snapshot(symbol));
+    }
+    statuses.until(&[BTC, ETH], "trading", "");
+    assert_eq!(best(&service, BTC)[0], json!(["65083.67", "0.00000005"]));
+    assert_eq!(best(&service, ETH)[0], json!(["1919.45", "0.00000005"]));
+    eventually("the count of resyncs", || service.metric("feed_resyncs_total") == 2);
+    assert_eq!(service.metric("sequence_gaps_total"), 2);
+    assert!(service.log().contains("the book is asked for anew"), "{}", service.log());
+
+    drop(connection);
+    statuses.until(&[BTC, ETH], "stale", "gap");
+    eventually("the count of lost connections", || service.metric("feed_connections_lost_total") == 1);
+    assert!(service.log().contains("the venue is lost"), "{}", service.log());
+}
+
+#[test]
+fn books_whose_snapshots_come_by_http_are_seen_by_clients_and_so_is_a_hole_in_them() {
+    const BTC: &str = "BTCUSDT";
+    let mut venue = Binance::listen();
+    venue.server.set(BTC, "bids", 6_508_366, 10_000);
+    venue.server.set(BTC, "asks", 6_510_654, 20_000);
+    let feed = format!("live:binance@{}", venue.url());
+    let service = std::thread::scope(|scope| {
+        scope.spawn(|| venue.list_instruments(&[BTC]));
+        Service::start(["--feed", &feed, "--symbols", "btcusdt", "--stale-after", "60s"])
+    });
+    let mut connection = venue.server.accept();
+    fake::binance::expect_subscription(&mut connection, &[BTC]);
+    venue.answer_depth(BTC);
+    eventually("the book", || {
+        best(&service, BTC) == [json!(["65083.66", "0.10000"]), json!(["65106.54", "0.20000"])]
+    });
+    let mut statuses = Statuses::follow(&service, &[BTC]);
+    connection.send(&venue.update(BTC, &[("bids", 6_508_367, 1)]));
+    eventually("the change", || best(&service, BTC)[0] == json!(["65083.67", "0.00001"]));
+    let _lost = venue.update(BTC, &[("bids", 6_508_368, 2)]);
+    connection.send(&venue.update(BTC, &[("bids", 6_508_369, 3)]));
+    statuses.until(&[BTC], "stale", "gap");
+    // It says why there is no snapshot, and asks again.
+    venue.expect_depth(BTC).answer("503 Service Unavailable", "busy");
+    venue.answer_depth(BTC);
+    statuses.until(&[BTC], "trading", "");
+    assert_eq!(best(&service, BTC)[0], json!(["65083.69", "0.00003"]));
+    let log = service.log();
+    for told in ["the book is asked for anew", "no snapshot", "503 Service Unavailable", "busy"] {
+        assert!(log.contains(told), "lacks {told:?}: {log}");
+    }
+    assert_eq!(service.metric("sequence_gaps_total"), 1);
+}
+
+#[test]
+fn help_names_every_venue() {
+    for command in ["serve", "record"] {
+        let output = run(tickwire().args([command, "--help"]));
+        let help = String::from_utf8_lossy(&output.stdout);
+        for venue in feeds::live::venues() {
+            assert!(help.contains(&format!("live:{venue}")), "{command} lacks {venue}: {help}");
+        }
+    }
+}
+
+#[test]
 fn a_silent_venue_is_stale_and_comes_back() {
-    let mut venue = Venue::listen();
-    venue.set(BTC, "bids", 452_835, 10_000_000);
+    let mut venue = Kraken::listen();
+    venue.0.set(BTC, "bids", 452_835, 10_000_000);
     let feed = format!("live:kraken@{}", venue.url());
     let service = std::thread::scope(|scope| {
-        scope.spawn(|| venue.list_instruments());
+        scope.spawn(|| venue.list_instruments(&[]));
         Service::start(["--feed", &feed, "--symbols", BTC, "--stale-after", "2s"])
     });
-    let mut silent = venue.accept();
+    let mut silent = venue.0.accept();
     silent.send(&venue.snapshot(BTC));
     let mut statuses = Statuses::follow(&service, &[BTC]);
     statuses.until(&[BTC], "stale", "gap");
-    let mut connection = venue.accept();
+    let mut connection = venue.0.accept();
     connection.send(&venue.snapshot(BTC));
     statuses.until(&[BTC], "trading", "");
     assert!(service.log().contains("silent for more than 2000 ms"), "{}", service.log());
@@ -134,7 +233,10 @@ fn a_silent_venue_is_stale_and_comes_back() {
 fn what_a_live_venue_cannot_be_is_told() {
     for (flags, told) in [
         (&["--feed", "live:kraken"][..], "a live venue needs --symbols"),
-        (&["--feed", "live:nasdaq", "--symbols", "A"], "the live venue that is known here is `kraken`"),
+        (
+            &["--feed", "live:nasdaq", "--symbols", "A"],
+            "the live venues that are known here: live:binance, live:coinbase, live:kraken",
+        ),
         (&["--feed", "live:kraken@http://x", "--symbols", "A"], "begins with wss:// or ws://"),
         (&["--feed", "live:kraken", "--symbols", "A", "--speed", "2"], "a live venue has its own"),
         (&["--feed", "live:kraken", "--symbols", "A", "--loop"], "`loop` is for recordings"),

@@ -58,6 +58,22 @@ pub trait Feed: Send {
     /// [`FeedError`] when the source is damaged or gone. What was appended before stands, and there is nothing
     /// more to come.
     fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError>;
+
+    /// How its connections stand. A recording has none.
+    fn connections(&self) -> Connections {
+        Connections::default()
+    }
+}
+
+/// How the connections of a live feed stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that stand.
+    pub open: u64,
+    /// Those that were lost so far, each of which is made anew.
+    pub lost: u64,
+    /// Books that were asked for anew so far.
+    pub resyncs: u64,
 }
 
 /// What [`Feed::next_message`] did.

@@ -75,12 +75,38 @@ pub const DBN_EVENT_RECORDS_MAX: usize = 131_072;
 
 /// Levels a side of Kraken's books, as they are subscribed: the most that it offers.
 pub const KRAKEN_BOOK_LEVELS: usize = 1_000;
-/// Symbols of a live feed, which one connection carries. More are refused.
-pub const LIVE_SYMBOLS_MAX: usize = 500;
-/// Symbols of one request to a live venue. More go in several requests.
-pub const LIVE_REQUEST_SYMBOLS_MAX: usize = 100;
-/// How far apart requests to a live venue are.
-pub const LIVE_REQUEST_SPACING: Duration = Duration::from_millis(50);
+/// Symbols that one connection to Kraken carries: it names no bound, and a thousand levels a side of each are a lot of
+/// snapshots.
+pub const KRAKEN_CONNECTION_SYMBOLS_MAX: usize = 250;
+/// Symbols of one request to Kraken.
+pub const KRAKEN_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests to Kraken are.
+pub const KRAKEN_REQUEST_SPACING: Duration = Duration::from_millis(50);
+/// Symbols that one connection to Coinbase carries: it names no bound, but books come whole, and those of large products
+/// are some megabytes.
+pub const COINBASE_CONNECTION_SYMBOLS_MAX: usize = 100;
+/// Symbols of one request to Coinbase.
+pub const COINBASE_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests of a connection to Coinbase are, which allows eight a second to all of one address together.
+pub const COINBASE_REQUEST_SPACING: Duration = Duration::from_millis(150);
+/// Symbols that one connection to Binance carries, which takes 1,024 streams: two a symbol.
+pub const BINANCE_CONNECTION_SYMBOLS_MAX: usize = 400;
+/// Symbols of one request to Binance: two streams of each, in some six kilobytes.
+pub const BINANCE_REQUEST_SYMBOLS_MAX: usize = 100;
+/// How far apart requests of a connection to Binance are, which closes it after five messages in a second, and these
+/// are not the only ones: pongs count.
+pub const BINANCE_REQUEST_SPACING: Duration = Duration::from_millis(500);
+/// Levels a side of the snapshots of Binance's books. What lies beyond them is known only when it changes.
+pub const BINANCE_DEPTH_LEVELS: usize = 1_000;
+/// How far apart requests by HTTP to a live venue are: a hundred a minute, of which each costs 50 at Binance, are 5,000 of
+/// the 6,000 that it allows.
+pub const LIVE_REST_SPACING: Duration = Duration::from_millis(600);
+/// How long a live venue is not asked by HTTP that said it was asked too much, and not for how long.
+pub const LIVE_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// The longest answer by HTTP of a live venue. A longer one is refused.
+pub const LIVE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Symbols of a live feed, over as many connections as it takes. More are refused.
+pub const LIVE_SYMBOLS_MAX: usize = 2_000;
 /// The largest message of a live venue: a list of all instruments is about a megabyte. A larger one ends the connection.
 pub const LIVE_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of a live venue that wait to be applied (some 10 MB of ordinary flow). What is more is lost: their symbols get

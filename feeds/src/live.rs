@@ -1,38 +1,54 @@
 //! Live venues, over WebSockets.
 //!
 //! ```text
-//!  socket ─► Session ─► bounded queue ─► Live (a Feed)
-//!    a thread of its own                  the thread that asks
+//!  socket ─► Connector ─┐
+//!  socket ─► Connector ─┼─► Intake (Session) ─► bounded queue ─► Live (a Feed)
+//!     HTTP ─► Rest ─────┘
+//!               a thread of its own                        the thread that asks
 //! ```
 //!
 //! The network's thread never waits for who asks: where the queue is full, messages are lost, and that is told as a gap
 //! of each of their symbols. Whatever is lost, here or on the way, makes the books concerned void until the venue's next
-//! snapshot, and that is asked for at once: for one symbol on a gap or a wrong checksum, for all of them by a new
-//! connection.
+//! snapshot, and that is asked for at once: for the symbols concerned on a gap or a wrong checksum, for all of a connection
+//! by a new one. What the venues differ in is a table, `live/venues.rs`.
 
+mod binance;
+mod coinbase;
 mod connector;
+mod intake;
 mod kraken;
+mod rest;
 mod tape;
+mod tls;
+mod venues;
 
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use self::connector::Connector;
+use self::connector::{Address, Connector};
+use self::intake::Intake;
+use self::rest::Rest;
 use self::tape::Tape;
+use self::venues::Kind;
 use crate::limits::{LIVE_QUEUE_MESSAGES_MAX, LIVE_SYMBOLS_MAX};
 use crate::record::RecorderHandle;
-use crate::venue::Session;
-use crate::{Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
+use crate::venue::{ConnectionId, Session};
+use crate::{Connections, Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
 
 /// Which venue, and what of it.
 #[derive(Clone)]
 pub struct LiveSettings {
-    /// Its name: `kraken`.
+    /// Its name: one of [`venues`].
     pub venue: String,
     /// Where it is, if not at its own address.
     pub url: Option<String>,
@@ -50,6 +66,7 @@ pub struct Live {
     messages: Receiver<Message>,
     reader: Reader,
     url: String,
+    standing: Arc<Standing>,
     /// The network's thread ends when this does.
     _stop: oneshot::Sender<()>,
 }
@@ -63,6 +80,40 @@ struct Message {
 /// The thread that asks for messages, as soon as it is known.
 type Reader = Arc<OnceLock<Thread>>;
 
+/// How the connections stand, for whoever counts.
+#[derive(Default)]
+struct Standing {
+    open: AtomicU64,
+    lost: AtomicU64,
+    resyncs: AtomicU64,
+}
+
+/// A connection that is open, until this is dropped: then it is lost.
+struct OpenConnection(Arc<Standing>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Standing {
+    fn open(self: &Arc<Self>) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
+    }
+
+    fn add_resync(&self) {
+        self.resyncs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The names of the venues that can be followed live.
+pub fn venues() -> impl Iterator<Item = &'static str> {
+    Kind::names()
+}
+
 impl Live {
     /// Connects to the venue, reads its list of instruments, and starts to follow the symbols.
     ///
@@ -71,47 +122,97 @@ impl Live {
     /// reached, or does not list a symbol.
     pub fn open(settings: &LiveSettings) -> Result<Self, FeedError> {
         let LiveSettings { venue, url, symbols, silence_max, recorder } = settings;
-        if venue != "kraken" {
-            return Err(FeedError::Settings(format!(
-                "`{venue}` is no live venue that is known here: kraken"
-            )));
-        }
+        let kind = Kind::find(venue).ok_or_else(|| {
+            let known = venues().collect::<Vec<_>>().join(", ");
+            FeedError::Settings(format!("`{venue}` is no live venue that is known here: {known}"))
+        })?;
         if symbols.is_empty() || symbols.len() > LIVE_SYMBOLS_MAX {
             let count = symbols.len();
             let reason = format!("a live feed takes 1 to {LIVE_SYMBOLS_MAX} symbols, not {count}");
             return Err(FeedError::Settings(reason));
         }
-        let url = url.clone().unwrap_or_else(|| kraken::URL.to_owned());
+        let url = url.clone().unwrap_or_else(|| kind.url.to_owned());
         let wrong = |reason: String| FeedError::Live { url: url.clone(), reason };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| wrong(format!("no runtime: {error}")))?;
-        let tape = Tape::new(recorder.as_ref(), &url)?;
-        let session =
-            runtime.block_on(connector::survey(&url, &tape)).map_err(|fault| wrong(fault.to_string()))?;
-        let session =
-            session.choose(symbols.iter().map(String::as_str)).map_err(|error| wrong(error.to_string()))?;
+        let is_tls = url.starts_with("wss:");
+        let tls = is_tls.then(tls::config).transpose().map_err(wrong)?;
+        let rest = kind.rest.map(|base| Rest::new(rest_base(kind, base, &url), tls.clone()));
+        let address = Address { url: url.clone(), tls };
+        let parts = pool(symbols.len(), kind.connection_symbols_max);
+        // Each connection is a source of its own, by its name.
+        let tapes = (1..=parts.len()).map(|number| {
+            let name = if number == 1 { url.clone() } else { format!("{url}#{number}") };
+            Tape::new(recorder.as_ref(), kind, &name)
+        });
+        let tapes = tapes.collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
+        let session = runtime
+            .block_on(connector::survey(kind, &address, rest.as_ref(), &names, &tapes[0]))
+            .map_err(|fault| wrong(fault.to_string()))?;
+        let session = session.choose(names).map_err(|error| wrong(error.to_string()))?;
         let instruments = session.directory().instruments().to_vec();
 
         let (queue, messages) = sync_channel(LIVE_QUEUE_MESSAGES_MAX);
         let (stop, stopped) = oneshot::channel();
-        let reader = Reader::default();
-        let connector = Connector::new(url.clone(), *silence_max, session, queue, Arc::clone(&reader), tape);
+        let (reader, standing) = (Reader::default(), Arc::<Standing>::default());
+        let intake = Intake::new(session, queue, Arc::clone(&reader));
+        let (silence_max, counted) = (*silence_max, Arc::clone(&standing));
+        let start = move || {
+            let (intake, rest) = (Rc::new(RefCell::new(intake)), rest.map(Rc::new));
+            let connectors =
+                (0..).map(ConnectionId).zip(parts).zip(tapes).map(|((connection, symbols), tape)| {
+                    let (address, standing) = (address.clone(), Arc::clone(&counted));
+                    let (intake, rest) = (Rc::clone(&intake), rest.clone());
+                    Connector {
+                        kind,
+                        address,
+                        rest,
+                        connection,
+                        symbols,
+                        silence_max,
+                        intake,
+                        standing,
+                        tape,
+                        attempts: 0,
+                    }
+                });
+            follow(&runtime, connectors.collect(), stopped);
+        };
         std::thread::Builder::new()
             .name("live".to_owned())
-            .spawn(move || follow(&runtime, connector, stopped))
+            .spawn(start)
             .map_err(|error| wrong(format!("no thread: {error}")))?;
-        Ok(Self { instruments, messages, reader, url, _stop: stop })
+        Ok(Self { instruments, messages, reader, url, standing, _stop: stop })
     }
 }
 
+/// Where requests by HTTP go: to where the WebSockets are, unless those are the venue's own.
+fn rest_base(kind: &Kind, base: &str, url: &str) -> String {
+    if url == kind.url {
+        return base.to_owned();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    format!("{}://{authority}", if scheme == "wss" { "https" } else { "http" })
+}
+
+/// The symbols of each connection, by number: as many a connection as each other, or one more.
+fn pool(symbols: usize, connection_symbols_max: usize) -> Vec<Range<usize>> {
+    let connections = symbols.div_ceil(connection_symbols_max);
+    let begin = |connection: usize| connection * symbols / connections;
+    (0..connections).map(|connection| begin(connection)..begin(connection + 1)).collect()
+}
+
 /// The network's thread: until the feed is dropped.
-fn follow(runtime: &Runtime, connector: Connector, stopped: oneshot::Receiver<()>) {
+fn follow(runtime: &Runtime, connectors: Vec<Connector>, stopped: oneshot::Receiver<()>) {
     runtime.block_on(async {
         tokio::select! {
             _ = stopped => {}
-            () = connector.run() => {}
+            // A panic in one ends all: a part that has silently ended would look like a market in which nothing happens.
+            _ = join_all(connectors.into_iter().map(Connector::run)) => {}
         }
     });
 }
@@ -138,9 +239,44 @@ impl Feed for Live {
             }
         }
     }
+
+    fn connections(&self) -> Connections {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Standing { open, lost, resyncs } = &*self.standing;
+        Connections { open: read(open), lost: read(lost), resyncs: read(resyncs) }
+    }
 }
 
 /// A session that learns the venue's instruments.
-fn surveying() -> Session {
-    Session::survey(kraken::VENUE, kraken::URL).expect("a venue that is known here")
+fn surveying(kind: &Kind) -> Session {
+    Session::survey(kind.venue, kind.url).expect("a venue that is known here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_spread_over_no_more_connections_than_are_needed() {
+        assert_eq!(pool(1, 3), [0..1]);
+        assert_eq!(pool(3, 3), [0..3]);
+        assert_eq!(pool(4, 3), [0..2, 2..4]);
+        assert_eq!(pool(7, 3), [0..2, 2..4, 4..7]);
+    }
+
+    #[test]
+    fn requests_go_where_the_sockets_are() {
+        let kind = Kind::find("binance").expect("known");
+        let base = |url| rest_base(kind, "https://own", url);
+        assert_eq!(base(kind.url), "https://own");
+        assert_eq!(base("ws://127.0.0.1:8080/stream"), "http://127.0.0.1:8080");
+        assert_eq!(base("wss://[::1]:9443"), "https://[::1]:9443");
+    }
+
+    #[test]
+    fn every_venue_is_one_that_sessions_know() {
+        for kind in venues().filter_map(Kind::find) {
+            assert_eq!(surveying(kind).directory().venue(), kind.venue, "{}", kind.name);
+        }
+    }
 }

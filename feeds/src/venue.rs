@@ -146,6 +146,10 @@ trait Venue: Send {
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError>;
 
+    /// Of this instrument something was lost after it was told: its book is void until a snapshot, also where the venue
+    /// would say that it has one already.
+    fn forget(&mut self, _symbol: SymbolId) {}
+
     /// Whether there is anything to learn from the answer to this request.
     fn wants_answer(&self, _url: &str) -> bool {
         false
@@ -188,6 +192,11 @@ impl Session {
     /// How many instruments the venue's list names, as far as this surveying session has read it.
     pub(crate) fn listed(&self) -> usize {
         self.venue.directory().listed()
+    }
+
+    /// Whether the venue's list names it, as far as this surveying session has read it.
+    pub(crate) fn lists(&self, name: &str) -> bool {
+        self.venue.directory().lists(name)
     }
 
     /// A new session with these instruments of the venue's list, which this surveying session has read.
@@ -233,6 +242,7 @@ impl Session {
         let receipt = Receipt { connection, ts_recv };
         for (symbol, source) in self.followed.iter_mut() {
             if source.take_if(|source| *source == connection).is_some() {
+                self.venue.forget(symbol);
                 events.push(receipt.stamp(symbol).event(EventBody::Gap { expected: 0, found: 0 }));
             }
         }
@@ -258,16 +268,49 @@ impl Session {
             Err(error) => error.symbol.as_deref().and_then(|name| self.directory().find(name)),
         };
         if let Some(symbol) = named {
+            self.venue.forget(symbol);
             let body = EventBody::Gap { expected: 0, found: 0 };
             events.push(Receipt { connection, ts_recv }.stamp(symbol).event(body));
         }
         for event in &events[start..] {
-            *self.followed.of(event.symbol) = Some(connection);
+            // A status may be of all instruments, whoever brings the rest of them.
+            if !matches!(event.body, EventBody::Status { .. }) {
+                *self.followed.of(event.symbol) = Some(connection);
+            }
         }
         match read {
             Err(error) if named.is_none() => Err(error),
             read => Ok(read.err()),
         }
+    }
+
+    /// The answer to a request that was made for a connection that is followed: what it tells is lost with the connection.
+    /// One that is not as documented is of no use.
+    ///
+    /// # Errors
+    /// [`VenueError`] says why.
+    pub fn follow_answer(
+        &mut self,
+        connection: ConnectionId,
+        url: &str,
+        payload: &mut [u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<(), VenueError> {
+        let start = events.len();
+        let read = self.on_answer(url, payload, ts_recv, events);
+        if read.is_err() {
+            events.truncate(start);
+        }
+        for event in &events[start..] {
+            *self.followed.of(event.symbol) = Some(connection);
+        }
+        read
+    }
+
+    /// Of this instrument something was lost after it was told here: its book is void until its next snapshot.
+    pub(crate) fn forget(&mut self, symbol: SymbolId) {
+        self.venue.forget(symbol);
     }
 
     /// One message; `payload` serves as scratch.

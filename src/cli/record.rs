@@ -45,7 +45,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// sim, live:VENUE with --symbols, or replay:DIR, a recording of this command [default: sim]
+    /// sim, live:VENUE with --symbols (live:binance, live:coinbase, live:kraken), or replay:DIR, a recording of this
+    /// command [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,

@@ -58,8 +58,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<usize>,
-    /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:kraken
-    /// with --symbols (live:kraken@URL for another address) [default: sim]
+    /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:VENUE
+    /// with --symbols: live:binance, live:coinbase, live:kraken (live:VENUE@URL for another address) [default: sim]
     #[arg(long, value_name = "FEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,

@@ -211,7 +211,11 @@ impl RecordingReader {
                         wrong = read.unwrap_or_else(Some);
                         Ok(())
                     }
-                    Body::Answered { url, .. } => session.on_answer(url, payload, ts_recv, events),
+                    Body::Answered { url, .. } => {
+                        // Likewise: who got an answer that cannot be read asked again.
+                        let _ = session.follow_answer(connection, url, payload, ts_recv, events);
+                        Ok(())
+                    }
                     Body::Connected(told) => {
                         let address = if told.is_empty() { address } else { told };
                         session.on_connect(connection, address, ts_recv, events);
@@ -223,7 +227,6 @@ impl RecordingReader {
                     }
                     Body::Sent(_) | Body::Note(_) | Body::Lost(_) => Ok(()),
                 }
-                .map_err(|error| error.to_string())
             }
         };
         done.map_err(|reason| self.reader.damaged_record(reason))?;

@@ -1,33 +1,38 @@
-//! The network's side of a live feed: one connection after the other, and what is asked by them.
+//! One connection to a venue after the other, for some of the symbols, and what is asked by them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tracing::{info, warn};
 
+use super::Standing;
+use super::intake::Intake;
+use super::rest::{Answer, Rest, RestError};
 use super::tape::Tape;
-use super::{Message, Reader, kraken};
+use super::venues::{Kind, List, Resync};
 use crate::clock::monotonic;
-use crate::limits::{
-    LIVE_BACKOFF_FIRST, LIVE_BACKOFF_MAX, LIVE_CONNECT_MAX, LIVE_MESSAGE_BYTES_MAX, LIVE_REQUEST_SPACING,
-    LIVE_REQUEST_SYMBOLS_MAX, LIVE_RESYNC_SPACING, LIVE_SNAPSHOT_MAX,
-};
+use crate::limits::{LIVE_BACKOFF_FIRST, LIVE_BACKOFF_MAX, LIVE_CONNECT_MAX, LIVE_MESSAGE_BYTES_MAX};
 use crate::record::Body;
 use crate::venue::{ConnectionId, Session, VenueError};
-use crate::{Clock, EventBody, MarketEvent, SymbolId, Timestamp};
+use crate::{Clock, Timestamp};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// One connection at a time.
-const CONNECTION: ConnectionId = ConnectionId(0);
+/// A snapshot that was asked for, and of which symbol.
+type Pending = Pin<Box<dyn Future<Output = (usize, Result<Answer, RestError>)>>>;
 
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -44,98 +49,98 @@ pub(super) enum Fault {
     Silent(Duration),
     #[error("a message that is not as documented: {0}")]
     Venue(#[from] VenueError),
+    #[error("the venue refuses: {0}")]
+    Refused(String),
+    #[error(transparent)]
+    Rest(#[from] RestError),
     #[error("nobody asks for messages any more")]
     Unwanted,
 }
 
-/// Follows a venue.
+/// Where a venue is, and how it is spoken to.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) url: String,
+    /// What TLS is spoken with; `None`: it is not.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+/// Follows some symbols of a venue.
 pub(super) struct Connector {
-    url: String,
-    silence_max: Duration,
-    clock: Clock,
-    session: Session,
-    queue: SyncSender<Message>,
-    reader: Reader,
-    tape: Tape,
-    events: Vec<MarketEvent>,
-    /// By symbol.
-    books: Vec<Book>,
-    /// To be sent, first come, first served. Two a symbol at most: its book is asked for anew only when its snapshot is due.
-    requests: VecDeque<String>,
-    /// Of messages that the queue had no room for.
-    lost: BTreeSet<SymbolId>,
+    pub(super) kind: &'static Kind,
+    pub(super) address: Address,
+    pub(super) rest: Option<Rc<Rest>>,
+    pub(super) connection: ConnectionId,
+    /// The numbers of its symbols.
+    pub(super) symbols: Range<usize>,
+    pub(super) silence_max: Duration,
+    pub(super) intake: Rc<RefCell<Intake>>,
+    pub(super) standing: Arc<Standing>,
+    pub(super) tape: Tape,
     /// Attempts to connect since a connection stood for long.
-    attempts: u32,
+    pub(super) attempts: u32,
 }
 
-/// What is known of a symbol's snapshot.
-#[derive(Clone, Copy, Default)]
-struct Book {
-    /// When to ask for it again; `None`: it is here.
-    due: Option<Instant>,
-    /// When it was asked for last.
-    asked: Option<Instant>,
-}
-
-impl Book {
-    fn ask(&mut self, now: Instant) {
-        self.asked = Some(now);
-        self.due = Some(now + LIVE_SNAPSHOT_MAX);
-    }
-
-    /// It is void.
-    fn lose(&mut self, now: Instant) {
-        self.due = Some(self.asked.map_or(now, |asked| now.max(asked + LIVE_RESYNC_SPACING)));
-    }
-}
-
-/// Connects, reads the list of instruments, and leaves.
-pub(super) async fn survey(url: &str, tape: &Tape) -> Result<Session, Fault> {
-    let read = async {
-        let mut session = super::surveying();
-        let mut socket = connect(url).await?;
-        tape.note(Body::Connected(""));
-        send(&mut socket, kraken::list_instruments(), tape).await?;
-        let mut events = Vec::new();
-        while session.listed() == 0 {
-            if let Some(mut payload) = payload(next(&mut socket).await?) {
-                tape.note(Body::Received(&payload));
-                session.on_message(CONNECTION, &mut payload, Timestamp(0), &mut events)?;
-                events.clear();
+/// Reads the list of instruments.
+pub(super) async fn survey(
+    kind: &Kind,
+    address: &Address,
+    rest: Option<&Rest>,
+    symbols: &[&str],
+    tape: &Tape,
+) -> Result<Session, Fault> {
+    let mut session = super::surveying(kind);
+    let requests = match kind.list {
+        List::All(list) => vec![list()],
+        List::Named(list) => symbols.chunks(kind.request_symbols_max).map(list).collect(),
+        List::Get(path) => {
+            let rest = rest.expect("a venue that is asked by HTTP has an address for it");
+            let mut events = Vec::new();
+            for symbols in symbols.chunks(kind.request_symbols_max) {
+                let Answer { url, mut payload } = rest.get(&path(symbols)).await?;
+                tape.note(Body::Answered { url: &url, payload: &payload });
+                session.on_answer(&url, &mut payload, Timestamp(0), &mut events)?;
             }
+            return Ok(session);
         }
-        tape.note(Body::Disconnected("its instruments are listed"));
-        Ok(session)
     };
-    timeout(LIVE_CONNECT_MAX, read).await.map_err(|_| Fault::Slow("the list of instruments"))?
+    let read = async {
+        let mut socket = connect(address).await?;
+        tape.note(Body::Connected(""));
+        let mut requests = requests.into_iter();
+        let mut events = Vec::new();
+        while !is_listed(kind, &session, symbols) {
+            if let Some(request) = requests.next() {
+                send(&mut socket, request, tape).await?;
+                sleep(kind.request_spacing).await;
+            }
+            let Some(mut payload) = payload(next(&mut socket).await?) else { continue };
+            tape.note(Body::Received(&payload));
+            if let Some(refusal) = refusal(&payload) {
+                return Err(Fault::Refused(refusal));
+            }
+            session.on_message(ConnectionId(0), &mut payload, Timestamp(0), &mut events)?;
+            events.clear();
+        }
+        Ok(())
+    };
+    let read = timeout(LIVE_CONNECT_MAX, read).await;
+    tape.note(Body::Disconnected("the instruments are listed, or are not to be had"));
+    // Whoever chooses among what is listed says which of them is not.
+    if session.listed() == 0 {
+        read.map_err(|_| Fault::Slow("the list of instruments"))??;
+    }
+    Ok(session)
+}
+
+fn is_listed(kind: &Kind, session: &Session, symbols: &[&str]) -> bool {
+    match kind.list {
+        List::All(_) => session.listed() > 0,
+        List::Named(_) | List::Get(_) => symbols.iter().all(|symbol| session.lists(symbol)),
+    }
 }
 
 impl Connector {
-    pub(super) fn new(
-        url: String,
-        silence_max: Duration,
-        session: Session,
-        queue: SyncSender<Message>,
-        reader: Reader,
-        tape: Tape,
-    ) -> Self {
-        let books = vec![Book::default(); session.directory().instruments().len()];
-        Self {
-            url,
-            silence_max,
-            clock: Clock::System,
-            session,
-            queue,
-            reader,
-            tape,
-            events: Vec::new(),
-            books,
-            requests: VecDeque::new(),
-            lost: BTreeSet::new(),
-            attempts: 0,
-        }
-    }
-
     /// Follows the venue until nobody asks for messages any more.
     pub(super) async fn run(mut self) {
         loop {
@@ -150,12 +155,12 @@ impl Connector {
                 return;
             }
             let pause = self.backoff();
-            warn!(url = self.url, %fault, pause_ms = pause.as_millis(), "the venue is lost");
-            let now = self.clock.now();
+            let Self { address: Address { url, .. }, connection, .. } = &self;
+            warn!(url, connection = connection.0, %fault, pause_ms = pause.as_millis(), "the venue is lost");
+            let now = Clock::System.now();
             self.tape.record(now, Body::Disconnected(&fault.to_string()));
-            // From here on nothing is known of any book, and whoever looks at one must see that.
-            self.session.on_disconnect(CONNECTION, now, &mut self.events);
-            if self.forward().is_err() {
+            let is_unwanted = self.intake.borrow_mut().on_disconnect(self.connection, now).is_err();
+            if is_unwanted {
                 return;
             }
             sleep(pause).await;
@@ -164,147 +169,133 @@ impl Connector {
 
     /// One connection, from its beginning to its end.
     async fn follow(&mut self) -> Result<Infallible, Fault> {
-        let mut socket = timeout(LIVE_CONNECT_MAX, connect(&self.url))
+        let mut socket = timeout(LIVE_CONNECT_MAX, connect(&self.address))
             .await
             .map_err(|_| Fault::Slow("the connection"))??;
-        info!(url = self.url, symbols = self.books.len(), "connected to the venue");
-        let now = self.clock.now();
+        let _open = self.standing.open();
+        let url = self.address.url.as_str();
+        info!(url, connection = self.connection.0, symbols = self.symbols.len(), "connected to the venue");
+        let now = Clock::System.now();
         self.tape.record(now, Body::Connected(""));
-        self.session.on_connect(CONNECTION, &self.url, now, &mut self.events);
-        self.forward()?;
-        self.subscribe();
-        let mut pace = interval(LIVE_REQUEST_SPACING);
+        self.intake.borrow_mut().on_connect(self.connection, url, now)?;
+        let mut requests = self.subscribe();
+        let mut pace = interval(self.kind.request_spacing);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = monotonic();
+        let mut is_asked = false;
+        let mut snapshot = None;
         loop {
             tokio::select! {
                 frame = next(&mut socket) => {
-                    heard = monotonic();
-                    if let Some(payload) = payload(frame?) {
-                        self.on_message(payload)?;
+                    (heard, is_asked) = (monotonic(), false);
+                    match payload(frame?) {
+                        Some(payload) => self.on_message(payload)?,
+                        None => self.intake.borrow_mut().forward()?,
                     }
+                }
+                (symbol, answer) = answered(&mut snapshot) => {
+                    snapshot = None;
+                    self.on_answer(symbol, answer)?;
                 }
                 _ = pace.tick() => {
                     let now = monotonic();
-                    if now.duration_since(heard) > self.silence_max {
+                    let silence = now.duration_since(heard);
+                    if silence > self.silence_max {
                         return Err(Fault::Silent(self.silence_max));
                     }
-                    self.tell_lost()?;
-                    self.resync(now);
-                    if let Some(request) = self.requests.pop_front() {
-                        timeout(self.silence_max, send(&mut socket, request, &self.tape))
-                            .await
-                            .map_err(|_| Fault::Silent(self.silence_max))??;
+                    if !self.kind.has_heartbeats && silence > self.silence_max / 2 && !is_asked {
+                        is_asked = true;
+                        self.in_time(write(&mut socket, Frame::Ping(Bytes::new()))).await?;
+                    }
+                    self.intake.borrow_mut().tell_lost()?;
+                    // Nothing is asked for anew before all that is followed is subscribed.
+                    match self.kind.resync {
+                        _ if !requests.is_empty() => {}
+                        Resync::Subscribe(count_max, ask) => {
+                            let names = self.take_due(count_max, now).into_iter().map(|(_, name)| name);
+                            let names: Vec<String> = names.collect();
+                            if !names.is_empty() {
+                                requests.extend(ask(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+                            }
+                        }
+                        Resync::Get(path) if snapshot.is_none() => snapshot = self.get(path, now),
+                        Resync::Get(_) => {}
+                    }
+                    if let Some(request) = requests.pop_front() {
+                        self.in_time(send(&mut socket, request, &self.tape)).await?;
                     }
                 }
             }
         }
     }
 
+    /// What is sent must go as fast as what is heard must come.
+    async fn in_time(&self, send: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+        timeout(self.silence_max, send).await.map_err(|_| Fault::Silent(self.silence_max))?
+    }
+
     /// Asks for all symbols.
-    fn subscribe(&mut self) {
+    fn subscribe(&self) -> VecDeque<String> {
+        let mut intake = self.intake.borrow_mut();
         let now = monotonic();
-        self.requests.clear();
-        let names: Vec<&str> =
-            self.session.directory().instruments().iter().map(|i| i.symbol.as_str()).collect();
-        self.requests.extend(names.chunks(LIVE_REQUEST_SYMBOLS_MAX).flat_map(kraken::subscribe));
-        for book in &mut self.books {
-            book.ask(now);
+        match self.kind.resync {
+            Resync::Subscribe(..) => intake.ask(self.symbols.clone(), now),
+            Resync::Get(_) => intake.want(self.symbols.clone(), now),
         }
+        let names: Vec<&str> = intake.names(self.symbols.clone()).collect();
+        names.chunks(self.kind.request_symbols_max).flat_map(self.kind.subscribe).collect()
     }
 
-    /// Asks anew for the books that are void, and for those whose snapshots do not come.
-    fn resync(&mut self, now: Instant) {
-        for (book, instrument) in self.books.iter_mut().zip(self.session.directory().instruments()) {
-            if book.due.is_some_and(|due| due <= now) {
-                let symbol = instrument.symbol.as_str();
-                warn!(url = self.url, symbol, "the book is asked for anew");
-                self.requests.extend(kraken::resync(symbol));
-                book.ask(now);
+    /// The books whose snapshots are asked for now: those that are void, and those whose snapshots do not come.
+    fn take_due(&self, count_max: usize, now: Instant) -> Vec<(usize, String)> {
+        let mut intake = self.intake.borrow_mut();
+        let due = intake.due(self.symbols.clone(), count_max, now);
+        for &symbol in due.iter().filter(|&&symbol| intake.was_asked(symbol)) {
+            warn!(url = self.address.url, symbol = intake.name(symbol), "the book is asked for anew");
+            self.standing.add_resync();
+        }
+        intake.ask(due.iter().copied(), now);
+        due.into_iter().map(|symbol| (symbol, intake.name(symbol).to_owned())).collect()
+    }
+
+    /// Asks for one snapshot by HTTP, if any is due.
+    fn get(&self, path: fn(&str) -> String, now: Instant) -> Option<Pending> {
+        let rest = Rc::clone(self.rest.as_ref()?);
+        let (symbol, name) = self.take_due(1, now).pop()?;
+        Some(Box::pin(async move { (symbol, rest.get(&path(&name)).await) }))
+    }
+
+    fn on_answer(&self, symbol: usize, answer: Result<Answer, RestError>) -> Result<(), Fault> {
+        let ts_recv = Clock::System.now();
+        let mut intake = self.intake.borrow_mut();
+        let url = self.address.url.as_str();
+        match answer {
+            Ok(mut answer) => {
+                self.tape.record(ts_recv, Body::Answered { url: &answer.url, payload: &answer.payload });
+                if let Some(error) = intake.on_answer(self.connection, &mut answer, ts_recv)? {
+                    warn!(url, symbol = intake.name(symbol), %error, "an answer that is not as documented");
+                    intake.miss(symbol, monotonic());
+                }
             }
-        }
-    }
-
-    fn on_message(&mut self, mut payload: Vec<u8>) -> Result<(), Fault> {
-        let ts_recv = self.clock.now();
-        self.tape.record(ts_recv, Body::Received(&payload));
-        match self.session.follow(CONNECTION, &mut payload, ts_recv, &mut self.events) {
-            Ok(None) => {}
-            Ok(Some(error)) => warn!(url = self.url, %error, "a message that is not as documented"),
             Err(error) => {
-                self.session.on_disconnect(CONNECTION, ts_recv, &mut self.events);
-                return Err(error.into());
-            }
-        }
-        let now = monotonic();
-        for event in &self.events {
-            let book = &mut self.books[event.symbol.index()];
-            match event.body {
-                EventBody::BookSnapshot(_) => book.due = None,
-                EventBody::Gap { .. } => book.lose(now),
-                _ => {}
-            }
-        }
-        self.forward()
-    }
-
-    fn tell_gap(&mut self, symbol: SymbolId) {
-        let now = self.clock.now();
-        let body = EventBody::Gap { expected: 0, found: 0 };
-        self.events.push(MarketEvent { symbol, ts_event: now, ts_recv: now, sequence: 0, body });
-    }
-
-    /// Hands the events over, as one message. It may hold none: it shows that the venue speaks.
-    fn forward(&mut self) -> Result<(), Fault> {
-        self.tell_lost()?;
-        let events = std::mem::take(&mut self.events);
-        if self.lost.is_empty() {
-            self.hand_over(events)
-        } else {
-            self.lost.extend(events.iter().map(|event| event.symbol));
-            Ok(())
-        }
-    }
-
-    /// Tells the gaps of messages that were lost, as soon as there is room for that.
-    fn tell_lost(&mut self) -> Result<(), Fault> {
-        if self.lost.is_empty() {
-            return Ok(());
-        }
-        let events = std::mem::take(&mut self.events);
-        let lost = std::mem::take(&mut self.lost);
-        for &symbol in &lost {
-            self.tell_gap(symbol);
-        }
-        let gaps = std::mem::replace(&mut self.events, events);
-        self.hand_over(gaps)?;
-        if self.lost.is_empty() {
-            let now = monotonic();
-            for symbol in lost {
-                self.books[symbol.index()].lose(now);
+                warn!(url, symbol = intake.name(symbol), %error, "no snapshot");
+                intake.miss(symbol, monotonic());
             }
         }
         Ok(())
     }
 
-    fn hand_over(&mut self, events: Vec<MarketEvent>) -> Result<(), Fault> {
-        match self.queue.try_send(Message { ts_recv: self.clock.now(), events }) {
-            Ok(()) => {
-                if let Some(reader) = self.reader.get() {
-                    reader.unpark();
-                }
-                Ok(())
-            }
-            Err(TrySendError::Full(message)) if message.events.is_empty() => Ok(()),
-            Err(TrySendError::Full(message)) => {
-                if self.lost.is_empty() {
-                    warn!(url = self.url, "messages are not taken fast enough: some are lost");
-                }
-                self.lost.extend(message.events.iter().map(|event| event.symbol));
-                Ok(())
-            }
-            Err(TrySendError::Disconnected(_)) => Err(Fault::Unwanted),
+    fn on_message(&self, mut payload: Vec<u8>) -> Result<(), Fault> {
+        let ts_recv = Clock::System.now();
+        self.tape.record(ts_recv, Body::Received(&payload));
+        let url = self.address.url.as_str();
+        if let Some(refusal) = refusal(&payload) {
+            warn!(url, refusal, "the venue refuses a request");
         }
+        if let Some(error) = self.intake.borrow_mut().on_message(self.connection, &mut payload, ts_recv)? {
+            warn!(url, %error, "a message that is not as documented");
+        }
+        Ok(())
     }
 
     /// The pause before the next attempt: twice as long each time, and of that between a half and all, so that many who
@@ -313,22 +304,38 @@ impl Connector {
         let doublings = self.attempts.saturating_sub(1).min(16);
         let longest = LIVE_BACKOFF_FIRST.saturating_mul(1 << doublings).min(LIVE_BACKOFF_MAX);
         let half = longest / 2;
-        let chance = u128::from(self.clock.now().0.unsigned_abs()) % (half.as_nanos() + 1);
+        let chance = u128::from(Clock::System.now().0.unsigned_abs()) % (half.as_nanos() + 1);
         half + Duration::from_nanos(u64::try_from(chance).unwrap_or(0))
     }
 }
 
-async fn connect(url: &str) -> Result<Socket, Fault> {
+async fn connect(address: &Address) -> Result<Socket, Fault> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(LIVE_MESSAGE_BYTES_MAX))
         .max_frame_size(Some(LIVE_MESSAGE_BYTES_MAX));
-    let connected = connect_async_with_config(url, Some(config), true).await;
+    let tls = match &address.tls {
+        Some(config) => tokio_tungstenite::Connector::Rustls(Arc::clone(config)),
+        None => tokio_tungstenite::Connector::Plain,
+    };
+    let connected = connect_async_tls_with_config(&address.url, Some(config), true, Some(tls)).await;
     connected.map(|(socket, _)| socket).map_err(|error| Fault::Connect(Box::new(error)))
 }
 
 async fn send(socket: &mut Socket, request: String, tape: &Tape) -> Result<(), Fault> {
     tape.note(Body::Sent(request.as_bytes()));
-    socket.send(Frame::text(request)).await.map_err(|error| Fault::Broken(Box::new(error)))
+    write(socket, Frame::text(request)).await
+}
+
+async fn write(socket: &mut Socket, frame: Frame) -> Result<(), Fault> {
+    socket.send(frame).await.map_err(|error| Fault::Broken(Box::new(error)))
+}
+
+/// The answer that is waited for, if any is. Cancel-safe: the request goes on.
+async fn answered(pending: &mut Option<Pending>) -> (usize, Result<Answer, RestError>) {
+    match pending {
+        Some(pending) => pending.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Cancel-safe: what was read of a frame stays with the socket.
@@ -347,4 +354,13 @@ fn payload(frame: Frame) -> Option<Vec<u8>> {
         Frame::Binary(bytes) => Some(bytes.to_vec()),
         _ => None,
     }
+}
+
+/// The text of a message by which a venue refuses a request. Each of them has this word in it, in quotes, and none in
+/// its market data.
+fn refusal(payload: &[u8]) -> Option<String> {
+    const BYTES_MAX: usize = 1_024;
+    const WORD: &[u8] = b"\"error\"";
+    let is_refusal = payload.len() <= BYTES_MAX && payload.windows(WORD.len()).any(|bytes| bytes == WORD);
+    is_refusal.then(|| String::from_utf8_lossy(payload).into_owned())
 }

@@ -1,28 +1,36 @@
 //! What Kraken is asked ([documentation](https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/book)).
-//! What it answers is the business of [`crate::venue`].
 
-use std::fmt::Write as _;
+use super::venues::{Kind, List, Resync, quoted};
+use crate::limits::{
+    KRAKEN_BOOK_LEVELS, KRAKEN_CONNECTION_SYMBOLS_MAX, KRAKEN_REQUEST_SPACING, KRAKEN_REQUEST_SYMBOLS_MAX,
+};
 
-use crate::limits::KRAKEN_BOOK_LEVELS;
+pub(super) static KIND: Kind = Kind {
+    name: "kraken",
+    venue: "KRAKEN",
+    url: "wss://ws.kraken.com/v2",
+    rest: None,
+    connection_symbols_max: KRAKEN_CONNECTION_SYMBOLS_MAX,
+    request_symbols_max: KRAKEN_REQUEST_SYMBOLS_MAX,
+    request_spacing: KRAKEN_REQUEST_SPACING,
+    has_heartbeats: true,
+    list: List::All(list_instruments),
+    subscribe,
+    // Its checksums are of one book each, and so are its faults.
+    resync: Resync::Subscribe(1, resync),
+};
 
-/// Its name in recordings.
-pub(super) const VENUE: &str = "KRAKEN";
-/// Where it listens.
-pub(super) const URL: &str = "wss://ws.kraken.com/v2";
-
-/// Asks for the list of instruments.
-pub(super) fn list_instruments() -> String {
+fn list_instruments() -> String {
     r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true}}"#.to_owned()
 }
 
-/// Asks for the books of these symbols, from a snapshot on, and for their trades from now on.
-pub(super) fn subscribe(symbols: &[&str]) -> [String; 2] {
-    [book("subscribe", symbols), request("subscribe", "trade", symbols, r#""snapshot":false"#)]
+/// Books from a snapshot on, and trades from now on.
+fn subscribe(symbols: &[&str]) -> Vec<String> {
+    vec![book("subscribe", symbols), request("subscribe", "trade", symbols, r#""snapshot":false"#)]
 }
 
-/// Asks for the book of a symbol anew: the venue sends a snapshot to who subscribes, and only then.
-pub(super) fn resync(symbol: &str) -> [String; 2] {
-    [book("unsubscribe", &[symbol]), book("subscribe", &[symbol])]
+fn resync(symbols: &[&str]) -> Vec<String> {
+    vec![book("unsubscribe", symbols), book("subscribe", symbols)]
 }
 
 fn book(method: &str, symbols: &[&str]) -> String {
@@ -30,13 +38,8 @@ fn book(method: &str, symbols: &[&str]) -> String {
 }
 
 fn request(method: &str, channel: &str, symbols: &[&str], more: &str) -> String {
-    let mut list = String::new();
-    for symbol in symbols {
-        let comma = if list.is_empty() { "" } else { "," };
-        // The venue has listed them: there is nothing to escape in them.
-        let _ = write!(list, "{comma}\"{symbol}\"");
-    }
-    format!(r#"{{"method":"{method}","params":{{"channel":"{channel}","symbol":[{list}],{more}}}}}"#)
+    let symbols = quoted(symbols);
+    format!(r#"{{"method":"{method}","params":{{"channel":"{channel}","symbol":{symbols},{more}}}}}"#)
 }
 
 #[cfg(test)]
@@ -53,7 +56,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            resync("BTC/USD"),
+            resync(&["BTC/USD"]),
             [
                 r#"{"method":"unsubscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":1000}}"#,
                 r#"{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":1000}}"#,

@@ -1,26 +1,24 @@
 //! What a live feed records of itself: every message of a connection, both ways, and its beginning and end.
 
+use crate::format::recording::JSON;
 use crate::record::{Body, RecorderHandle, Source, SourceId};
 use crate::{Clock, FeedError, Timestamp};
 
-use super::kraken;
+use super::venues::Kind;
 
-/// The payloads, as a replay's reader asks for them.
-const FORMAT: &str = "json";
-
-/// Where it is recorded; to nowhere, if nobody asked.
+/// Where a connection is recorded; to nowhere, if nobody asked.
 pub(super) struct Tape(Option<(RecorderHandle, SourceId)>);
 
 impl Tape {
-    /// A replay reads what was received from `url` as it was read live, whatever the address: that of the venue stands
-    /// in the recording where another was connected to.
-    pub(super) fn new(recorder: Option<&RecorderHandle>, url: &str) -> Result<Self, FeedError> {
+    /// A replay reads what was received as it was read live, whatever the address: that of the venue stands in the
+    /// recording where another was connected to. `name` tells the connections apart.
+    pub(super) fn new(recorder: Option<&RecorderHandle>, kind: &Kind, name: &str) -> Result<Self, FeedError> {
         let Some(recorder) = recorder else { return Ok(Self(None)) };
         let source = Source {
-            venue: kraken::VENUE.to_owned(),
-            format: FORMAT.to_owned(),
-            address: kraken::URL.to_owned(),
-            name: url.to_owned(),
+            venue: kind.venue.to_owned(),
+            format: JSON.to_owned(),
+            address: kind.url.to_owned(),
+            name: name.to_owned(),
         };
         Ok(Self(Some((recorder.clone(), recorder.source(source)?))))
     }

@@ -122,6 +122,10 @@ impl Venue for Binance {
         read(self, symbol, receipt, &data, events).map_err(|error| error.of(name))
     }
 
+    fn forget(&mut self, symbol: SymbolId) {
+        self.depths.forget(symbol);
+    }
+
     fn wants_answer(&self, url: &str) -> bool {
         match path_and_query(url).0 {
             path if path.ends_with("/depth") => true,

@@ -13,6 +13,9 @@
 //!  "trade_id":"1068572091","price":"65083.67","size":"0.01034361","time":"2026-08-09T21:05:48.167634Z","side":"SELL"}]}]}
 //! {"channel":"ticker",…,"events":[{"type":"update","tickers":[{"product_id":"ETH-USD","best_bid":"1919.44",
 //!  "best_bid_quantity":"0.02858092","best_ask":"1919.49","best_ask_quantity":"0.07814824",…}]}]}
+//! {"channel":"status",…,"events":[{"type":"snapshot","products":[{"product_type":"SPOT","id":"BTC-USD",
+//!  "base_currency":"BTC","quote_currency":"USD","base_increment":"0.00000001","quote_increment":"0.01",
+//!  "status":"online",…}]}]}
 //! ```
 //!
 //! The venue's procedure, whose steps the code names:
@@ -79,6 +82,9 @@ impl Venue for CoinbaseAdvanced {
         // `{"type":"error",…}` has none.
         let Some(channel) = json::text_if_any(&message, "channel") else { return Ok(()) };
         self.on_sequence(receipt, json::natural(&message, "sequence_num")?, events)?;
+        if channel == "status" {
+            return self.on_status(&message);
+        }
         if !matches!(channel, "l2_data" | "market_trades" | "ticker" | "ticker_batch") {
             return Ok(());
         }
@@ -154,6 +160,24 @@ impl Venue for CoinbaseAdvanced {
 }
 
 impl CoinbaseAdvanced {
+    /// Products of the venue's list, in another spelling than by REST.
+    fn on_status(&mut self, message: &Object<'_, '_>) -> Result<(), VenueError> {
+        if !self.directory.is_surveying() {
+            return Ok(());
+        }
+        for event in &json::list(message, "events")? {
+            for product in &json::list(&json::as_object(event, "events")?, "products")? {
+                let product = json::as_object(product, "products")?;
+                let name = json::text(&product, "id")?;
+                let told = |field| (field, json::text_if_any(&product, field));
+                let steps = (told("quote_increment"), told("base_increment"));
+                let listing = Listing::of_steps(name, steps.0, steps.1, told("quote_currency").1)?;
+                self.directory.list(name, listing)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Step 1.
     fn on_sequence(
         &mut self,

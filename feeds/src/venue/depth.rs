@@ -15,7 +15,7 @@
 
 use super::{BySymbol, ConnectionId, Receipt, Stamp};
 use crate::limits::DEPTH_BUFFER_EVENTS_MAX;
-use crate::{BookSnapshot, EventBody, MarketEvent};
+use crate::{BookSnapshot, EventBody, MarketEvent, SymbolId};
 
 /// The books of a venue, as far as they are joined.
 #[derive(Default)]
@@ -67,6 +67,13 @@ impl Depths {
                 }
             }
         }
+    }
+
+    /// The book is void until its next snapshot, whatever it was joined from.
+    pub(super) fn forget(&mut self, symbol: SymbolId) {
+        let depth = &mut self.books.of(symbol).depth;
+        self.buffered -= depth.buffered();
+        depth.restart();
     }
 
     /// Takes a depth message whose events are `events[start..]`, and leaves of them what is to be told now.

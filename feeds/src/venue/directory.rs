@@ -161,9 +161,14 @@ impl Directory {
         self.survey.as_ref().map_or(0, |survey| survey.listed.len())
     }
 
+    /// Whether the venue's list names it, as far as a survey has read it.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.survey.as_ref().is_some_and(|survey| survey.listed.contains_key(name))
+    }
+
     /// Makes an instrument of the venue's list one of a survey's, before any message about it.
     pub(super) fn choose(&mut self, name: &str) -> Result<(), VenueError> {
-        if self.survey.as_ref().is_some_and(|survey| !survey.listed.contains_key(name)) {
+        if self.is_surveying() && !self.lists(name) {
             return Err(VenueError::new("symbol", Problem::Unlisted).of(name));
         }
         self.id(name).map(|_| ())

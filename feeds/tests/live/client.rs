@@ -7,9 +7,10 @@ use std::time::Duration;
 use feeds::clock::monotonic;
 use feeds::live::{Live, LiveSettings};
 use feeds::record::RecorderHandle;
-use feeds::{BookChecksum, EventBody, Feed, FeedError, MarketEvent, Progress, Side, Timestamp};
+use feeds::{BookChecksum, Connections, EventBody, Feed, FeedError, MarketEvent, Progress, Side, Timestamp};
 
-use super::venue::{Book, Venue};
+use super::fake::Venue;
+use super::fake::server::Book;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,22 +36,22 @@ struct Followed {
 }
 
 impl Client {
-    pub(crate) fn open(
-        venue: &Venue,
+    pub(crate) fn open<V: Venue>(
+        venue: &V,
         symbols: &[&str],
         silence_max: Duration,
         recorder: Option<RecorderHandle>,
     ) -> Result<Self, FeedError> {
         let symbols: Vec<String> = symbols.iter().map(|&symbol| symbol.to_owned()).collect();
         let settings = LiveSettings {
-            venue: "kraken".to_owned(),
+            venue: V::NAME.to_owned(),
             url: Some(venue.url()),
             symbols: symbols.clone(),
             silence_max,
             recorder,
         };
         let mut feed = std::thread::scope(|scope| {
-            scope.spawn(|| venue.list_instruments());
+            scope.spawn(|| venue.list_instruments(&symbols.iter().map(String::as_str).collect::<Vec<_>>()));
             Live::open(&settings)
         })?;
         feed.begin(Timestamp(0));
@@ -77,11 +78,11 @@ impl Client {
     }
 
     /// Whether all books are the venue's.
-    pub(crate) fn has(&self, venue: &Venue) -> bool {
+    pub(crate) fn has(&self, venue: &impl Venue) -> bool {
         self.symbols.iter().all(|symbol| self.has_book(venue, symbol))
     }
 
-    pub(crate) fn has_book(&self, venue: &Venue, symbol: &str) -> bool {
+    pub(crate) fn has_book(&self, venue: &impl Venue, symbol: &str) -> bool {
         let followed = &self.books[symbol];
         !followed.is_stale && followed.book == *venue.book(symbol)
     }
@@ -90,9 +91,18 @@ impl Client {
         self.books[symbol].is_stale
     }
 
-    /// Of the symbols, in their order.
+    /// Of the first two symbols.
     pub(crate) fn gaps(&self) -> [u64; 2] {
-        [0, 1].map(|index| self.books[&self.symbols[index]].gaps)
+        [0, 1].map(|index| self.gaps_of(&self.symbols[index]))
+    }
+
+    pub(crate) fn gaps_of(&self, symbol: &str) -> u64 {
+        self.books[symbol].gaps
+    }
+
+    /// How the connections stand.
+    pub(crate) fn connections(&self) -> Connections {
+        self.feed.connections()
     }
 
     /// (venue, exponents of price and size, currency)

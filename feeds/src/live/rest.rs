@@ -1,0 +1,142 @@
+//! Requests to a venue by HTTP: one after the other, no faster than it allows, over all connections of a feed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{HOST, RETRY_AFTER, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::clock::monotonic;
+use crate::limits::{
+    LIVE_ANSWER_BYTES_MAX, LIVE_CONNECT_MAX, LIVE_REFUSED_PAUSE, LIVE_REST_SPACING, LIVE_RESYNC_SPACING,
+};
+
+/// Where a venue answers requests.
+pub(super) struct Rest {
+    /// Scheme, host and port.
+    base: String,
+    tls: Option<Arc<ClientConfig>>,
+    /// When the next request may be sent.
+    free: Mutex<Instant>,
+}
+
+/// An answer, and what was asked.
+pub(super) struct Answer {
+    pub(super) url: String,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {problem}")]
+pub(super) struct RestError {
+    url: String,
+    problem: Problem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("not an address of HTTP")]
+    Address,
+    #[error("cannot connect: {0}")]
+    Connect(#[from] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("the answer broke off, or is longer than {LIVE_ANSWER_BYTES_MAX} bytes: {0}")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("took longer than {} s", LIVE_CONNECT_MAX.as_secs())]
+    Slow,
+    #[error("refused with {status}: {told}")]
+    Refused { status: StatusCode, told: String, pause: Option<Duration> },
+}
+
+impl Rest {
+    pub(super) fn new(base: String, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { base, tls, free: Mutex::new(monotonic()) }
+    }
+
+    /// Asks for `path` when it is its turn. After a failure all wait: for as long as the venue says, if it does.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, RestError> {
+        let mut free = self.free.lock().await;
+        sleep_until((*free).into()).await;
+        *free = monotonic() + LIVE_REST_SPACING;
+        drop(free);
+        let url = format!("{}{path}", self.base);
+        let answer = timeout(LIVE_CONNECT_MAX, self.request(&url)).await.unwrap_or(Err(Problem::Slow));
+        match answer {
+            Ok(payload) => Ok(Answer { url, payload }),
+            Err(problem) => {
+                let pause = match problem {
+                    Problem::Refused { pause, .. } => pause,
+                    _ => None,
+                };
+                *self.free.lock().await = monotonic() + pause.unwrap_or(LIVE_RESYNC_SPACING);
+                Err(RestError { url, problem })
+            }
+        }
+    }
+
+    async fn request(&self, url: &str) -> Result<Vec<u8>, Problem> {
+        let uri: Uri = url.parse().map_err(|_| Problem::Address)?;
+        let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else {
+            return Err(Problem::Address);
+        };
+        let bare = host.trim_matches(['[', ']']);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = Request::get(path)
+            .header(HOST, authority.as_str())
+            .header(USER_AGENT, concat!("tickwire/", env!("CARGO_PKG_VERSION")))
+            .body(String::new())
+            .map_err(|_| Problem::Address)?;
+        let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let stream = TcpStream::connect((bare, port)).await?;
+        match &self.tls {
+            None => exchange(stream, request).await,
+            Some(config) => {
+                let name = ServerName::try_from(bare.to_owned()).map_err(|_| Problem::Address)?;
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+                exchange(stream, request).await
+            }
+        }
+    }
+}
+
+/// One request and its answer, on a connection of its own.
+async fn exchange<S>(stream: S, request: Request<String>) -> Result<Vec<u8>, Problem>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async move { read(sender.send_request(request).await?).await };
+    tokio::pin!(connection, answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        // It ends when all has come, or is broken: either way the answer says so.
+        _ = &mut connection => answer.await,
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Vec<u8>, Problem> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LIVE_ANSWER_BYTES_MAX).collect().await.map_err(Problem::Body)?.to_bytes();
+    if head.status.is_success() {
+        return Ok(body.to_vec());
+    }
+    let told = String::from_utf8_lossy(&body[..body.len().min(256)]).into_owned();
+    // 418: an address that went on after a 429, which Binance shuts out.
+    let is_too_fast = matches!(head.status.as_u16(), 418 | 429);
+    let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let pause = is_too_fast.then(|| seconds.map_or(LIVE_REFUSED_PAUSE, Duration::from_secs));
+    Err(Problem::Refused { status: head.status, told, pause })
+}
