@@ -9,9 +9,11 @@
 //!  ladder.rs   one side of its book
 //!  tape.rs     numbers orders and trades, appends events
 //!  quotes.rs   the other mode: a plain, even stream of quotes for load tests
+//!  faults.rs   what goes wrong on the way from there to us, if asked for
 //! ```
 
 mod draw;
+mod faults;
 mod flow;
 mod ladder;
 mod listing;
@@ -21,10 +23,12 @@ mod tape;
 #[cfg(test)]
 mod tests;
 
+use self::faults::Line;
+pub use self::faults::{Silence, SimFaults};
 use self::market::Market;
 use self::quotes::Quotes;
 use crate::limits::{INSTRUMENTS_MAX, SIM_EVENTS_PER_SECOND_MAX};
-use crate::{Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
+use crate::{EventBody, Feed, FeedError, Instrument, MarketEvent, OrderId, Progress, SymbolId, Timestamp};
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +42,22 @@ pub struct SimSettings {
     pub rate: u64,
     /// The kind of market.
     pub mode: SimMode,
+    /// What goes wrong on the way from the venue; nothing by default.
+    pub faults: SimFaults,
     /// When virtual time begins, unless [`Feed::begin`] tells another time.
     pub start: Timestamp,
 }
 
 impl Default for SimSettings {
     fn default() -> Self {
-        Self { seed: 1, instruments: 200, rate: 20, mode: SimMode::default(), start: Timestamp(0) }
+        Self {
+            seed: 1,
+            instruments: 200,
+            rate: 20,
+            mode: SimMode::default(),
+            faults: SimFaults::default(),
+            start: Timestamp(0),
+        }
     }
 }
 
@@ -52,8 +65,8 @@ impl SimSettings {
     /// Whether there can be such a market: its events a second.
     ///
     /// # Errors
-    /// [`FeedError::Settings`] for no or too many instruments, no rate, and more events a second than
-    /// nanoseconds.
+    /// [`FeedError::Settings`] for no or too many instruments, no rate, more events a second than nanoseconds, and
+    /// faults that cannot be.
     pub fn check(&self) -> Result<u64, FeedError> {
         let Self { instruments, rate, .. } = *self;
         if instruments == 0 || instruments > INSTRUMENTS_MAX {
@@ -68,6 +81,7 @@ impl SimSettings {
                  most {SIM_EVENTS_PER_SECOND_MAX} events a second; it is {rate}"
             )));
         };
+        self.faults.check()?;
         Ok(per_second)
     }
 }
@@ -88,6 +102,8 @@ pub struct Sim {
     per_second: u64,
     instruments: Vec<Instrument>,
     engine: Engine,
+    /// `None`: nothing goes wrong.
+    line: Option<Line>,
 }
 
 enum Engine {
@@ -116,7 +132,34 @@ impl Sim {
                 (instruments, Engine::Quotes(quotes))
             }
         };
-        Self { settings, per_second, instruments, engine }
+        let line = Line::new(&settings.faults, instruments.len(), settings.start);
+        Self { settings, per_second, instruments, engine, line }
+    }
+}
+
+impl Engine {
+    /// The next message; `None` when time stamps have run out.
+    fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Option<Timestamp> {
+        match self {
+            Self::Market(market) => market.next_message(events),
+            Self::Quotes(quotes) => quotes.next_message(events),
+        }
+    }
+
+    /// The events that tell an instrument's whole book; none where it has none.
+    fn snapshot(&self, symbol: SymbolId, now: Timestamp, events: &mut Vec<MarketEvent>) {
+        match self {
+            Self::Market(market) => market.snapshot(symbol, now, events),
+            Self::Quotes(_) => {}
+        }
+    }
+
+    /// What leaves the instrument crossed; `None`: nothing does.
+    fn crossing(&self, symbol: SymbolId, order: OrderId) -> Option<EventBody> {
+        match self {
+            Self::Market(market) => market.crossing(symbol, order),
+            Self::Quotes(quotes) => Some(quotes.crossing(symbol)),
+        }
     }
 }
 
@@ -130,9 +173,9 @@ impl Feed for Sim {
     }
 
     fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError> {
-        let due = match &mut self.engine {
-            Engine::Market(market) => market.next_message(events),
-            Engine::Quotes(quotes) => quotes.next_message(events),
+        let due = match &mut self.line {
+            Some(line) => line.next_message(&mut self.engine, events),
+            None => self.engine.next_message(events),
         };
         Ok(due.map_or(Progress::Ended, |due| Progress::Message { due }))
     }

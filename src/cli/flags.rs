@@ -21,6 +21,12 @@ pub(super) struct Simulation {
     #[arg(long, value_name = "MODE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     sim_mode: Option<String>,
+    /// Faults of the simulated market, by its time: gap:EVERY (a message is lost), reorder:EVERY, duplicate:EVERY,
+    /// crossed:EVERY (a wrong order crosses a book), silence:EVERY:LENGTH (nothing comes); such as gap:10s,silence:60s:15s.
+    /// A snapshot heals each
+    #[arg(long, value_name = "KIND:EVERY,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim_faults: Option<String>,
 }
 
 /// Flags of the log, likewise.

@@ -76,6 +76,19 @@ impl Flow {
         }
     }
 
+    /// The whole book, for somebody who knows nothing of it.
+    pub(super) fn snapshot(&self, tape: &mut Tape<'_>) {
+        tape.clear();
+        for side in &self.sides {
+            side.retell(tape);
+        }
+    }
+
+    /// A price above the best offer; `None`: there is no offer, or no bid.
+    pub(super) fn crossing_ticks(&self) -> Option<i64> {
+        self.sides[0].best_ticks().and(self.sides[1].best_ticks()).map(|ask| ask + 1)
+    }
+
     /// What happens next in continuous trading, with the common factors at `drift`. At least one event.
     pub(super) fn trade(&mut self, drift: i64, draw: &mut Draw, tape: &mut Tape<'_>) {
         self.drift(drift, draw);

@@ -7,7 +7,7 @@ use super::draw::{Draw, ONE};
 use super::flow::{DRIFT_MAX, Flow};
 use super::listing::{self, Listing};
 use super::tape::{Numbers, Scale, Tape};
-use crate::{Instrument, MarketEvent, SymbolId, Timestamp, TradingStatus};
+use crate::{EventBody, Instrument, MarketEvent, OrderId, Side, SymbolId, Timestamp, TradingStatus};
 
 const SECOND: i64 = 1_000_000_000;
 const SECTORS: usize = 8;
@@ -143,6 +143,19 @@ impl Market {
         let turns = mem::take(&mut self.turns);
         self.schedule(events.len() - before + turns);
         Some(due)
+    }
+
+    /// An instrument's whole book. A tape wants numbers for new orders, of which there are none.
+    pub(super) fn snapshot(&self, symbol: SymbolId, now: Timestamp, events: &mut Vec<MarketEvent>) {
+        let Simulated { flow, scale, .. } = &self.instruments[symbol.index()];
+        flow.snapshot(&mut Tape { events, numbers: &mut Numbers::default(), symbol, scale: *scale, now });
+    }
+
+    /// An order that was never there: a bid above the best offer; `None`: a side is empty.
+    pub(super) fn crossing(&self, symbol: SymbolId, order: OrderId) -> Option<EventBody> {
+        let Simulated { flow, scale, .. } = &self.instruments[symbol.index()];
+        let level = scale.level(flow.crossing_ticks()?, 1);
+        Some(EventBody::OrderAdd { order, side: Side::Bid, level })
     }
 
     /// Lets something happen to an instrument, given the pull of the common factors on it.

@@ -14,7 +14,7 @@ impl Scale {
         Size(lots * self.lot)
     }
 
-    fn level(self, ticks: i64, lots: i64) -> Level {
+    pub(super) fn level(self, ticks: i64, lots: i64) -> Level {
         Level { price: Price(ticks * self.tick), size: self.size(lots) }
     }
 }
@@ -38,8 +38,17 @@ pub(super) struct Tape<'a> {
 impl Tape<'_> {
     pub(super) fn add(&mut self, side: Side, ticks: i64, lots: i64) -> OrderId {
         let order = self.number();
-        self.push(EventBody::OrderAdd { order, side, level: self.scale.level(ticks, lots) });
+        self.retell(order, side, ticks, lots);
         order
+    }
+
+    /// An order that rests already, for somebody who does not know it.
+    pub(super) fn retell(&mut self, order: OrderId, side: Side, ticks: i64, lots: i64) {
+        self.push(EventBody::OrderAdd { order, side, level: self.scale.level(ticks, lots) });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.push(EventBody::BookClear);
     }
 
     pub(super) fn cancel(&mut self, order: OrderId) {
