@@ -58,6 +58,8 @@ pub struct Config {
     pub sim_rate: u64,
     /// `market` or `quotes`.
     pub sim_mode: String,
+    /// Length of a trading day of the simulated market: `5m`, `1h`; empty: trading never ends.
+    pub sim_session: String,
     /// Faults of the simulated market: `gap:10s`, `reorder:10s`, `duplicate:10s`, `crossed:10s`, `silence:60s:15s`, with
     /// commas between; empty: none.
     pub sim_faults: String,
@@ -87,6 +89,7 @@ impl Default for Config {
             sim_instruments: sim.instruments,
             sim_rate: sim.rate,
             sim_mode: "market".to_owned(),
+            sim_session: String::new(),
             sim_faults: String::new(),
             log: "info".to_owned(),
             log_format: "text".to_owned(),
@@ -312,9 +315,18 @@ impl Config {
             instruments: self.sim_instruments,
             rate: self.sim_rate,
             mode,
+            session: self.session()?,
             faults: self.faults()?,
             ..SimSettings::default()
         })
+    }
+
+    fn session(&self) -> Result<Option<i64>, ConfigError> {
+        if self.sim_session.is_empty() {
+            return Ok(None);
+        }
+        let day = duration("sim_session", &self.sim_session)?;
+        Ok(Some(i64::try_from(day.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// Each kind once; the whole part that is wrong is named.

@@ -5,12 +5,15 @@
 //!
 //! ```text
 //!  market.rs   when, which instrument, halts, the factors that move prices together
+//!  session.rs  the day: auctions, the rate over the day and its bursts, if asked for
 //!  flow.rs     what happens to one instrument: limit orders, cancels, replaces, sweeps
 //!  ladder.rs   one side of its book
 //!  tape.rs     numbers orders and trades, appends events
 //!  quotes.rs   the other mode: a plain, even stream of quotes for load tests
 //!  faults.rs   what goes wrong on the way from there to us, if asked for
 //! ```
+
+use std::time::Duration;
 
 mod draw;
 mod faults;
@@ -19,6 +22,7 @@ mod ladder;
 mod listing;
 mod market;
 mod quotes;
+mod session;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -27,7 +31,7 @@ use self::faults::Line;
 pub use self::faults::{Silence, SimFaults};
 use self::market::Market;
 use self::quotes::Quotes;
-use crate::limits::{INSTRUMENTS_MAX, SIM_EVENTS_PER_SECOND_MAX};
+use crate::limits::{INSTRUMENTS_MAX, SIM_EVENTS_PER_SECOND_MAX, SIM_SESSION_MAX, SIM_SESSION_MIN};
 use crate::{EventBody, Feed, FeedError, Instrument, MarketEvent, OrderId, Progress, SymbolId, Timestamp};
 
 /// What is simulated.
@@ -42,6 +46,9 @@ pub struct SimSettings {
     pub rate: u64,
     /// The kind of market.
     pub mode: SimMode,
+    /// The length of a trading day, in nanoseconds, with auctions at its ends; `None`: trading never ends. Only in
+    /// [`SimMode::Market`].
+    pub session: Option<i64>,
     /// What goes wrong on the way from the venue; nothing by default.
     pub faults: SimFaults,
     /// When virtual time begins, unless [`Feed::begin`] tells another time.
@@ -55,6 +62,7 @@ impl Default for SimSettings {
             instruments: 200,
             rate: 20,
             mode: SimMode::default(),
+            session: None,
             faults: SimFaults::default(),
             start: Timestamp(0),
         }
@@ -66,7 +74,7 @@ impl SimSettings {
     ///
     /// # Errors
     /// [`FeedError::Settings`] for no or too many instruments, no rate, more events a second than nanoseconds, and
-    /// faults that cannot be.
+    /// faults and sessions that cannot be.
     pub fn check(&self) -> Result<u64, FeedError> {
         let Self { instruments, rate, .. } = *self;
         if instruments == 0 || instruments > INSTRUMENTS_MAX {
@@ -82,6 +90,18 @@ impl SimSettings {
             )));
         };
         self.faults.check()?;
+        if let Some(day) = self.session {
+            if self.mode != SimMode::Market {
+                let text = "simulated session: only the mode `market` has one".to_owned();
+                return Err(FeedError::Settings(text));
+            }
+            if !(SIM_SESSION_MIN..=SIM_SESSION_MAX).contains(&day) {
+                return Err(FeedError::Settings(format!(
+                    "simulated session: a day must take 1s to 24h, not {:?}",
+                    Duration::from_nanos(day.unsigned_abs())
+                )));
+            }
+        }
         Ok(per_second)
     }
 }

@@ -69,6 +69,10 @@ impl Ladder {
         }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.orders.clear();
+    }
+
     /// Takes a whole order away; the caller has seen that more than [`ORDERS_MIN`] rest.
     pub(super) fn cancel(&mut self, index: usize, tape: &mut Tape<'_>) {
         tape.cancel(self.orders.remove(index).id);

@@ -1,6 +1,9 @@
 //! Where the events of one message go.
 
-use crate::{EventBody, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId, Timestamp, TradingStatus};
+use crate::{
+    Aggressor, EventBody, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId, Timestamp, Trade,
+    TradingStatus,
+};
 
 /// The scale of an instrument: what a tick and a lot are in its mantissas.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,13 @@ impl Tape<'_> {
         let trade_id = Some(self.numbers.trades);
         let size = self.scale.size(lots);
         self.push(EventBody::OrderExecute { order, size, price: None, trade_id, printable: true });
+    }
+
+    /// A trade of an auction: nobody crossed a spread, and no order that rests was met.
+    pub(super) fn cross(&mut self, ticks: i64, lots: i64) {
+        self.numbers.trades += 1;
+        let (Level { price, size }, id) = (self.scale.level(ticks, lots), Some(self.numbers.trades));
+        self.push(EventBody::Trade(Trade { price, size, aggressor: Aggressor::None, id }));
     }
 
     pub(super) fn status(&mut self, status: TradingStatus, reason: &str) {

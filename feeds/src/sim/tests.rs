@@ -1,6 +1,7 @@
 //! The simulated market against a slow, obvious model of what a market may do, and against what it promises.
 
 mod faults;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 
