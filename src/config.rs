@@ -301,7 +301,11 @@ impl Config {
         self.symbols.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    fn sim(&self) -> Result<SimSettings, ConfigError> {
+    /// The simulated market.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn sim(&self) -> Result<SimSettings, ConfigError> {
         let mode = match self.sim_mode.as_str() {
             "market" => SimMode::Market,
             "quotes" => SimMode::Quotes,
