@@ -9,7 +9,7 @@ use feeds::live::{self, Live, LiveSettings};
 use feeds::record::simulated::Recorded;
 use feeds::record::{self, RecorderHandle, RecorderSettings};
 use feeds::replay::{Replay, ReplaySettings};
-use feeds::sim::{Sim, SimMode, SimSettings};
+use feeds::sim::{Silence, Sim, SimFaults, SimMode, SimSettings};
 use feeds::{Feed, Speed, Symbol, Timestamp, TimestampError};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
@@ -68,6 +68,11 @@ pub struct Config {
     pub sim_rate: u64,
     /// `market` or `quotes`.
     pub sim_mode: String,
+    /// Length of a trading day of the simulated market: `5m`, `1h`; empty: trading never ends.
+    pub sim_session: String,
+    /// Faults of the simulated market: `gap:10s`, `reorder:10s`, `duplicate:10s`, `crossed:10s`, `silence:60s:15s`, with
+    /// commas between; empty: none.
+    pub sim_faults: String,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `tickwire=debug`.
     pub log: String,
     /// `text` or `json`.
@@ -98,6 +103,8 @@ impl Default for Config {
             sim_instruments: sim.instruments,
             sim_rate: sim.rate,
             sim_mode: "market".to_owned(),
+            sim_session: String::new(),
+            sim_faults: String::new(),
             log: "info".to_owned(),
             log_format: "text".to_owned(),
         }
@@ -400,7 +407,11 @@ impl Config {
         self.symbols.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    fn sim(&self) -> Result<SimSettings, ConfigError> {
+    /// The simulated market.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn sim(&self) -> Result<SimSettings, ConfigError> {
         let mode = match self.sim_mode.as_str() {
             "market" => SimMode::Market,
             "quotes" => SimMode::Quotes,
@@ -414,8 +425,54 @@ impl Config {
             instruments: self.sim_instruments,
             rate: self.sim_rate,
             mode,
+            session: self.session()?,
+            faults: self.faults()?,
             ..SimSettings::default()
         })
+    }
+
+    fn session(&self) -> Result<Option<i64>, ConfigError> {
+        if self.sim_session.is_empty() {
+            return Ok(None);
+        }
+        let day = duration("sim_session", &self.sim_session)?;
+        Ok(Some(i64::try_from(day.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// Each kind once; the whole part that is wrong is named.
+    fn faults(&self) -> Result<SimFaults, ConfigError> {
+        let mut faults = SimFaults::default();
+        for part in self.sim_faults.split(',').filter(|_| !self.sim_faults.is_empty()) {
+            let wrong = |reason: &str| ConfigError::Value {
+                key: "sim_faults",
+                value: part.to_owned(),
+                reason: reason.to_owned(),
+            };
+            let mut fields = part.split(':');
+            let kind = fields.next().unwrap_or_default();
+            let mut time = || fields.next().map(|text| duration("sim_faults", text)).transpose();
+            let (every, length) = (time()?, time()?);
+            let twice = match (kind, every, length, fields.next()) {
+                ("gap", Some(every), None, None) => faults.gap.replace(every).is_some(),
+                ("reorder", Some(every), None, None) => faults.reorder.replace(every).is_some(),
+                ("duplicate", Some(every), None, None) => faults.duplicate.replace(every).is_some(),
+                ("crossed", Some(every), None, None) => faults.crossed.replace(every).is_some(),
+                ("silence", Some(every), Some(length), None) if length < every => {
+                    faults.silence.replace(Silence { every, length }).is_some()
+                }
+                ("silence", ..) => {
+                    return Err(wrong("how often and, shorter, how long, such as silence:60s:15s"));
+                }
+                ("gap" | "reorder" | "duplicate" | "crossed", ..) => {
+                    return Err(wrong("how often, such as gap:10s"));
+                }
+                _ => return Err(wrong("`gap`, `reorder`, `duplicate`, `crossed` or `silence`")),
+            };
+            if twice {
+                return Err(wrong("it is given twice"));
+            }
+        }
+        Ok(faults)
     }
 
     /// What is logged.

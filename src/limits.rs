@@ -203,6 +203,8 @@ pub const BARS_MAX: usize = 512;
 pub const TRADES_MAX: usize = 256;
 /// Unknown orders that are named in [`crate::market::Faults::examples`]; more are only counted.
 pub const FAULT_EXAMPLES_MAX: usize = 16;
+/// Events of the simulated market that `inspect --stats` looks at.
+pub const SIM_STATS_EVENTS: u64 = 1_000_000;
 /// Symbols that our own client puts into one request: of the longest names they stay below [`REQUEST_BYTES_MAX`].
 pub const SYMBOLS_A_REQUEST: usize = 2_000;
 /// Numbers of held states that it puts into one, in bytes. Symbols whose numbers find no room begin with their states.

@@ -128,7 +128,7 @@ fn what_is_not_understood_ends_with_2() {
 
 #[test]
 fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 31] = [
         (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
         (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
         (&["--shards", "65"], &["shards = `65`", "64"]),
@@ -148,6 +148,15 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--stale-after", "10"], &["stale_after = `10`", "10s"]),
         (&["--stale-after", "0s"], &["stale_after = `0s`"]),
         (&["--sim-mode", "chaos"], &["sim_mode = `chaos`", "quotes"]),
+        (&["--sim-session", "5m", "--sim-mode", "quotes"], &["simulated session", "market"]),
+        (&["--sim-session", "1ms"], &["simulated session", "24h"]),
+        (&["--sim-faults", "gap:10s,chaos:1s"], &["sim_faults = `chaos:1s`", "duplicate"]),
+        (&["--sim-faults", "gap:10s,gap:1s"], &["sim_faults = `gap:1s`", "twice"]),
+        (&["--sim-faults", "gap:soon"], &["sim_faults = `soon`", "10s"]),
+        (&["--sim-faults", "gap"], &["sim_faults = `gap`", "how often"]),
+        (&["--sim-faults", "gap:1s:1s"], &["sim_faults = `gap:1s:1s`", "how often"]),
+        (&["--sim-faults", "silence:5s:5s"], &["sim_faults = `silence:5s:5s`", "shorter"]),
+        (&["--sim-faults", "gap:1s,"], &["sim_faults = ``", "silence"]),
         (&["--sim-instruments", "0"], &["simulated market", "instruments"]),
         (&["--sim-rate", "0"], &["simulated market", "rate"]),
         (&["--sim-rate", "18446744073709551615"], &["simulated market", "rate"]),
@@ -268,14 +277,16 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_SIM_SEED", "7"),
         ("TICKWIRE_SIM_INSTRUMENTS", "8"),
         ("TICKWIRE_SIM_RATE", "9"),
-        ("TICKWIRE_SIM_MODE", "quotes"),
+        ("TICKWIRE_SIM_MODE", "market"),
+        ("TICKWIRE_SIM_SESSION", "5m"),
+        ("TICKWIRE_SIM_FAULTS", "gap:10s"),
         ("TICKWIRE_LOG", "debug"),
         ("TICKWIRE_LOG_FORMAT", "json"),
     ]);
     let expected = "listen = '127.0.0.1:9000'\nshards = 3\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
          symbols = ['AAPL', '700']\nfrom = '5'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
          record_rotate_every = '1h'\nwait_clients = 1\nstale_after = '500ms'\nsim_seed = 7\nsim_instruments = 8\n\
-         sim_rate = 9\nsim_mode = 'quotes'\nlog = 'debug'\nlog_format = 'json'\n";
+         sim_rate = 9\nsim_mode = 'market'\nsim_session = '5m'\nsim_faults = 'gap:10s'\nlog = 'debug'\nlog_format = 'json'\n";
     assert_eq!(settings(command), expected.parse().expect("TOML"));
 
     for (speed, shown) in [("0.5", "0.5"), ("1.10", "1.10"), ("max", "max"), ("10", "10")] {

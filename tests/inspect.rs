@@ -431,3 +431,35 @@ fn agrees_with_counts_made_elsewhere_of_itch() {
         assert_eq!(report["messages"], 0);
     }
 }
+
+#[test]
+fn figures_of_several_inputs_stand_side_by_side() {
+    let kraken = recording("kraken-20210417.jsonl.zst");
+    let flags = ["--stats", "--sim-instruments", "5", "--sim-seed", "3"];
+    let run = inspect(&[Path::new("sim"), &kraken], &[&flags[..], &["--json"]].concat());
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let document: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let [sim, recorded] = &document["inputs"].as_array().expect("a list")[..] else {
+        panic!("two inputs: {document}");
+    };
+    assert_eq!(recorded["input"], "kraken-20210417.jsonl.zst");
+    assert_eq!(
+        (&recorded["events"], &recorded["level_sets_percent"]),
+        (&Value::from("1710"), &Value::from("49.5"))
+    );
+    assert_eq!(recorded["cancels_per_hundred_adds"], Value::Null);
+    assert_eq!(sim["input"], "sim");
+    let events: u64 = sim["events"].as_str().and_then(|text| text.parse().ok()).expect("a number");
+    assert!(
+        (1_000_000..1_000_200).contains(&events),
+        "the first million and the rest of a message: {events}"
+    );
+    let again = inspect(&[Path::new("sim"), &kraken], &[&flags[..], &["--json"]].concat());
+    assert_eq!(again.stdout, run.stdout);
+
+    let table = inspect(&[&kraken], &["--stats", "--symbols", "XBT/CHF,ETH/CHF"]);
+    let text = table.stdout;
+    let title = text.lines().next().expect("a title");
+    assert!(title.contains("jsonl.zst ETH/CHF") && title.contains("jsonl.zst XBT/CHF"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("spread, median, bps")), "{text}");
+}

@@ -17,6 +17,10 @@ pub const DEPTH_BUFFER_EVENTS_MAX: usize = 262_144;
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Events a second of a whole simulated market: one a nanosecond. More is refused.
 pub const SIM_EVENTS_PER_SECOND_MAX: u64 = 1_000_000_000;
+/// The shortest and the longest day of a simulated market, in nanoseconds: a second and a day. Others are refused.
+pub const SIM_SESSION_MIN: i64 = 1_000_000_000;
+/// See [`SIM_SESSION_MIN`].
+pub const SIM_SESSION_MAX: i64 = 86_400 * 1_000_000_000;
 /// Resting orders a side of a simulated book. At it, the next arrival is a cancel instead.
 pub const SIM_ORDERS_PER_SIDE_MAX: usize = 64;
 /// Resting orders that one simulated market order takes. What is left of it goes away unfilled.

@@ -4,6 +4,7 @@ mod bbo;
 mod progress;
 mod reader;
 mod report;
+mod stats;
 mod text;
 mod verify;
 
@@ -16,6 +17,7 @@ use anyhow::Context;
 use feeds::{Instrument, Symbol};
 use serde::Serialize;
 
+use super::flags;
 use report::FileReport;
 
 /// Flags of `inspect`.
@@ -26,6 +28,7 @@ Examples:
   tickwire inspect day.itch.gz --symbols AAPL,MSFT
   tickwire inspect day.itch.gz --json | jq '.files[0].checks'
   tickwire inspect --verify day
+  tickwire inspect --stats sim day.itch.gz
 
 Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER
 messages; CSV of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase,
@@ -35,6 +38,12 @@ folders of `tickwire record`, and their segments; told by content.
 --verify reads such a folder whole and checks, instead of its events, that it is what was recorded: every block against
 its hash, every hash against the one before, every segment against its index and the manifest. It names the file and the
 offset of what is not as it was written, and the last hash: whoever has kept it knows that nothing before has changed.
+
+--stats prints how the inputs look, side by side: what their events are, spreads, depths, waits between an instrument's
+messages, cancels; `sim` is the first million events of the simulated market. All instruments of an input make a column or,
+with --symbols, each of these one. Quotes are looked at after each message about an instrument that trades; percentiles are
+exact to three digits, all else is rounded down. A tick is the instrument's or, where none is told, the greatest common
+divisor of its prices so far. Money is price times size, in the currencies of the instruments.
 
 Every event goes through the same parsers and the same market as in `serve`. What is checked:
   checksums       the venue's checksums of its book against ours
@@ -59,6 +68,11 @@ pub(super) struct Args {
     /// Check the hash chain of recordings of `tickwire record`, and nothing else
     #[arg(long, conflicts_with = "symbols")]
     verify: bool,
+    /// Print how the inputs look, side by side, and nothing else; `sim` is the simulated market
+    #[arg(long, conflicts_with = "verify")]
+    stats: bool,
+    #[command(flatten)]
+    simulation: flags::Simulation,
     /// Only the events of these symbols; messages are counted all the same
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = Symbol::new)]
     symbols: Vec<Symbol>,
@@ -73,6 +87,9 @@ struct Document {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.verify {
         return verify::run(&args.files, args.json);
+    }
+    if args.stats {
+        return stats::run(args);
     }
     let mut selection = Selection::new(&args.symbols);
     let mut document = Document { files: Vec::new() };

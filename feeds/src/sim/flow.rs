@@ -13,6 +13,7 @@
 
 use super::draw::{Draw, ONE};
 use super::ladder::{Ladder, ORDERS_MIN};
+use super::session::Phase;
 use super::tape::Tape;
 use crate::{Side, TradingStatus};
 
@@ -35,6 +36,8 @@ const IMPACT: i64 = ONE / 10;
 const ORDERS_USUAL: usize = 40;
 const DEPTH_MEAN_GRAINS: i64 = 6;
 const LOTS_MEAN: i64 = 12;
+/// How much an auction trades, in usual orders.
+const AUCTION_TIMES: i64 = 50;
 
 /// Of 100 arrivals: market orders, replaces, trims. The rest are new orders and, the more of them rest, cancels.
 const MARKET_ORDERS: u32 = 7;
@@ -66,14 +69,59 @@ impl Flow {
         }
     }
 
-    /// Trading begins: a whole book at once.
-    pub(super) fn open(&mut self, draw: &mut Draw, tape: &mut Tape<'_>) {
-        tape.status(TradingStatus::Trading, "");
+    /// A part of the day begins; `None`: the only one there is.
+    pub(super) fn turn(&mut self, phase: Option<Phase>, draw: &mut Draw, tape: &mut Tape<'_>) {
+        match phase {
+            None => {
+                tape.status(TradingStatus::Trading, "");
+                self.fill(draw, tape);
+            }
+            Some(Phase::Opening) => {
+                tape.status(TradingStatus::Auction, "OPENING AUCTION");
+                self.fill(draw, tape);
+            }
+            Some(Phase::Continuous) => {
+                self.cross(draw, tape);
+                tape.status(TradingStatus::Trading, "");
+            }
+            Some(Phase::Closing) => tape.status(TradingStatus::Auction, "CLOSING AUCTION"),
+            Some(Phase::Closed) => {
+                self.cross(draw, tape);
+                tape.status(TradingStatus::Closed, "END OF DAY");
+                self.sides.iter_mut().for_each(Ladder::clear);
+                tape.clear();
+            }
+        }
+    }
+
+    /// What was sent for the auction alone, which no book shows, trades at the middle of the book.
+    fn cross(&self, draw: &mut Draw, tape: &mut Tape<'_>) {
+        let [bids, asks] = &self.sides;
+        if let (Some(bid), Some(ask)) = (bids.best_ticks(), asks.best_ticks()) {
+            tape.cross(bid + (ask - bid) / 2, AUCTION_TIMES * lots(draw));
+        }
+    }
+
+    /// A whole book at once.
+    fn fill(&mut self, draw: &mut Draw, tape: &mut Tape<'_>) {
         for _ in 0..ORDERS_USUAL {
             for side in 0..2 {
                 self.add(side, draw, tape);
             }
         }
+    }
+
+    /// The whole book, for somebody who knows nothing of it.
+    pub(super) fn snapshot(&self, tape: &mut Tape<'_>) {
+        tape.clear();
+        for side in &self.sides {
+            side.retell(tape);
+        }
+    }
+
+    /// A price above the best offer; `None`: there is no offer, or no bid.
+    pub(super) fn crossing_ticks(&self) -> Option<i64> {
+        self.sides[0].best_ticks().and(self.sides[1].best_ticks()).map(|ask| ask + 1)
     }
 
     /// What happens next in continuous trading, with the common factors at `drift`. At least one event.

@@ -57,6 +57,22 @@ impl Ladder {
         self.insert(Order { id, key, lots });
     }
 
+    /// The price of the best order, in ticks; `None`: there is none.
+    pub(super) fn best_ticks(&self) -> Option<i64> {
+        self.orders.last().map(|order| self.key(order.key))
+    }
+
+    /// Tells all orders again, so that each gets its place.
+    pub(super) fn retell(&self, tape: &mut Tape<'_>) {
+        for order in self.orders.iter().rev() {
+            tape.retell(order.id, self.side, self.key(order.key), order.lots);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.orders.clear();
+    }
+
     /// Takes a whole order away; the caller has seen that more than [`ORDERS_MIN`] rest.
     pub(super) fn cancel(&mut self, index: usize, tape: &mut Tape<'_>) {
         tape.cancel(self.orders.remove(index).id);

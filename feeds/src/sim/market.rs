@@ -6,8 +6,9 @@ use super::SimSettings;
 use super::draw::{Draw, ONE};
 use super::flow::{DRIFT_MAX, Flow};
 use super::listing::{self, Listing};
+use super::session::{Phase, Session};
 use super::tape::{Numbers, Scale, Tape};
-use crate::{Instrument, MarketEvent, SymbolId, Timestamp, TradingStatus};
+use crate::{EventBody, Instrument, MarketEvent, OrderId, Side, SymbolId, Timestamp, TradingStatus};
 
 const SECOND: i64 = 1_000_000_000;
 const SECTORS: usize = 8;
@@ -36,9 +37,12 @@ pub(super) struct Market {
     draw: Draw,
     instruments: Vec<Simulated>,
     numbers: Numbers,
-    start: Timestamp,
-    /// How many books are open.
-    opened: usize,
+    /// `None`: trading never ends.
+    session: Option<Session>,
+    /// When trading began, or the part of the day that it is.
+    since: Timestamp,
+    /// How many instruments have heard of it.
+    turned: usize,
     /// When the next message comes; `None` when time stamps have run out.
     due: Option<Timestamp>,
     /// What of the waiting times is less than a nanosecond, in 2⁻¹⁶ ns.
@@ -94,8 +98,9 @@ impl Market {
         let mut market = Self {
             instruments,
             numbers: Numbers::default(),
-            start: settings.start,
-            opened: 0,
+            session: settings.session.map(|day| Session::new(day, settings.start)),
+            since: settings.start,
+            turned: 0,
             due: Some(settings.start),
             rest: 0,
             wait_mean: (1_000_000_000 << 16) / per_second,
@@ -114,21 +119,25 @@ impl Market {
 
     /// The next message; `None` when time stamps have run out.
     pub(super) fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Option<Timestamp> {
-        if self.opened < self.instruments.len() {
-            let (index, now) = (self.opened, self.start);
-            self.opened += 1;
-            self.act(index, now, events, |instrument, _, draw, tape| instrument.flow.open(draw, tape));
+        self.turn_session()?;
+        let phase = self.session.as_ref().map(|session| session.phase);
+        if self.turned < self.instruments.len() {
+            let (index, now) = (self.turned, self.since);
+            self.turned += 1;
+            self.act(index, now, events, |instrument, _, draw, tape| instrument.flow.turn(phase, draw, tape));
             return Some(now);
         }
         let due = self.due?;
-        if let Some(now) = self.halt.until.filter(|&until| until <= due) {
+        let is_continuous = phase.is_none_or(|phase| phase == Phase::Continuous);
+        if let Some(now) = self.halt.until.filter(|&until| is_continuous && until <= due) {
             let (status, reason) = self.halt.turn(now, self.instruments.len(), &mut self.draw);
             self.act(self.halt.instrument, now, events, |_, _, _, tape| tape.status(status, reason));
             self.turns += 1;
             return Some(now);
         }
         let index = self.next;
-        let trades = index != self.halt.instrument || self.halt.status == TradingStatus::Trading;
+        let is_halted = index == self.halt.instrument && self.halt.status != TradingStatus::Trading;
+        let trades = is_continuous && !is_halted;
         self.factors.step(&mut self.draw);
         let before = events.len();
         self.act(index, due, events, |instrument, drift, draw, tape| {
@@ -143,6 +152,43 @@ impl Market {
         let turns = mem::take(&mut self.turns);
         self.schedule(events.len() - before + turns);
         Some(due)
+    }
+
+    /// Begins the next part of the day when nothing comes before it, and everybody has heard of the last one. `None` when
+    /// time stamps have run out.
+    fn turn_session(&mut self) -> Option<()> {
+        let Some(session) = &mut self.session else { return Some(()) };
+        let halt = self.halt.until.filter(|_| session.phase == Phase::Continuous);
+        let next = self.due.into_iter().chain(halt).min()?;
+        let Some(now) = session.until().filter(|&until| until <= next) else { return Some(()) };
+        if self.turned < self.instruments.len() {
+            return Some(());
+        }
+        session.turn(now, &mut self.draw);
+        self.since = now;
+        self.turned = 0;
+        match session.phase {
+            Phase::Continuous => {
+                self.halt.status = TradingStatus::Trading;
+                self.halt.wait(now, (20, 40), &mut self.draw);
+            }
+            Phase::Closed => self.due = self.due.max(session.until()),
+            Phase::Opening | Phase::Closing => {}
+        }
+        Some(())
+    }
+
+    /// An instrument's whole book. A tape wants numbers for new orders, of which there are none.
+    pub(super) fn snapshot(&self, symbol: SymbolId, now: Timestamp, events: &mut Vec<MarketEvent>) {
+        let Simulated { flow, scale, .. } = &self.instruments[symbol.index()];
+        flow.snapshot(&mut Tape { events, numbers: &mut Numbers::default(), symbol, scale: *scale, now });
+    }
+
+    /// An order that was never there: a bid above the best offer; `None`: a side is empty.
+    pub(super) fn crossing(&self, symbol: SymbolId, order: OrderId) -> Option<EventBody> {
+        let Simulated { flow, scale, .. } = &self.instruments[symbol.index()];
+        let level = scale.level(flow.crossing_ticks()?, 1);
+        Some(EventBody::OrderAdd { order, side: Side::Bid, level })
     }
 
     /// Lets something happen to an instrument, given the pull of the common factors on it.
@@ -171,7 +217,10 @@ impl Market {
             FRESH_WAIT_QUARTERS
         };
         let chance = u128::from(self.draw.exponential());
-        let wait = (u128::from(self.wait_mean) * quarters * events as u128 * chance) >> 18;
+        let mut wait = (u128::from(self.wait_mean) * quarters * events as u128 * chance) >> 18;
+        if let (Some(session), Some(now)) = (&mut self.session, self.due) {
+            wait = wait * ONE as u128 / session.activity(now, &mut self.draw).unsigned_abs() as u128;
+        }
         let wait = wait + u128::from(self.rest);
         self.rest = (wait & 0xffff) as u64;
         self.due = self.due.and_then(|due| {

@@ -53,6 +53,13 @@ impl Quotes {
         self.next = if self.next + 1 == self.walks.len() { 0 } else { self.next + 1 };
         Some(due)
     }
+
+    /// A bid above the offer.
+    pub(super) fn crossing(&self, symbol: SymbolId) -> EventBody {
+        let level = |cents| Some(Level { price: Price(cents), size: Size(100) });
+        let bid = self.walks[symbol.index()].bid;
+        EventBody::Quote { bid: level(bid + 1), ask: level(bid) }
+    }
 }
 
 /// Beat n is due at start + n × 10⁹ / N, rounded down, without a division or an ever growing n.

@@ -1,6 +1,9 @@
 //! Where the events of one message go.
 
-use crate::{EventBody, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId, Timestamp, TradingStatus};
+use crate::{
+    Aggressor, EventBody, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId, Timestamp, Trade,
+    TradingStatus,
+};
 
 /// The scale of an instrument: what a tick and a lot are in its mantissas.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +17,7 @@ impl Scale {
         Size(lots * self.lot)
     }
 
-    fn level(self, ticks: i64, lots: i64) -> Level {
+    pub(super) fn level(self, ticks: i64, lots: i64) -> Level {
         Level { price: Price(ticks * self.tick), size: self.size(lots) }
     }
 }
@@ -38,8 +41,17 @@ pub(super) struct Tape<'a> {
 impl Tape<'_> {
     pub(super) fn add(&mut self, side: Side, ticks: i64, lots: i64) -> OrderId {
         let order = self.number();
-        self.push(EventBody::OrderAdd { order, side, level: self.scale.level(ticks, lots) });
+        self.retell(order, side, ticks, lots);
         order
+    }
+
+    /// An order that rests already, for somebody who does not know it.
+    pub(super) fn retell(&mut self, order: OrderId, side: Side, ticks: i64, lots: i64) {
+        self.push(EventBody::OrderAdd { order, side, level: self.scale.level(ticks, lots) });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.push(EventBody::BookClear);
     }
 
     pub(super) fn cancel(&mut self, order: OrderId) {
@@ -61,6 +73,13 @@ impl Tape<'_> {
         let trade_id = Some(self.numbers.trades);
         let size = self.scale.size(lots);
         self.push(EventBody::OrderExecute { order, size, price: None, trade_id, printable: true });
+    }
+
+    /// A trade of an auction: nobody crossed a spread, and no order that rests was met.
+    pub(super) fn cross(&mut self, ticks: i64, lots: i64) {
+        self.numbers.trades += 1;
+        let (Level { price, size }, id) = (self.scale.level(ticks, lots), Some(self.numbers.trades));
+        self.push(EventBody::Trade(Trade { price, size, aggressor: Aggressor::None, id }));
     }
 
     pub(super) fn status(&mut self, status: TradingStatus, reason: &str) {

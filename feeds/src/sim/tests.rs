@@ -1,5 +1,8 @@
 //! The simulated market against a slow, obvious model of what a market may do, and against what it promises.
 
+mod faults;
+mod session;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Sim, SimMode, SimSettings};
@@ -298,7 +301,14 @@ fn nothing_impossible_happens_in_markets_of_other_shapes() {
         [(0, 1, 1, 0), (u64::MAX, 3, 7, -SECOND), (5, 2_000, 100_000, 0), (9, 12, 40, i64::MAX / 2)]
     {
         let start = Timestamp(start);
-        let mut sim = sim(SimSettings { seed, instruments, rate, start, mode: SimMode::Market });
+        let mut sim = sim(SimSettings {
+            seed,
+            instruments,
+            rate,
+            start,
+            mode: SimMode::Market,
+            ..SimSettings::default()
+        });
         let mut model = Model::new(&sim, start);
         let mut events = Vec::new();
         while model.counts.events < 60_000 + 81 * instruments {
@@ -420,7 +430,8 @@ fn prices_move_together() {
 fn quotes_are_exactly_as_many_as_asked_for() {
     let (instruments, rate, seconds) = (7, 13, 20);
     let start = Timestamp(55);
-    let settings = SimSettings { seed: 1, instruments, rate, mode: SimMode::Quotes, start };
+    let settings =
+        SimSettings { seed: 1, instruments, rate, mode: SimMode::Quotes, start, ..SimSettings::default() };
     let mut sim = sim(settings);
     let names: Vec<&str> = sim.instruments().iter().map(|instrument| instrument.symbol.as_str()).collect();
     assert_eq!(names[..2], ["SYM00000", "SYM00001"]);
@@ -478,7 +489,8 @@ fn impossible_settings_are_refused() {
 fn it_ends_with_time_itself() {
     for mode in [SimMode::Market, SimMode::Quotes] {
         let start = Timestamp(i64::MAX - SECOND);
-        let mut sim = sim(SimSettings { seed: 1, instruments: 2, rate: 100, mode, start });
+        let mut sim =
+            sim(SimSettings { seed: 1, instruments: 2, rate: 100, mode, start, ..SimSettings::default() });
         let (mut events, mut messages) = (Vec::new(), 0);
         while sim.next_message(&mut events).expect("no failure") != Progress::Ended {
             messages += 1;
