@@ -3,6 +3,8 @@
 //! The same settings give the same events, to the byte, on every machine: all of it is integer arithmetic on one
 //! PCG generator, and nothing depends on the clock, on hashing or on threads.
 //!
+//! `figures.md` beside this file sets its spreads, depths, waits and cancels beside those of recordings.
+//!
 //! ```text
 //!  market.rs   when, which instrument, halts, the factors that move prices together
 //!  session.rs  the day: auctions, the rate over the day and its bursts, if asked for

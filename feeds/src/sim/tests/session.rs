@@ -6,6 +6,9 @@ const DAY: i64 = 60 * SECOND;
 const DAYS: i64 = 4;
 const PART: i64 = DAY / 1_000;
 
+/// When within the day an instrument's status became what, and why.
+type Told = (i64, TradingStatus, String);
+
 fn settings() -> SimSettings {
     SimSettings { instruments: 10, rate: 200, session: Some(DAY), ..SimSettings::default() }
 }
@@ -16,7 +19,7 @@ fn a_day_opens_and_closes_by_auctions_and_trades_between_them() {
     let mut model = Model::new(&sim, Timestamp(0));
     let mut events = Vec::new();
     // Of each instrument: when it was told what, and its auctions' trades, within the day.
-    let mut told: BTreeMap<(i64, SymbolId), Vec<(i64, TradingStatus, String)>> = BTreeMap::new();
+    let mut told: BTreeMap<(i64, SymbolId), Vec<Told>> = BTreeMap::new();
     let mut crosses: BTreeMap<(i64, i64), usize> = BTreeMap::new();
     loop {
         let due = step(&mut sim, &mut events);
@@ -68,9 +71,7 @@ fn a_day_opens_and_closes_by_auctions_and_trades_between_them() {
     for day in 0..DAYS {
         for symbol in (0..10).map(SymbolId) {
             let told = &told[&(day, symbol)];
-            let is_of_the_day = |(time, ..): &&(i64, TradingStatus, String)| {
-                [0, 50 * PART, 900 * PART, 950 * PART].contains(time)
-            };
+            let is_of_the_day = |(time, ..): &&Told| [0, 50 * PART, 900 * PART, 950 * PART].contains(time);
             let of_the_day: Vec<_> = told
                 .iter()
                 .filter(is_of_the_day)
@@ -118,8 +119,8 @@ fn most_happens_at_the_ends_of_the_day_and_in_bursts_and_the_mean_stays() {
     assert!(tenths[0] > 2 * tenths[4] && tenths[9] > 2 * tenths[5], "{tenths:?}");
     assert!(tenths[..5].is_sorted_by(|a, b| a > b) && tenths[5..].is_sorted_by(|a, b| a < b), "{tenths:?}");
     let mean = all / pieces.len() as u64;
-    let bursts = pieces.values().filter(|&&count| count > 4 * mean).count();
-    assert!((5..20).contains(&(bursts as i64 / days)), "{bursts} in {days} days");
+    let bursts = pieces.values().filter(|&&count| count > 4 * mean).count() as u64;
+    assert!((5..20).contains(&(bursts / days.unsigned_abs())), "{bursts} in {days} days");
 }
 
 #[test]
