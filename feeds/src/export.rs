@@ -147,6 +147,21 @@ pub struct ExportSettings {
 }
 
 impl ExportSettings {
+    /// Refuses a path that looks like a file of another format, and would be a folder.
+    fn check_path(&self) -> Result<(), ExportError> {
+        let (path, format) = (self.path.display(), self.format.name());
+        let extension = self.path.extension().and_then(|extension| extension.to_str());
+        match extension {
+            Some("zst" | "gz" | "zip") => Err(ExportError::Settings(format!(
+                "{path}: {format} is not compressed while it is written: compress it afterwards"
+            ))),
+            Some(other) if Format::of_name(other).is_some_and(|other| other != self.format) => Err(
+                ExportError::Settings(format!("{path} is named like {other}, and the format is {format}")),
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the path is one file.
     fn is_file(&self) -> bool {
         Format::of_path(&self.path) == Some(self.format)
@@ -222,6 +237,7 @@ impl Exporter {
                     .to_owned(),
             ));
         }
+        settings.check_path()?;
         if settings.size_unit.is_some() && settings.format != Format::Dbn {
             return Err(ExportError::Settings(format!(
                 "a unit of sizes is for dbn: {} holds sizes of any decimals as they are",

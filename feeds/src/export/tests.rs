@@ -472,6 +472,13 @@ fn one_file_holds_one_kind() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     let two = settings(folder.path().join("a.csv"), Format::Csv, &[Kind::Trades, Kind::Quotes]);
     assert!(matches!(export(&two, &instruments(), &events), Err(ExportError::Settings(_))));
+    for (name, reason) in
+        [("a.dbn.zst", "compress it afterwards"), ("a.csv", "is named like csv, and the format is dbn")]
+    {
+        let other = settings(folder.path().join(name), Format::Dbn, &[]);
+        let error = export(&other, &instruments(), &events).expect_err("not a folder").to_string();
+        assert!(error.ends_with(reason), "{error}");
+    }
     let summary = export(&settings(folder.path().join("a.dbn"), Format::Dbn, &[]), &instruments(), &events);
     let rows = summary.expect("any kinds").rows;
     assert_eq!(rows, BTreeMap::from([(Kind::Trades, 1), (Kind::Quotes, 1), (Kind::Instruments, 2)]));

@@ -519,3 +519,76 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_of_a_snapshot_with_nothing_in_it_empties_the_book() {
+    let folder = folder();
+    let path = save(
+        &folder,
+        "book.csv",
+        "symbol,ts_event,ts_recv,sequence,is_snapshot,side,price,size\n\
+         A,1700000000000000001,1700000000000000005,7,true,bid,10,1\n\
+         A,1700000000000000001,1700000000000000005,7,true,,,\n\
+         A,1700000000000000002,1700000000000000005,8,true,bid,11,2\n\
+         A,1700000000000000003,1700000000000000006,9,false,ask,12,3\n\
+         A,1700000000000000004,1700000000000000006,10,false,ask,13,4\n",
+    );
+    let mut reader = CsvReader::open(&path).expect("a file");
+    let mut events = Vec::new();
+    while reader.next_message(&mut events).expect("sound").is_some() {}
+    let snapshot =
+        |level| EventBody::BookSnapshot(Box::new(BookSnapshot { bids: vec![level], asks: vec![] }));
+    let found: Vec<_> =
+        events.into_iter().map(|event| (event.ts_event.0 % 10, event.sequence, event.body)).collect();
+    assert_eq!(
+        found,
+        [
+            (1, 7, snapshot(level(10, 1))),
+            (1, 7, EventBody::BookClear),
+            (2, 8, snapshot(level(11, 2))),
+            (3, 9, set(Side::Ask, 12, 3)),
+            (4, 10, set(Side::Ask, 13, 4)),
+        ]
+    );
+    for (row, reason) in [
+        ("A,1700000000000000001,1700000000000000005,7,false,,,", "side: ``"),
+        ("A,1700000000000000001,1700000000000000005,x,true,bid,1,1", "sequence: `x` is no number"),
+    ] {
+        let path = save(
+            &folder,
+            "wrong.csv",
+            &format!("symbol,ts_event,ts_recv,sequence,is_snapshot,side,price,size\n{row}\n"),
+        );
+        let error = CsvReader::open(&path).err().expect("wrong").to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn bars_tell_their_interval_and_when_they_were_received() {
+    let folder = folder();
+    let path = save(
+        &folder,
+        "bars.csv",
+        "symbol,ts_event,ts_recv,interval_ns,open,high,low,close,volume\n\
+         A,1700000000000000000,1700000060000000009,60000000000,1,3,1,2,10\n\
+         A,1700000000000000000,1700000001000000000,1000000000,1,1,1,1,4\n",
+    );
+    let (_, messages, end) = read(&path);
+    assert!(end.is_none(), "{end:?}");
+    let told: Vec<_> = messages
+        .into_iter()
+        .map(|(received, mut told)| match told.remove(0) {
+            (_, start, EventBody::Bar(bar)) => (received, start, bar.interval_nanos, bar.volume),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let start = 1_700_000_000_000_000_000;
+    assert_eq!(
+        told,
+        [
+            (start + 60_000_000_009, start, 60_000_000_000, Size(10)),
+            (start + 1_000_000_000, start, 1_000_000_000, Size(4)),
+        ]
+    );
+}
