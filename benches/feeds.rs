@@ -1,8 +1,7 @@
-//! What reading market data costs: decoding the venues' formats, keeping the books, and simulating.
-//!
-//! A NASDAQ day has some 300 million ITCH messages: 100 ns here is half a minute of a day's replay at full speed.
-//! Captures are what the venues' live messages cost, which come in thousands a second; the simulator must outrun
-//! everything that it is to load.
+//! What an order of Databento's files costs, beside the dbn crate's own decode, and what an event of the simulator: it must
+//! outrun everything that it is to load.
+
+mod side_by_side;
 
 use std::fs;
 use std::hint::black_box;
@@ -14,54 +13,12 @@ use dbn::decode::dbn::Decoder;
 use dbn::decode::{DbnMetadata, DecodeRecordRef};
 use dbn::encode::dbn::Encoder;
 use dbn::encode::{EncodeRecord, EncodeRecordRef};
-use feeds::format::capture::CaptureReader;
 use feeds::format::dbn::DbnReader;
 use feeds::sim::{Sim, SimMode, SimSettings};
-use feeds::{
-    EventBody, Feed, Input, Instrument, Level, MarketEvent, OrderId, Price, Side, Size, SymbolId, Timestamp,
-};
+use feeds::{EventBody, Feed, Input, Level, MarketEvent, OrderId, Side, Timestamp};
+use side_by_side::{Contender, side_by_side, timed};
 use tempfile::TempDir;
 use tickwire::market::Market;
-
-/// The recordings that ship with the product: the venue's JSON to events, with the venue's own rules applied.
-fn captures(c: &mut Criterion) {
-    const LINE_BYTES_MAX: usize = 1 << 24;
-    let folder = TempDir::new().expect("a temporary folder");
-    let mut group = c.benchmark_group("capture");
-    group.sample_size(30);
-    for (name, messages, events) in
-        [("kraken-20210417", 937, 1_710), ("coinbase-20210417", 3_009, 2_968), ("binance-20211012", 265, 498)]
-    {
-        // Plain, so that it is the parser that is measured.
-        let path = folder.path().join(name);
-        let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("feeds/recordings");
-        let mut input = Input::open(&recordings.join(format!("{name}.jsonl.zst"))).expect("shipped");
-        let (mut bytes, mut line) = (Vec::new(), Vec::new());
-        while input.read_line(&mut line, LINE_BYTES_MAX).expect("not damaged") {
-            bytes.extend_from_slice(&line);
-            bytes.push(b'\n');
-        }
-        fs::write(&path, &bytes).expect("a temporary file");
-
-        group.throughput(Throughput::Elements(messages));
-        group.bench_function(name, |b| {
-            b.iter_batched(
-                || CaptureReader::open(&path).expect("readable"),
-                |mut reader| {
-                    let (mut found, mut buffer) = (0, Vec::new());
-                    while reader.next_message(&mut buffer).expect("not damaged").is_some() {
-                        found += buffer.len();
-                        buffer.clear();
-                    }
-                    assert_eq!((reader.messages(), found), (messages, events));
-                    reader
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
-    group.finish();
-}
 
 /// Orders of Databento's DBN: ours from file to events and to the book, beside the dbn crate's own decode of the same file,
 /// which makes neither.
@@ -76,56 +33,59 @@ fn databento(c: &mut Criterion) {
     let open = || DbnReader::open(&path).expect("readable");
     let instruments = open().instruments().to_vec();
 
-    let mut group = c.benchmark_group("dbn");
-    group.sample_size(30).throughput(Throughput::Elements(records));
-    group.bench_function(format!("{name}/their_decode"), |b| {
-        b.iter_batched(
-            || Decoder::from_file(&path).expect("readable"),
-            |mut decoder| {
-                let (mut found, mut sizes) = (0, 0_u64);
-                while let Some(record) = decoder.decode_record_ref().expect("not damaged") {
-                    found += 1;
-                    sizes += u64::from(record.get::<MboMsg>().expect("an order").size);
+    let theirs = || {
+        let mut decoder = Decoder::from_file(&path).expect("readable");
+        let (time, found) = timed(|| {
+            let (mut found, mut sizes) = (0, 0_u64);
+            while let Some(record) = decoder.decode_record_ref().expect("not damaged") {
+                found += 1;
+                sizes += u64::from(record.get::<MboMsg>().expect("an order").size);
+            }
+            black_box(sizes);
+            found
+        });
+        assert_eq!(found, records);
+        time
+    };
+    let to_events = || {
+        let mut reader = open();
+        let (time, ()) = timed(|| {
+            let mut events = Vec::new();
+            while reader.next_message(&mut events).expect("not damaged").is_some() {
+                black_box(&events);
+                events.clear();
+            }
+        });
+        assert_eq!(reader.messages(), records);
+        time
+    };
+    let to_books = || {
+        let (mut reader, mut market) = (open(), Market::new(&instruments));
+        let (time, ()) = timed(|| {
+            let (mut events, mut changes) = (Vec::new(), Vec::new());
+            while reader.next_message(&mut events).expect("not damaged").is_some() {
+                for event in &events {
+                    market.apply(event, &mut changes);
                 }
-                assert_eq!(found, records);
-                black_box(sizes)
-            },
-            BatchSize::PerIteration,
-        );
-    });
-    group.bench_function(format!("{name}/file_to_events"), |b| {
-        b.iter_batched(
-            open,
-            |mut reader| {
-                let mut events = Vec::new();
-                while reader.next_message(&mut events).expect("not damaged").is_some() {
-                    black_box(&events);
-                    events.clear();
-                }
-                assert_eq!(reader.messages(), records);
-            },
-            BatchSize::PerIteration,
-        );
-    });
-    group.bench_function(format!("{name}/file_to_books"), |b| {
-        b.iter_batched(
-            || (open(), Market::new(&instruments)),
-            |(mut reader, mut market)| {
-                let (mut events, mut changes) = (Vec::new(), Vec::new());
-                while reader.next_message(&mut events).expect("not damaged").is_some() {
-                    for event in events.drain(..) {
-                        market.apply(&event, &mut changes);
-                        black_box(&changes);
-                        changes.clear();
-                    }
-                }
-                assert_eq!((reader.messages(), market.faults().unknown_orders), (records, 0));
-                market
-            },
-            BatchSize::PerIteration,
-        );
-    });
-    group.finish();
+                market.end_message();
+                black_box(&changes);
+                events.clear();
+                changes.clear();
+            }
+        });
+        assert_eq!((reader.messages(), market.faults().unknown_orders), (records, 0));
+        time
+    };
+    side_by_side(
+        c,
+        &format!("dbn/{name}"),
+        records,
+        &mut [
+            Contender::new("their_decode", theirs),
+            Contender::new("file_to_events", to_events),
+            Contender::new("file_to_books", to_books),
+        ],
+    );
 }
 
 /// What the orders are, a plain file of them, and how many records it has.
@@ -251,5 +211,5 @@ fn simulator(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, captures, databento, simulator);
+criterion_group!(benches, databento, simulator);
 criterion_main!(benches);
