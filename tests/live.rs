@@ -9,6 +9,7 @@ mod service {
     pub(crate) mod process;
     pub(crate) mod program;
     pub(crate) mod run;
+    pub(crate) mod tls;
 }
 #[path = "../feeds/tests/live/fake/mod.rs"]
 #[expect(dead_code, reason = "the feed's own tests are ruder")]
@@ -27,6 +28,7 @@ use service::eventually::eventually;
 use service::process::Service;
 use service::program::tickwire;
 use service::run::run;
+use service::tls::TlsFront;
 
 const BTC: &str = "BTC/USD";
 const ETH: &str = "ETH/USD";
@@ -197,6 +199,38 @@ fn books_whose_snapshots_come_by_http_are_seen_by_clients_and_so_is_a_hole_in_th
         assert!(log.contains(told), "lacks {told:?}: {log}");
     }
     assert_eq!(service.metric("sequence_gaps_total"), 1);
+}
+
+#[test]
+fn a_venue_is_spoken_to_by_tls_if_its_certificate_is_trusted_and_not_otherwise() {
+    const BTC: &str = "BTCUSDT";
+    let mut venue = Binance::listen();
+    venue.server.set(BTC, "bids", 6_508_366, 10_000);
+    let front = TlsFront::of(venue.server.authority());
+    let feed = format!("live:binance@wss://{}/stream", front.authority);
+    let serve = |trusted: &TlsFront| {
+        let mut command = tickwire();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--feed", &feed, "--symbols", BTC]);
+        command.args(["--stale-after", "60s"]);
+        command.env("SSL_CERT_FILE", &trusted.certificate).env_remove("SSL_CERT_DIR");
+        command
+    };
+    let stranger = TlsFront::of(venue.server.authority());
+    let output = run(&mut serve(&stranger));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("invalid peer certificate"), "{stderr}");
+
+    let service = std::thread::scope(|scope| {
+        scope.spawn(|| venue.list_instruments(&[BTC]));
+        Service::spawn(&mut serve(&front))
+    });
+    let mut connection = venue.server.accept();
+    fake::binance::expect_subscription(&mut connection, &[BTC]);
+    venue.answer_depth(BTC);
+    eventually("the book", || best(&service, BTC)[0] == json!(["65083.66", "0.10000"]));
+    connection.send(&venue.update(BTC, &[("bids", 6_508_367, 1)]));
+    eventually("the change", || best(&service, BTC)[0] == json!(["65083.67", "0.00001"]));
 }
 
 #[test]
