@@ -106,7 +106,7 @@ pub(super) async fn survey(
     };
     let read = async {
         let mut socket = connect(address).await?;
-        tape.note(Body::Connected(""));
+        tape.connected(Clock::System.now(), &address.url);
         let mut requests = requests.into_iter();
         let mut events = Vec::new();
         while !is_listed(kind, &session, symbols) {
@@ -176,7 +176,7 @@ impl Connector {
         let url = self.address.url.as_str();
         info!(url, connection = self.connection.0, symbols = self.symbols.len(), "connected to the venue");
         let now = Clock::System.now();
-        self.tape.record(now, Body::Connected(""));
+        self.tape.connected(now, url);
         self.intake.borrow_mut().on_connect(self.connection, url, now)?;
         let mut requests = self.subscribe();
         let mut pace = interval(self.kind.request_spacing);
