@@ -83,6 +83,19 @@ pub(crate) fn is_csv(path: &Path, head: &[u8]) -> bool {
         || rows::header(head).is_some_and(|names| Columns::of_header(&names).is_ok())
 }
 
+/// Why a file that is called CSV, and begins so, cannot be read as such; `None`: it is called otherwise.
+pub(crate) fn refusal(path: &Path, head: &[u8]) -> Option<String> {
+    const SHOWN_BYTES: usize = 60;
+    let name = path.file_name()?.to_string_lossy();
+    let is_called_so = name.split('.').skip(1).any(|part| part.eq_ignore_ascii_case("csv"));
+    let reason = Columns::of_header(&rows::header(head)?).err().filter(|_| is_called_so)?;
+    let line = head.split(|byte| *byte == b'\n').next()?.trim_ascii_end();
+    let shown = line[..line.len().min(SHOWN_BYTES)].escape_ascii();
+    Some(format!(
+        "CSV whose first line, `{shown}`, tells {reason}; {name}.columns, beside it, may tell its columns"
+    ))
+}
+
 impl CsvReader {
     /// Reads the whole file once to learn its instruments, then stands before its first row. What is damaged after the
     /// first row is left for [`Self::next_message`] to meet.

@@ -63,6 +63,9 @@ impl Recording {
                 reason: "a fragment of DBN: records without the metadata that tell their version and symbols"
                     .to_owned(),
             }),
+            [_, ..] if let Some(reason) = csv::refusal(path, &head) => {
+                Err(FeedError::UnknownFormat { path: path.to_owned(), reason })
+            }
             [] => Err(FeedError::UnknownFormat { path: path.to_owned(), reason: "empty".to_owned() }),
             _ => Err(FeedError::UnknownFormat {
                 path: path.to_owned(),

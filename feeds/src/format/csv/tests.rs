@@ -388,6 +388,21 @@ fn volumes_of_minutes_are_those_of_the_ticks() {
 }
 
 #[test]
+fn a_file_that_is_called_csv_and_tells_too_little_is_told_what_is_missing() {
+    let path = Path::new("day.csv.gz");
+    for (head, reason) in [
+        ("time;price;size\n1;2;3\n", "`time;price;size`, tells no column with a time"),
+        ("time,price\n1,2\n", "`time,price`, tells columns that make no trades, quotes, books or bars"),
+        ("14400054,1800100,300\r\n", "`14400054,1800100,300`, tells no column with a time"),
+    ] {
+        let found = refusal(path, head.as_bytes()).expect("a reason");
+        assert!(found.contains(reason) && found.contains("day.csv.gz.columns"), "{found}");
+        assert_eq!(refusal(Path::new("day.txt"), head.as_bytes()), None);
+    }
+    assert_eq!(refusal(path, TRADES.as_bytes()), None);
+}
+
+#[test]
 fn only_headers_that_are_known_are_csv() {
     let nowhere = Path::new("nowhere.csv");
     assert!(is_csv(nowhere, TRADES.as_bytes()));
