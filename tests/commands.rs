@@ -88,7 +88,7 @@ fn a_port_that_is_taken_is_named() {
     assert_refused(&output, 1, &[&format!("cannot listen on {address}"), "in use"]);
     assert_eq!(server.get("/health/live").status, 200);
 
-    let output = tickwire_with(&["serve", "--listen", "192.0.2.1:8080"]);
+    let output = tickwire_with(&["serve", "--listen", "192.0.2.1:8080", "--allow-plain"]);
     assert_refused(&output, 1, &["cannot listen on 192.0.2.1:8080"]);
 }
 
@@ -128,7 +128,7 @@ fn what_is_not_understood_ends_with_2() {
 
 #[test]
 fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
-    let cases: [(&[&str], &[&str]); 31] = [
+    let cases: [(&[&str], &[&str]); 32] = [
         (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
         (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
         (&["--shards", "65"], &["shards = `65`", "64"]),
@@ -142,7 +142,11 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--loop"], &["feed = `sim`", "recordings"]),
         (&["--symbols", "A"], &["feed = `sim`", "recordings"]),
         (&["--feed", RECORDING, "--symbols", "A B"], &["symbols = `A B`"]),
-        (&["--from", "5"], &["from = `5`", "recordings"]),
+        (&["--from", "2026-01-05T14:30:00Z"], &["from = `2026-01-05T14:30:00Z`", "recordings"]),
+        (
+            &["--from", "1618678140", "--feed", RECORDING],
+            &["from = `1618678140`", "1970-01-01", "nanoseconds"],
+        ),
         (&["--from", "noon", "--feed", RECORDING], &["from = `noon`", "RFC 3339"]),
         (&["--record", "a", "--feed", RECORDING], &["record = `a`", "not recorded again"]),
         (&["--stale-after", "10"], &["stale_after = `10`", "10s"]),
@@ -263,12 +267,16 @@ fn every_setting_can_be_a_variable() {
     let mut command = check_config(folder.path(), &[]);
     command.envs([
         ("TICKWIRE_LISTEN", "127.0.0.1:9000"),
+        ("TICKWIRE_TLS_CERT", "cert.pem"),
+        ("TICKWIRE_TLS_KEY", "key.pem"),
+        ("TICKWIRE_REDIRECT_LISTEN", "127.0.0.1:9001"),
+        ("TICKWIRE_ALLOW_PLAIN", "true"),
         ("TICKWIRE_SHARDS", "3"),
         ("TICKWIRE_FEED", "replay:a,b"),
         ("TICKWIRE_SPEED", "2"),
         ("TICKWIRE_LOOP", "true"),
         ("TICKWIRE_SYMBOLS", "AAPL,700"),
-        ("TICKWIRE_FROM", "5"),
+        ("TICKWIRE_FROM", "1600000000000000000"),
         ("TICKWIRE_RECORD", ""),
         ("TICKWIRE_RECORD_ROTATE_BYTES", "1MiB"),
         ("TICKWIRE_RECORD_ROTATE_EVERY", "1h"),
@@ -283,8 +291,9 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_LOG", "debug"),
         ("TICKWIRE_LOG_FORMAT", "json"),
     ]);
-    let expected = "listen = '127.0.0.1:9000'\nshards = 3\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
-         symbols = ['AAPL', '700']\nfrom = '5'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
+    let expected = "listen = '127.0.0.1:9000'\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'\n\
+         redirect_listen = '127.0.0.1:9001'\nallow_plain = true\nshards = 3\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
+         symbols = ['AAPL', '700']\nfrom = '1600000000000000000'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
          record_rotate_every = '1h'\nwait_clients = 1\nstale_after = '500ms'\nsim_seed = 7\nsim_instruments = 8\n\
          sim_rate = 9\nsim_mode = 'market'\nsim_session = '5m'\nsim_faults = 'gap:10s'\nlog = 'debug'\nlog_format = 'json'\n";
     assert_eq!(settings(command), expected.parse().expect("TOML"));

@@ -33,7 +33,8 @@ Examples:
 Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER
 messages; CSV of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase,
 Deribit, dYdX, FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip;
-folders of `tickwire record`, and their segments; told by content.
+folders of `tickwire record`, and segments of them that tell their instruments; told by content. ITCH and LOBSTER files
+tell no date: it is the one in the file's name (20200130, 2020-01-30, 01302020), else 1970-01-01.
 
 --verify reads such a folder whole and checks, instead of its events, that it is what was recorded: every block against
 its hash, every hash against the one before, every segment against its index and the manifest. It names the file and the
