@@ -1,6 +1,5 @@
 //! What can go wrong with a feed.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// The file cannot be opened or read, or its compression is damaged.
-    #[error("{}: {}{source}", path.display(), At(*offset))]
+    #[error("{}: at byte {offset}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -46,15 +45,6 @@ pub enum FeedError {
     /// The feed was asked for something it cannot do.
     #[error("{0}")]
     Settings(String),
-}
-
-/// Where in a file that may be compressed; of what never got that far, nothing.
-struct At(u64);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 { Ok(()) } else { write!(f, "at byte {} of its content: ", self.0) }
-    }
 }
 
 impl FeedError {
