@@ -1,6 +1,7 @@
 //! What an order of Databento's files costs, beside the dbn crate's own decode, and what an event of the simulator: it must
 //! outrun everything that it is to load.
 
+mod into_books;
 mod side_by_side;
 
 use std::fs;
@@ -16,6 +17,7 @@ use dbn::encode::{EncodeRecord, EncodeRecordRef};
 use feeds::format::dbn::DbnReader;
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{EventBody, Feed, Input, Level, MarketEvent, OrderId, Side, Timestamp};
+use into_books::into_books;
 use side_by_side::{Contender, side_by_side, timed};
 use tempfile::TempDir;
 use tickwire::market::Market;
@@ -62,16 +64,7 @@ fn databento(c: &mut Criterion) {
     let to_books = || {
         let (mut reader, mut market) = (open(), Market::new(&instruments));
         let (time, ()) = timed(|| {
-            let (mut events, mut changes) = (Vec::new(), Vec::new());
-            while reader.next_message(&mut events).expect("not damaged").is_some() {
-                for event in &events {
-                    market.apply(event, &mut changes);
-                }
-                market.end_message();
-                black_box(&changes);
-                events.clear();
-                changes.clear();
-            }
+            into_books(&mut market, |events| reader.next_message(events).expect("not damaged").is_some());
         });
         assert_eq!((reader.messages(), market.faults().unknown_orders), (records, 0));
         time

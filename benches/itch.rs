@@ -4,6 +4,7 @@
 //! 61 ns a message for decoding and books alone (charles-cooper/itch-order-book, a whole day on a 2012 desktop); ours
 //! keep best bid and offer, trades, bars and the list of changes besides.
 
+mod into_books;
 mod side_by_side;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use feeds::format::itch::{Body, ItchReader, Message, parse};
 use feeds::sim::{Sim, SimMode, SimSettings};
 use feeds::{EventBody, Exponent, Feed, Price, Side, Size, SymbolId};
+use into_books::into_books;
 use side_by_side::{Contender, is_test, side_by_side, timed};
 use tempfile::TempDir;
 use tickwire::market::Market;
@@ -285,16 +287,7 @@ fn run(c: &mut Criterion, name: &str, session: &Session) {
     let to_books = || {
         let (mut reader, mut market) = (open(), Market::new(&instruments));
         let (time, ()) = timed(|| {
-            let (mut events, mut changes) = (Vec::new(), Vec::new());
-            while reader.next_message(&mut events).expect("not damaged").is_some() {
-                for event in &events {
-                    market.apply(event, &mut changes);
-                }
-                market.end_message();
-                black_box(&changes);
-                events.clear();
-                changes.clear();
-            }
+            into_books(&mut market, |events| reader.next_message(events).expect("not damaged").is_some());
         });
         assert_eq!(market.faults().unknown_orders, 0);
         let mut books = Books::new();

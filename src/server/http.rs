@@ -57,6 +57,9 @@ pub(super) async fn serve(
     metrics: Metrics,
     bounds: Bounds,
 ) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new());
+    http.header_read_timeout(bounds.header_wait).max_buf_size(HTTP_BUFFER_BYTES_MAX);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut said_last = None;
     loop {
@@ -81,12 +84,12 @@ pub(super) async fn serve(
             debug!(%error, "a socket that cannot be set up is closed");
             continue;
         }
-        let (tls, app, metrics) = (tls.clone(), app.clone(), metrics.clone());
+        let (tls, http, app, metrics) = (tls.clone(), http.clone(), app.clone(), metrics.clone());
         spawn_local(async move {
             let _place = place;
-            let Some(tls) = tls else { return serve_one(stream, app, bounds).await };
+            let Some(tls) = tls else { return serve_one(stream, &http, app, bounds).await };
             match timeout(bounds.header_wait, tls.accept(stream)).await {
-                Ok(Ok(stream)) => Box::pin(serve_one(stream, app, bounds)).await,
+                Ok(Ok(stream)) => Box::pin(serve_one(stream, &http, app, bounds)).await,
                 Ok(Err(error)) => {
                     metrics.tls_handshakes_failed_total().add(1);
                     debug!(%error, "a TLS handshake has failed");
@@ -103,12 +106,10 @@ pub(super) async fn serve(
 /// Serves a connection to its end, or its upgrade.
 async fn serve_one(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http: &http1::Builder,
     app: Router,
     bounds: Bounds,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new());
-    http.header_read_timeout(bounds.header_wait).max_buf_size(HTTP_BUFFER_BYTES_MAX);
     let service = TowerToHyperService::new(app);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let end = match timeout(bounds.age, connection.as_mut()).await {
