@@ -64,6 +64,7 @@ fn instruments(count: usize) -> Vec<Instrument> {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         })
         .collect()
 }

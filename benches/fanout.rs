@@ -108,6 +108,7 @@ fn instruments(count: usize) -> Vec<Instrument> {
         tick_size: None,
         currency: None,
         book_levels_max: None,
+        begins_stale: false,
     };
     (0..count).map(instrument).collect()
 }

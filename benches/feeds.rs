@@ -186,7 +186,7 @@ fn simulator(c: &mut Criterion) {
     let mut group = c.benchmark_group("sim");
     group.sample_size(30).throughput(Throughput::Elements(EVENTS as u64));
     for (name, mode, fingerprint) in [
-        ("market", SimMode::Market, 0xd38a_9662_cc3e_e104),
+        ("market", SimMode::Market, 0xf9a5_64a9_a312_e827),
         ("quotes", SimMode::Quotes, 0xf392_79fe_805e_5575),
     ] {
         let settings = SimSettings { mode, start: Timestamp(0), ..SimSettings::default() };

@@ -6,7 +6,10 @@ tests of each venue have them; so are the seeds of DBN that are not written here
 are a segment of `tickwire record --feed sim --sim-instruments 2 --duration 1s --speed max --out DIR`, whole and cut.
 """
 
+import base64
 import gzip
+import hashlib
+import hmac
 import io
 import struct
 import zipfile
@@ -294,3 +297,81 @@ save("recording", "every_event", segment(sources(), SIM_BLOCKS, sources(SIM)))
 save("recording", "venues", segment(sources(KRAKEN), VENUE_BLOCKS, sources(KRAKEN, BINANCE)))
 save("recording", "venues_unsealed", segment(sources(KRAKEN), VENUE_BLOCKS))
 save("recording", "empty", segment(sources(), []))
+
+
+# What is presented: a token with HS256 and the secret of the target, and a head and claims that the target signs.
+
+
+def part(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+HEAD = b'{"alg":"HS256","typ":"JWT","kid":"1"}'
+CLAIMS = b'{"sub":"anna","exp":1900000000,"nbf":1700000000.5,"aud":["a","b"],"iss":"i","jti":"7","role":"all"}'
+ENTITLED = b'{"sub":"anna","exp":1900000000,"entitlement":{"symbols":["BTC-*"],"channels":["quote"],"depth":10,"delayed":true}}'
+SIGNED = b".".join(map(part, (HEAD, CLAIMS)))
+SIGNATURE = hmac.new(b"a secret of exactly thirty-two b", SIGNED, hashlib.sha256).digest()
+save("token", "bearer", b"Bearer twk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+save("token", "signed", SIGNED + b"." + part(SIGNATURE))
+save("token", "none", part(b'{"alg":"none"}') + b"." + part(CLAIMS) + b".")
+save("token", "parameter", b"symbols=A&access_token=a")
+save("token", "claims", HEAD + b"\0" + CLAIMS)
+save("token", "entitled", b'{"alg":"HS256"}\0' + ENTITLED)
+
+# The PROXY protocol, version 2: a client of each family with what follows, the proxy itself, and one with a TLV.
+
+
+def proxied(command: int, family: int, rest: bytes) -> bytes:
+    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, len(rest)) + rest
+
+
+save("proxy_header", "v4", proxied(0x21, 0x11, bytes([192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0x1F, 0x90])) + b"GET /")
+save("proxy_header", "v6", proxied(0x21, 0x21, b"\x20\x01\x0d\xb8" + bytes(32) + b"\x03\0\x04\1\2\3\4") + b"\x16\x03")
+save("proxy_header", "mapped", proxied(0x21, 0x21, bytes(10) + b"\xff\xff\xc0\0\x02\x01" + bytes(20)))
+save("proxy_header", "local", proxied(0x20, 0, b"") + b"x")
+save("proxy_header", "unix", proxied(0x21, 0x31, bytes(216)))
+
+# Heads of requests: two headers with a zero byte between.
+save("forwarded", "list", b"203.0.113.9, 198.51.100.1:4711, 10.2.2.2\n[2001:db8::1]:80, 10.9.9.9")
+save("forwarded", "standard", b'\0for=203.0.113.9, By=x;FOR="[2001:db8::1]:80";proto=https, for=10.1.1.1')
+save("forwarded", "both", b"198.51.100.1\0for=198.51.100.1")
+save("origin", "own", b"example.com:443\0https://example.com")
+save("origin", "local", b"[::1]:8080\0http://[::1]:8080")
+save("origin", "elsewhere", b"example.com\0http://example.com.evil.example")
+save("origin", "null", b"example.com\0null")
+save("origin", "any", b"\0*")
+# Damage to a checkpoint, which the target has made itself: of which recording, whether with the right hash, how many bytes are
+# cut off, and what is changed where.
+
+
+def damage(right_hash: bool, recording: int, cut: int, *changes: tuple[int, int]) -> bytes:
+    kind = (6 if right_hash else 2) + recording
+    return struct.pack("<BH", kind, cut) + b"".join(struct.pack("<HB", at, bits) for at, bits in changes)
+
+
+for recording, name in enumerate(("events", "venues")):
+    save("checkpoint", f"{name}_sound", damage(False, recording, 0))
+    save("checkpoint", f"{name}_file_changed", damage(False, recording, 0, (120, 1)))
+    save("checkpoint", f"{name}_content_cut", damage(True, recording, 40))
+    save("checkpoint", f"{name}_content_changed", damage(True, recording, 0, (30, 1), (200, 0x80)))
+
+# Messages of a broker, each behind its length, without version and checksum: of topic 0, the quote of an instrument, a state
+# and the update of its bid by 1; beats, what is followed, and two instruments.
+
+
+def carried(kind: int, prev: int, seq: int, records: bytes) -> bytes:
+    return bytes([kind]) + b"\x01e" + struct.pack("<IQQI", 0, prev, seq, 1) + records
+
+
+def messages(*contents: bytes) -> bytes:
+    return b"".join(bytes([len(content)]) + content for content in contents)
+
+
+QUOTE = carried(1, 4, 5, b"\x02\x05\x00\x01e\x0f\xc8\x01\x03\xca\x01\x04")
+ACME = b"\4ACME\3SIM\xfe\0\7" + struct.pack("<q", 5) + b"\3USD" + struct.pack("<I", 1_000)
+LISTED = ACME + b"\4OTHR\3SIM\xfe\0\0"
+save("bus_message", "quote", messages(QUOTE, carried(2, 5, 6, b"\x00\x06\x00\x41"), carried(2, 6, 6, b"")))
+save("bus_message", "hole", messages(QUOTE, carried(2, 6, 7, b"\x00\x07\x00\x41"), QUOTE))
+save("bus_message", "beat", messages(b"\3" + struct.pack("<Q", 7) + b"\x01e" + struct.pack("<I", 9)))
+save("bus_message", "follow", messages(b"\4\x01e" + struct.pack("<IIBIBIBQ", 3, 0, 0, 1, 1, 2, 2, 5)))
+save("bus_message", "listed", messages(b"\6" + struct.pack("<IIBII", zlib.crc32(LISTED + b"\0"), 2, 0, 0, 2) + LISTED))

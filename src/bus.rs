@@ -4,6 +4,7 @@
 //! a full shard cannot take is made good later by a state ([`Kind::Snapshot`]) or a [`Kind::Gap`], never lost
 //! silently; a requested state takes its place in the order of the topic's updates.
 
+pub mod broker;
 mod interest;
 mod untaken;
 
@@ -41,6 +42,8 @@ pub struct Batch {
     /// By shard: the newest of its requests that had been taken when the batch's states were encoded. Whoever has
     /// asked later must not take them for an answer: between the two, nobody may have listened. Empty without states.
     pub answered: Vec<u64>,
+    /// When it was made.
+    pub made: Instant,
 }
 
 /// One state or change of one topic.
@@ -421,6 +424,7 @@ mod tests {
             json: Vec::new(),
             binary: Vec::new(),
             answered: Vec::new(),
+            made: monotonic(),
         })
     }
 

@@ -8,30 +8,40 @@
 
 mod backoff;
 mod book;
+mod capture;
 mod connection;
 mod event;
 mod intake;
+mod stream;
 mod subscriptions;
+mod tap;
+mod token;
 mod topic;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use feeds::{Exponent, SymbolId};
+use feeds::clock::monotonic;
+use feeds::{Exponent, Symbol, SymbolId, userinfo};
 use rustc_hash::FxHashMap;
 use tokio::time::Sleep;
 
+use crate::limits::CLIENT_TOKEN_LOOK_EVERY;
 use crate::state::Quote;
 use crate::topic::{Channel, Depth, Rate, TopicId};
 use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
 pub use book::Book;
+pub use capture::{Capture, CaptureError, Checked, check as check_capture};
 pub use connection::ConnectError;
-pub(crate) use connection::dial;
+pub(crate) use connection::random;
 pub use event::{Disconnect, Event, Stats, Update};
+pub(crate) use stream::Stream;
+pub use tap::{Observed, Sender, Tap};
+pub use token::{Token, TokenError};
 pub use topic::{Divergence, TextField};
 
 use backoff::Backoff;
@@ -40,7 +50,7 @@ use subscriptions::{Holdings, Subscriptions, Terms};
 use topic::{Topic, Values};
 
 /// How patient a client is, and how it wants its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSettings {
     /// After how long without any message the connection counts as dead. The server sends a heartbeat each second.
     pub silence: Duration,
@@ -61,6 +71,8 @@ pub struct ClientSettings {
     /// Bytes that the kernel may hold of what the client has not read yet (`SO_RCVBUF`, which Linux doubles for its own
     /// needs). `None`: it decides, and may come to hold tens of megabytes, which are old when they are read.
     pub receive_buffer: Option<u32>,
+    /// What to say who it is by; `None`: it is nobody in particular.
+    pub token: Option<Token>,
 }
 
 impl Default for ClientSettings {
@@ -75,6 +87,7 @@ impl Default for ClientSettings {
             max_frequency: Rate::default(),
             on_overflow: OnOverflow::default(),
             receive_buffer: None,
+            token: None,
         }
     }
 }
@@ -96,6 +109,8 @@ pub struct Client {
     /// Of the last message; bounded by its size.
     events: VecDeque<Event>,
     last_request: i64,
+    /// When to look for another token, once the server has said that this one is over soon.
+    renew_at: Option<Instant>,
     stats: Stats,
     /// The last text message, for an owner that asked for it.
     kept: Option<String>,
@@ -112,6 +127,12 @@ enum Link {
         code: u16,
         reason: String,
     },
+    /// Likewise, at a handshake.
+    Refused {
+        reason: String,
+    },
+    /// There never was one: what came over another is taken again, and nothing is sent.
+    Recorded,
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ClientError>> + Send>>;
@@ -135,14 +156,38 @@ pub enum ClientError {
         /// How long it was tried.
         timeout: Duration,
     },
+    /// The server lets nobody in who presents this, or nothing.
+    #[error("the server does not let this client in (401): {reason}{ANOTHER}")]
+    Refused {
+        /// What the server says.
+        reason: String,
+    },
     /// The server closed the connection with a code that means: do not come back.
-    #[error("closed by the server for good: {code} {reason}")]
+    #[error("closed by the server for good: {code} {reason}{}", advice(*code))]
     Closed {
         /// The code.
         code: u16,
         /// The reason.
         reason: String,
     },
+}
+
+/// What to do about a token that is not taken.
+const ANOTHER: &str =
+    "; present another token: `tickwire token read` tells what is in one, and whether it would be taken";
+
+/// What to do about a connection that was closed for what was presented.
+fn advice(code: u16) -> &'static str {
+    match CloseCode::from_code(code) {
+        Some(CloseCode::AuthTimeout | CloseCode::AuthFailed) => ANOTHER,
+        Some(CloseCode::TokenExpired) => {
+            "; present another token: one that takes its place in the token file before its time goes on without a break"
+        }
+        Some(CloseCode::EntitlementRevoked) => {
+            "; the token, its subject or the API key was taken back: whoever gave it may give another"
+        }
+        _ => "",
+    }
 }
 
 impl Client {
@@ -153,11 +198,20 @@ impl Client {
     pub async fn connect(url: impl Into<String>, settings: ClientSettings) -> Result<Self, ClientError> {
         let url = url.into();
         let connection = Connection::open(&url, &settings).await?;
-        Ok(Self {
+        Ok(Self::new(url, settings, Link::Up(Box::new(connection))))
+    }
+
+    /// One that is given what a server sent once.
+    fn of_recorded(url: &str, settings: ClientSettings) -> Self {
+        Self::new(url.to_owned(), settings, Link::Recorded)
+    }
+
+    fn new(url: String, settings: ClientSettings, link: Link) -> Self {
+        Self {
             url,
-            settings,
-            link: Link::Up(Box::new(connection)),
+            link,
             backoff: Backoff::new(settings.backoff_first, settings.backoff_max),
+            settings,
             subscriptions: Subscriptions::default(),
             symbols: FxHashMap::default(),
             topics: FxHashMap::default(),
@@ -165,9 +219,10 @@ impl Client {
             numbers: FxHashMap::default(),
             events: VecDeque::new(),
             last_request: 0,
+            renew_at: None,
             stats: Stats::default(),
             kept: None,
-        })
+        }
     }
 
     /// What happened next. Also sends what is to be sent, so that it must be awaited all the time.
@@ -175,7 +230,8 @@ impl Client {
     /// Cancel-safe: dropping it loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::Closed`] once the server has closed for good; it is the same on every further call.
+    /// [`ClientError::Closed`] once the server has closed for good, and [`ClientError::Refused`] once it does not let the client
+    /// in again; it is the same on every further call.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -196,15 +252,17 @@ impl Client {
                         Ok(Received::Nothing) => {}
                         Err(disconnect) => self.disconnect(disconnect),
                     }
+                    self.renew();
                 }
                 Link::Waiting(sleep) => {
                     sleep.as_mut().await;
-                    let (url, settings) = (self.url.clone(), self.settings);
+                    let (url, settings) = (self.url.clone(), self.settings.clone());
                     self.link =
                         Link::Connecting(Box::pin(async move { Connection::open(&url, &settings).await }));
                 }
                 Link::Connecting(connecting) => match connecting.await {
                     Ok(connection) => self.reconnected(connection),
+                    Err(ClientError::Refused { reason }) => self.link = Link::Refused { reason },
                     Err(_) => {
                         self.stats.connect_failures += 1;
                         self.wait();
@@ -213,6 +271,10 @@ impl Client {
                 Link::Closed { code, reason } => {
                     return Err(ClientError::Closed { code: *code, reason: reason.clone() });
                 }
+                Link::Refused { reason } => {
+                    return Err(ClientError::Refused { reason: reason.clone() });
+                }
+                Link::Recorded => std::future::pending().await,
             }
         }
     }
@@ -284,6 +346,24 @@ impl Client {
         self.topic(channel, symbol).map(|topic| topic.scale().exponents())
     }
 
+    /// The topics whose states are known, and the numbers of these, in no order.
+    pub fn states(&self) -> impl Iterator<Item = (Channel, &Symbol, u64)> {
+        let known = self.topics.values().filter(|topic| topic.values().is_some());
+        known.map(|topic| (topic.channel(), topic.symbol(), topic.seq()))
+    }
+
+    /// From now on `tap` is shown what goes over this connection. Another connection has none.
+    pub fn tap(&mut self, tap: Tap) {
+        if let Link::Up(connection) = &mut self.link {
+            connection.tap(tap);
+        }
+    }
+
+    /// What happened, of what was taken already.
+    fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     /// From now on [`Client::message`] has the messages. It is not the default because each takes memory for as long as
     /// nothing else comes.
     pub fn keep_messages(&mut self) {
@@ -338,6 +418,34 @@ impl Client {
         }
     }
 
+    /// Presents the token that has taken the place of one which is over soon, as soon as there is one.
+    fn renew(&mut self) {
+        let (Some(at), Link::Up(connection), Some(token)) =
+            (self.renew_at, &mut self.link, &self.settings.token)
+        else {
+            return;
+        };
+        let now = monotonic();
+        if now < at {
+            return;
+        }
+        self.renew_at = Some(now + CLIENT_TOKEN_LOOK_EVERY);
+        // Whoever writes it may be about to: it is looked at again.
+        if let Ok(token) = token.read()
+            && connection.token() != Some(&token)
+        {
+            self.last_request += 1;
+            connection.present(token, -self.last_request);
+        }
+    }
+
+    /// Whether there is another token by now than this connection has presented.
+    fn has_another_token(&self) -> bool {
+        let Link::Up(connection) = &self.link else { return false };
+        let token = self.settings.token.as_ref().and_then(|token| token.read().ok());
+        token.is_some() && token.as_ref() != connection.token()
+    }
+
     fn wait(&mut self) {
         self.link = Link::Waiting(Box::pin(tokio::time::sleep(self.backoff.next_wait())));
     }
@@ -346,17 +454,28 @@ impl Client {
         let topics = std::mem::take(&mut self.topics);
         self.held.extend(topics.into_iter().filter(|(_, topic)| topic.is_held()));
         self.numbers.clear();
+        self.renew_at = None;
         if let Link::Up(connection) = &self.link
             && connection.age() > self.settings.backoff_max
         {
             self.backoff.reset();
         }
+        let come_back = match &disconnect {
+            Disconnect::Closed(code, _) => {
+                CloseCode::from_code(*code).map_or(Return::Yes, CloseCode::come_back)
+            }
+            _ => Return::Yes,
+        };
+        let is_welcome = match come_back {
+            Return::Yes => true,
+            Return::WithNewToken => self.has_another_token(),
+            Return::No => false,
+        };
         match &disconnect {
-            Disconnect::Closed(code, reason)
-                if CloseCode::from_code(*code).is_some_and(|code| code.come_back() != Return::Yes) =>
-            {
+            Disconnect::Closed(code, reason) if !is_welcome => {
                 self.link = Link::Closed { code: *code, reason: reason.clone() };
             }
+            _ if matches!(self.link, Link::Recorded) => {}
             _ => self.wait(),
         }
         self.events.push_back(Event::Disconnected(disconnect));
@@ -380,10 +499,11 @@ impl fmt::Debug for Client {
             Link::Up(_) => "up",
             Link::Waiting(_) => "waiting",
             Link::Connecting(_) => "connecting",
-            Link::Closed { .. } => "closed",
+            Link::Closed { .. } | Link::Refused { .. } => "closed",
+            Link::Recorded => "recorded",
         };
         f.debug_struct("Client")
-            .field("url", &self.url)
+            .field("url", &userinfo::hidden(&self.url))
             .field("link", &link)
             .field("stats", &self.stats)
             .finish()

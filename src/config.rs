@@ -1,25 +1,43 @@
 //! Settings of the service: defaults, then `tickwire.toml`, then `TICKWIRE_*`, then flags. An unknown key is an error.
 
-use std::collections::BTreeSet;
+mod bus_name;
+mod feed_name;
+mod unreadable;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use feeds::limits::CHECKPOINT_RECORDS;
 use feeds::live::{self, Live, LiveSettings};
 use feeds::record::simulated::Recorded;
 use feeds::record::{self, RecorderHandle, RecorderSettings};
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::sim::{Silence, Sim, SimFaults, SimMode, SimSettings};
-use feeds::{Feed, Speed, Symbol, Timestamp, TimestampError};
+use feeds::{Feed, Speed, Symbol, Timestamp, TimestampError, userinfo};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use hyper::http::uri::Authority;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use crate::ingest;
-use crate::limits::SHARDS_MAX;
+pub use self::bus_name::BusName;
+pub use self::feed_name::FeedName;
+use crate::bus::broker::address::Address;
+use crate::directory::Class;
+use crate::entitlement::Entitlement;
+use crate::ingest::{self, DelaySettings};
+use crate::limits::{self, DELAY_BYTES_MIN, SHARDS_MAX};
 use crate::publisher::WhenFull;
+use crate::server::admission::{self, Limit, Networks};
+use crate::server::auth::jwks::Place;
+use crate::server::auth::{self, Roles, jwt};
 use crate::server::tls::CertificateFiles;
 use crate::service;
 
@@ -37,10 +55,69 @@ pub struct Config {
     pub redirect_listen: String,
     /// Whether plain HTTP may be served where others than this machine can read it.
     pub allow_plain: bool,
+    /// WebSockets of the process.
+    pub max_connections: usize,
+    /// WebSockets of one address (of IPv6, of one /64).
+    pub max_connections_per_address: usize,
+    /// Topics that one connection follows.
+    pub max_subscriptions: usize,
+    /// Handshakes of WebSockets a second of one address.
+    pub max_handshakes_per_second: u32,
+    /// Requests by HTTP a second of one address.
+    pub max_requests_per_second: u32,
+    /// Messages a second of one connection; ten seconds' worth at once.
+    pub max_messages_per_second: u32,
+    /// Memory of the process: `4GiB`; empty: four fifths of what the machine or its container has.
+    pub max_memory: String,
+    /// Silence of a client after which it is sent a ping: `20s`.
+    pub ping_interval: String,
+    /// How long it may take to answer: `15s`.
+    pub ping_timeout: String,
+    /// Addresses and networks that the limits by address do not apply to.
+    pub exempt_addresses: Vec<String>,
+    /// Addresses and networks of proxies that are believed when they tell a client's address.
+    pub trusted_proxies: Vec<String>,
+    /// Whether each connection begins with a header of the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
+    /// Origins of pages that may connect beside our own: `https://dash.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Hosts that requests may be for, without ports; empty: any.
+    pub allowed_hosts: Vec<String>,
+    /// How long connections are closed one after the other at the end: `5s`; `0s`: at once.
+    pub drain: String,
+    /// File with the secret of tokens of HS256, at least 32 bytes; empty: none are taken.
+    pub auth_secret_file: String,
+    /// File with the public key of tokens of EdDSA or RS256, PEM; empty: none are taken.
+    pub auth_public_key_file: String,
+    /// File or URL of a JWKS with public keys of tokens; empty: none are taken.
+    pub auth_jwks: String,
+    /// How often that is fetched from its URL.
+    pub auth_jwks_every: String,
+    /// The only issuer of tokens; empty: any whose key is known.
+    pub auth_issuer: String,
+    /// What tokens have to be for; empty: those that are for nobody in particular.
+    pub auth_audience: String,
+    /// File with the hashes of API keys; empty: none are taken.
+    pub api_keys_file: String,
+    /// File with the tokens, subjects and API keys that were taken back; empty: none.
+    pub revoked_file: String,
+    /// How long a token lives that is given for an API key: `15m`, `1h`.
+    pub token_lifetime: String,
+    /// How long before the end of its token a connection is told: `1m`, `30s`.
+    pub token_notice: String,
+    /// Connections that a subject may have at once; 0: as many as it likes.
+    pub connections_per_subject: usize,
+    /// Whether one more takes the place of the oldest, which is closed, instead of being refused.
+    pub connections_take_over: bool,
     /// Threads that serve clients; 0: one a core.
     pub shards: usize,
+    /// `all`: feed and clients in one process; `ingest`: its feed is published on the bus too; `gateway`: it has no feed,
+    /// and serves what an ingest publishes.
+    pub role: String,
+    /// The broker between ingest and gateways: `nats://HOST:PORT`, `amqp://HOST:PORT`; empty: none.
+    pub bus: BusName,
     /// `sim`, `replay:FILE[,FILE…]`, or `live:VENUE[@URL]`.
-    pub feed: String,
+    pub feed: FeedName,
     /// `1`, `N` or `0.5` times as fast as it happened, or `max`.
     pub speed: String,
     /// Whether a recording begins again at its end.
@@ -60,6 +137,10 @@ pub struct Config {
     pub wait_clients: usize,
     /// Silence of the feed after which instruments are `stale`: `10s`, `500ms`.
     pub stale_after: String,
+    /// How late data is served to those who may see it only late: `15m`, `2s`; empty: not at all.
+    pub delay: String,
+    /// Memory for what waits meanwhile: `256MiB`.
+    pub delay_buffer: String,
     /// Seed of the simulated market.
     pub sim_seed: u64,
     /// Instruments of the simulated market.
@@ -77,6 +158,19 @@ pub struct Config {
     pub log: String,
     /// `text` or `json`.
     pub log_format: String,
+    /// Those who do not say who they are.
+    pub anonymous: Anonymous,
+    /// What may be seen, by the name of a role.
+    pub roles: BTreeMap<String, Entitlement>,
+}
+
+/// What those may see who do not say who they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anonymous {
+    /// Their role; empty: they may see everything where nobody is asked, and are not let in where tokens or API keys are
+    /// taken.
+    pub role: String,
 }
 
 impl Default for Config {
@@ -88,8 +182,37 @@ impl Default for Config {
             tls_key: String::new(),
             redirect_listen: String::new(),
             allow_plain: false,
+            max_connections: limits::CONNECTIONS_MAX,
+            max_connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            max_subscriptions: limits::TOPICS_PER_CONNECTION_MAX,
+            max_handshakes_per_second: limits::HANDSHAKES_PER_SECOND,
+            max_requests_per_second: limits::REQUESTS_PER_SECOND,
+            max_messages_per_second: limits::MESSAGES_PER_SECOND,
+            max_memory: String::new(),
+            ping_interval: "20s".to_owned(),
+            ping_timeout: "15s".to_owned(),
+            exempt_addresses: ["127.0.0.0/8", "::1"].map(str::to_owned).to_vec(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            drain: "5s".to_owned(),
+            auth_secret_file: String::new(),
+            auth_public_key_file: String::new(),
+            auth_jwks: String::new(),
+            auth_jwks_every: "10m".to_owned(),
+            auth_issuer: String::new(),
+            auth_audience: String::new(),
+            api_keys_file: String::new(),
+            revoked_file: String::new(),
+            token_lifetime: "15m".to_owned(),
+            token_notice: "1m".to_owned(),
+            connections_per_subject: 0,
+            connections_take_over: false,
             shards: 0,
-            feed: "sim".to_owned(),
+            role: "all".to_owned(),
+            bus: BusName::default(),
+            feed: "sim".into(),
             speed: "1".to_owned(),
             repeat: false,
             symbols: Vec::new(),
@@ -99,6 +222,8 @@ impl Default for Config {
             record_rotate_every: String::new(),
             wait_clients: 0,
             stale_after: "10s".to_owned(),
+            delay: String::new(),
+            delay_buffer: "256MiB".to_owned(),
             sim_seed: sim.seed,
             sim_instruments: sim.instruments,
             sim_rate: sim.rate,
@@ -107,6 +232,8 @@ impl Default for Config {
             sim_faults: String::new(),
             log: "info".to_owned(),
             log_format: "text".to_owned(),
+            anonymous: Anonymous::default(),
+            roles: BTreeMap::new(),
         }
     }
 }
@@ -114,9 +241,9 @@ impl Default for Config {
 /// A setting that cannot be, by name.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file, a variable or a flag that is not understood.
+    /// A file, a variable or a flag that is not understood: where, which, and why.
     #[error("{0}")]
-    Unreadable(Box<figment::Error>),
+    Unreadable(String),
     /// A value that is not understood.
     #[error("{key} = `{value}`: {reason}")]
     Value {
@@ -135,6 +262,9 @@ pub enum ConfigError {
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "tickwire.toml";
 
+/// The variable, without `TICKWIRE_`, that is no setting but has a client's token.
+const CLIENT_VARIABLE: &str = "token";
+
 /// Puts the settings together. `flags` are those that were given, by key.
 ///
 /// # Errors
@@ -144,11 +274,13 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Config, Config
         Some(named) => Toml::file_exact(named),
         None => Toml::file(DEFAULT_FILE),
     };
-    let read = |figment: Figment| figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)));
+    let read = |figment: Figment| {
+        figment.extract().map_err(|error| ConfigError::Unreadable(unreadable::describe(error)))
+    };
     read(
         Figment::from(Serialized::defaults(Config::default()))
             .merge(file)
-            .merge(Variables(Env::prefixed("TICKWIRE_")))
+            .merge(Variables(Env::prefixed("TICKWIRE_").ignore(&[CLIENT_VARIABLE])))
             .merge(Serialized::defaults(flags)),
     )
 }
@@ -181,14 +313,51 @@ impl Provider for Variables {
     }
 }
 
+/// Before what is set for the log, which may say otherwise: the client of RabbitMQ warns of each question that finds nobody,
+/// and what else it has to say, the bus says.
+const QUIET_CRATES: &str = "lapin=off";
+
 /// The earliest number that can be meant as nanoseconds since 1970: of March 1973.
 const FROM_MIN: Timestamp = Timestamp(100_000_000_000_000_000);
+
+/// Settings that are taken while the service runs, when it is told to read them again.
+const RELOADED: [&str; 18] = [
+    "log",
+    "anonymous",
+    "roles",
+    "max_connections",
+    "max_connections_per_address",
+    "max_subscriptions",
+    "max_handshakes_per_second",
+    "max_requests_per_second",
+    "max_messages_per_second",
+    "max_memory",
+    "ping_interval",
+    "ping_timeout",
+    "exempt_addresses",
+    "trusted_proxies",
+    "proxy_protocol",
+    "allowed_origins",
+    "allowed_hosts",
+    "drain",
+];
 
 /// Where events come from.
 enum Source<'a> {
     Sim,
     Replay(Vec<PathBuf>),
     Live { venue: &'a str, url: Option<&'a str> },
+}
+
+/// What a process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Feed and clients, with nothing beside it.
+    All,
+    /// The same, and the feed is published on a bus.
+    Ingest(Address),
+    /// Clients alone: what they are served comes by the bus.
+    Gateway(Address),
 }
 
 /// Where events come from, opened.
@@ -219,6 +388,7 @@ impl Config {
                 repeat: self.repeat,
                 symbols: self.symbols()?,
                 from: self.from()?,
+                checkpoint_records: Some(CHECKPOINT_RECORDS),
             })?),
             Source::Live { venue, url } => {
                 let symbols = self.symbols()?.unwrap_or_default();
@@ -261,10 +431,14 @@ impl Config {
                 reason: "there is no https to go to: give --tls-cert and --tls-key".to_owned(),
             });
         }
+        let role = self.role()?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = if self.shards == 0 { cores.min(SHARDS_MAX) } else { self.shards };
-        if shards > SHARDS_MAX {
-            let reason = format!("at most {SHARDS_MAX}");
+        // To its publisher, the bus of an ingest is one more.
+        let shards_max = if matches!(role, Role::Ingest(_)) { SHARDS_MAX - 1 } else { SHARDS_MAX };
+        let shards = if self.shards == 0 { shards.min(shards_max) } else { shards };
+        if shards > shards_max {
+            let reason = format!("at most {shards_max}");
             return Err(ConfigError::Value { key: "shards", value: shards.to_string(), reason });
         }
         self.log_filter()?;
@@ -278,16 +452,20 @@ impl Config {
         let source = self.source()?;
         let is_replay = matches!(source, Source::Replay(_));
         if self.repeat && !is_replay {
-            return wrong("feed", &self.feed, "`loop` is for recordings: give --feed replay:FILE");
+            return wrong(
+                "feed",
+                &self.feed.to_string(),
+                "`loop` is for recordings: give --feed replay:FILE",
+            );
         }
         match source {
             Source::Sim if !self.symbols.is_empty() => {
                 let reason =
                     "`symbols` is for recordings and live venues: give --feed replay:FILE or live:VENUE";
-                return wrong("feed", &self.feed, reason);
+                return wrong("feed", &self.feed.to_string(), reason);
             }
             Source::Live { .. } if self.symbols.is_empty() => {
-                return wrong("feed", &self.feed, "a live venue needs --symbols A,B,…");
+                return wrong("feed", &self.feed.to_string(), "a live venue needs --symbols A,B,…");
             }
             Source::Live { .. } if speed != Speed::REAL => {
                 return wrong("speed", &self.speed, "a live venue has its own");
@@ -308,9 +486,217 @@ impl Config {
             );
         }
         let when_full = if is_replay && speed == Speed::Max { WhenFull::Wait } else { WhenFull::Conflate };
-        let ingest =
-            ingest::Settings { speed, wait_clients: self.wait_clients, stale_after: self.stale_after()? };
-        Ok(service::Settings { listen, tls, redirect, shards, ingest, when_full })
+        let ingest = ingest::Settings {
+            speed,
+            wait_clients: self.wait_clients,
+            stale_after: self.stale_after()?,
+            delay: self.delay()?,
+        };
+        self.drain()?;
+        let admission = self.admission()?;
+        let auth = self.auth()?;
+        let bus = if let Role::Ingest(address) = role { Some(address) } else { None };
+        Ok(service::Settings { listen, tls, redirect, admission, auth, shards, bus, ingest, when_full })
+    }
+
+    /// What the process does.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] when `role` and `bus` do not go together, or a gateway is given a feed.
+    pub fn role(&self) -> Result<Role, ConfigError> {
+        let wrong = |key, value: &str, reason: &str| {
+            Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.to_owned() })
+        };
+        let address = match self.bus.as_str() {
+            "" => None,
+            text => Some(text.parse::<Address>().map_err(|error| ConfigError::Value {
+                key: "bus",
+                value: self.bus.to_string(),
+                reason: error.to_string(),
+            })?),
+        };
+        let of_feeds = [
+            ("feed", self.feed.as_str() != "sim"),
+            ("loop", self.repeat),
+            ("symbols", !self.symbols.is_empty()),
+            ("from", !self.from.is_empty()),
+            ("record", !self.record.is_empty()),
+            ("wait_clients", self.wait_clients != 0),
+            ("delay", !self.delay.is_empty()),
+            ("speed", self.speed != Self::default().speed),
+        ];
+        let of_feed = of_feeds.into_iter().find_map(|(key, is_set)| is_set.then_some(key));
+        let of_feed = of_feed.or_else(|| Some(self.set_of_sim()?.0));
+        match (self.role.as_str(), address) {
+            ("all", None) => Ok(Role::All),
+            ("all", Some(address)) => {
+                let reason =
+                    "`all` is one process with nothing beside it: give --role ingest or --role gateway";
+                wrong("bus", &address.to_string(), reason)
+            }
+            ("ingest", Some(address)) => Ok(Role::Ingest(address)),
+            ("gateway", Some(address)) => match of_feed {
+                None => Ok(Role::Gateway(address)),
+                Some(key) => {
+                    let reason = format!("a gateway has no feed: `{key}` is for its ingest");
+                    wrong("role", "gateway", &reason)
+                }
+            },
+            ("ingest" | "gateway", None) => {
+                wrong("role", &self.role, "give --bus nats://HOST:PORT or amqp://HOST:PORT too")
+            }
+            _ => wrong("role", &self.role, "`all`, `ingest` or `gateway`"),
+        }
+    }
+
+    /// The roles whose data is late, of which there has to be some.
+    pub fn delayed_roles(&self) -> impl Iterator<Item = &str> {
+        let delayed = self.roles.iter().filter(|(_, entitlement)| entitlement.class() == Class::Delayed);
+        delayed.map(|(name, _)| name.as_str())
+    }
+
+    /// Who comes in, how often and with how much.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn admission(&self) -> Result<admission::Settings, ConfigError> {
+        let trusted_proxies: Networks = items("trusted_proxies", &self.trusted_proxies)?;
+        if self.proxy_protocol && trusted_proxies.is_empty() {
+            return Err(ConfigError::Value {
+                key: "proxy_protocol",
+                value: "true".to_owned(),
+                reason: "nobody is believed: give --trusted-proxies too".to_owned(),
+            });
+        }
+        let memory_max = match self.max_memory.as_str() {
+            "" => None,
+            text => Some(length("max_memory", text)?),
+        };
+        let is_host = |host: &String| host.parse::<Authority>().is_ok_and(|host| host.port().is_none());
+        if let Some(wrong) = self.allowed_hosts.iter().find(|host| !is_host(host)) {
+            return Err(ConfigError::Value {
+                key: "allowed_hosts",
+                value: wrong.clone(),
+                reason: "a host such as ticks.example.com, without a port".to_owned(),
+            });
+        }
+        Ok(admission::Settings {
+            connections_max: at_least_one("max_connections", self.max_connections)?,
+            connections_per_address_max: at_least_one(
+                "max_connections_per_address",
+                self.max_connections_per_address,
+            )?,
+            subscriptions_max: at_least_one("max_subscriptions", self.max_subscriptions)?,
+            handshakes: rate("max_handshakes_per_second", self.max_handshakes_per_second, 1)?,
+            requests: rate("max_requests_per_second", self.max_requests_per_second, 1)?,
+            messages: rate(
+                "max_messages_per_second",
+                self.max_messages_per_second,
+                limits::MESSAGES_BURST_SECONDS,
+            )?,
+            memory_max,
+            ping_interval: duration("ping_interval", &self.ping_interval)?,
+            ping_timeout: duration("ping_timeout", &self.ping_timeout)?,
+            exempt: items("exempt_addresses", &self.exempt_addresses)?,
+            trusted_proxies,
+            proxy_protocol: self.proxy_protocol,
+            allowed_origins: items("allowed_origins", &self.allowed_origins)?,
+            allowed_hosts: self.allowed_hosts.clone(),
+        })
+    }
+
+    /// How long connections are closed one after the other at the end.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] when it is no time, or too long.
+    pub fn drain(&self) -> Result<Duration, ConfigError> {
+        if self.drain == "0s" {
+            return Ok(Duration::ZERO);
+        }
+        let drain = duration("drain", &self.drain)?;
+        if drain > limits::DRAIN_MAX {
+            let reason = format!("at most {:?}", limits::DRAIN_MAX);
+            return Err(ConfigError::Value { key: "drain", value: self.drain.clone(), reason });
+        }
+        Ok(drain)
+    }
+
+    /// The names of the settings that differ, and can be changed by a restart alone.
+    #[must_use]
+    pub fn fixed_differences(&self, other: &Self) -> Vec<String> {
+        let values =
+            |config: &Self| Value::serialize(config).ok().and_then(Value::into_dict).unwrap_or_default();
+        let (ours, theirs) = (values(self), values(other));
+        let differs = |key: &String| ours.get(key) != theirs.get(key) && !RELOADED.contains(&key.as_str());
+        ours.keys().filter(|key| differs(key)).cloned().collect()
+    }
+
+    /// Who is let in.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn auth(&self) -> Result<auth::Settings, ConfigError> {
+        let file = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+        let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let jwks = match self.auth_jwks.as_str() {
+            "" => None,
+            text => Some(Place::parse(text).map_err(|error| ConfigError::Value {
+                key: "auth_jwks",
+                // Somebody may have put a password into it.
+                value: "…".to_owned(),
+                reason: error.to_string(),
+            })?),
+        };
+        let roles: Roles =
+            self.roles.iter().map(|(name, may)| (name.clone(), Arc::new(may.clone()))).collect();
+        let anonymous = self.anonymous()?;
+        let settings = auth::Settings {
+            secret: file(&self.auth_secret_file),
+            public_key: file(&self.auth_public_key_file),
+            jwks,
+            jwks_every: duration("auth_jwks_every", &self.auth_jwks_every)?,
+            rules: jwt::Rules { issuer: text(&self.auth_issuer), audience: text(&self.auth_audience) },
+            api_keys: file(&self.api_keys_file),
+            revocations: file(&self.revoked_file),
+            roles,
+            anonymous,
+            lifetime: duration("token_lifetime", &self.token_lifetime)?,
+            notice: duration("token_notice", &self.token_notice)?,
+            bound: auth::Bound {
+                connections: self.connections_per_subject,
+                takes_over: self.connections_take_over,
+            },
+        };
+        if settings.is_everybody() {
+            self.wants_identity()?;
+        }
+        Ok(settings)
+    }
+
+    /// Refuses what says something of who people are where nobody is asked: a key file that was forgotten would let everybody
+    /// see everything.
+    fn wants_identity(&self) -> Result<(), ConfigError> {
+        let bound = match self.connections_per_subject {
+            0 => String::new(),
+            count => count.to_string(),
+        };
+        let take_over = if self.connections_take_over { "true" } else { "" };
+        let role = self.roles.keys().next().map_or("", String::as_str);
+        for (key, value) in [
+            ("revoked_file", self.revoked_file.as_str()),
+            ("auth_issuer", &self.auth_issuer),
+            ("auth_audience", &self.auth_audience),
+            ("connections_per_subject", &bound),
+            ("connections_take_over", take_over),
+            ("roles", role),
+        ] {
+            if !value.is_empty() {
+                let reason = "nobody is asked who they are: give a key of tokens (auth_secret_file, auth_public_key_file, \
+                              auth_jwks), api_keys_file, or a role of [anonymous]";
+                return Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.to_owned() });
+            }
+        }
+        Ok(())
     }
 
     fn tls(&self) -> Result<Option<CertificateFiles>, ConfigError> {
@@ -363,19 +749,49 @@ impl Config {
         })
     }
 
+    /// The first setting of the simulated market that is not as it is anyway, and its value.
+    fn set_of_sim(&self) -> Option<(&'static str, String)> {
+        let default = Self::default();
+        let settings = [
+            ("sim_seed", self.sim_seed.to_string(), self.sim_seed != default.sim_seed),
+            (
+                "sim_instruments",
+                self.sim_instruments.to_string(),
+                self.sim_instruments != default.sim_instruments,
+            ),
+            ("sim_rate", self.sim_rate.to_string(), self.sim_rate != default.sim_rate),
+            ("sim_mode", self.sim_mode.clone(), self.sim_mode != default.sim_mode),
+            ("sim_session", self.sim_session.clone(), self.sim_session != default.sim_session),
+            ("sim_faults", self.sim_faults.clone(), self.sim_faults != default.sim_faults),
+        ];
+        settings.into_iter().find_map(|(key, value, is_set)| is_set.then_some((key, value)))
+    }
+
     fn source(&self) -> Result<Source<'_>, ConfigError> {
         let wrong = |reason: &str| ConfigError::Value {
             key: "feed",
-            value: self.feed.clone(),
+            value: self.feed.to_string(),
             reason: reason.to_owned(),
         };
-        if self.feed == "sim" {
+        let feed = self.feed.as_str();
+        if feed == "sim" {
             return Ok(Source::Sim);
         }
-        if let Some(text) = self.feed.strip_prefix("live:") {
+        // What nobody would heed is refused.
+        if let Some((key, value)) = self.set_of_sim() {
+            let reason = format!(
+                "it is for the simulated market, and the feed is {}: leave one of them out",
+                self.feed
+            );
+            return Err(ConfigError::Value { key, value, reason });
+        }
+        if let Some(text) = feed.strip_prefix("live:") {
             let (venue, url) = text.split_once('@').map_or((text, None), |(venue, url)| (venue, Some(url)));
             if url.is_some_and(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
                 return Err(wrong("the URL of a venue begins with wss:// or ws://"));
+            }
+            if url.is_some_and(userinfo::is_in) {
+                return Err(wrong(live::NO_USERINFO));
             }
             return if live::venues().any(|known| known == venue) {
                 Ok(Source::Live { venue, url })
@@ -384,7 +800,7 @@ impl Config {
                 Err(wrong(&format!("the live venues that are known here: {}", known.join(", "))))
             };
         }
-        let Some(files) = self.feed.strip_prefix("replay:") else {
+        let Some(files) = feed.strip_prefix("replay:") else {
             return Err(wrong("`sim`, `replay:FILE[,FILE…]` or `live:VENUE`"));
         };
         if files.split(',').any(str::is_empty) {
@@ -480,7 +896,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] when it is no filter.
     pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
-        EnvFilter::try_new(&self.log).map_err(|error| ConfigError::Value {
+        EnvFilter::try_new(format!("{QUIET_CRATES},{}", self.log)).map_err(|error| ConfigError::Value {
             key: "log",
             value: self.log.clone(),
             reason: error.to_string(),
@@ -542,15 +958,80 @@ impl Config {
         Ok(Some(from))
     }
 
-    fn rotate_bytes(&self) -> Result<u64, ConfigError> {
-        let text = self.record_rotate_bytes.as_str();
-        let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)]);
-        bytes.filter(|&bytes| bytes > 0).ok_or_else(|| ConfigError::Value {
-            key: "record_rotate_bytes",
-            value: text.to_owned(),
-            reason: "a length such as 1GiB, 64MiB or 100000".to_owned(),
-        })
+    fn delay(&self) -> Result<Option<DelaySettings>, ConfigError> {
+        let bytes_max = length("delay_buffer", &self.delay_buffer)?;
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        if bytes_max < DELAY_BYTES_MIN {
+            let (key, value) = ("delay_buffer", self.delay_buffer.clone());
+            return Err(ConfigError::Value { key, value, reason: format!("at least {DELAY_BYTES_MIN}") });
+        }
+        if self.delay.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(DelaySettings { by: duration("delay", &self.delay)?, bytes_max }))
     }
+
+    /// What those may see who do not say who they are; each role is checked.
+    fn anonymous(&self) -> Result<Option<Arc<Entitlement>>, ConfigError> {
+        // Of a gateway, its ingest says whether there is such data.
+        if let (Some(name), "", true) =
+            (self.delayed_roles().next(), self.delay.as_str(), self.role != "gateway")
+        {
+            let reason = "it may see delayed data only, and there is none: set `delay`".to_owned();
+            return Err(ConfigError::Value { key: "roles", value: name.to_owned(), reason });
+        }
+        match self.anonymous.role.as_str() {
+            "" => Ok(None),
+            role => match self.roles.get(role) {
+                Some(entitlement) => Ok(Some(Arc::new(entitlement.clone()))),
+                None => {
+                    let reason = "there is no such role in `[roles]`".to_owned();
+                    Err(ConfigError::Value { key: "anonymous.role", value: role.to_owned(), reason })
+                }
+            },
+        }
+    }
+
+    fn rotate_bytes(&self) -> Result<u64, ConfigError> {
+        length("record_rotate_bytes", &self.record_rotate_bytes)
+    }
+}
+
+/// What is written item by item; empty ones are none.
+fn items<T, C>(key: &'static str, texts: &[String]) -> Result<C, ConfigError>
+where
+    T: FromStr<Err: Display>,
+    C: FromIterator<T>,
+{
+    let items = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    let read = |text: &str| {
+        text.parse().map_err(|error: T::Err| ConfigError::Value {
+            key,
+            value: text.to_owned(),
+            reason: error.to_string(),
+        })
+    };
+    items.map(read).collect()
+}
+
+fn at_least_one(key: &'static str, count: usize) -> Result<usize, ConfigError> {
+    let wrong = || ConfigError::Value { key, value: count.to_string(), reason: "at least 1".to_owned() };
+    if count == 0 { Err(wrong()) } else { Ok(count) }
+}
+
+fn rate(key: &'static str, per_second: u32, burst_seconds: u32) -> Result<Limit, ConfigError> {
+    let wrong = || ConfigError::Value { key, value: per_second.to_string(), reason: "at least 1".to_owned() };
+    let limit = |count: u32| NonZeroU32::new(count).ok_or_else(wrong);
+    Ok(Limit { per_second: limit(per_second)?, burst: limit(per_second.saturating_mul(burst_seconds))? })
+}
+
+fn length(key: &'static str, text: &str) -> Result<u64, ConfigError> {
+    let bytes = scaled(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)]);
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        reason: "a length such as 1GiB, 64MiB or 100000".to_owned(),
+    })
 }
 
 /// Reads digits and a unit; what the number comes to in the smallest, where it is one and fits.

@@ -10,8 +10,10 @@ mod subscribing;
 mod cohort;
 mod assembly;
 mod compression;
+mod events;
 mod laggard;
 
 pub use cohort::{Deflate, Form};
+pub use events::mark_of;
 pub use shard::{Connection, Flushed, Sent, Shard, Standing};
 pub use subscribing::{Subscribe, SubscribeKind, Subscribed};

@@ -19,10 +19,10 @@
 //!
 //! ```text
 //!  4  wiring      main cli config service             import anything; nothing imports them
-//!  3  edge        server   client   load              sockets
-//!  2  moving      ingest publisher bus fanout lifeline  threads and queues, no sockets; they meet through TopicMessage
+//!  3  edge        server   client   load   lint       sockets
+//!  2  moving      ingest gateway publisher bus fanout lifeline  threads and queues, no sockets; they meet through TopicMessage
 //!  1  pure        market   wire   ws                  synchronous; no runtime; do not know each other
-//!  0  vocabulary  feeds   topic   state   directory   limits   metrics
+//!  0  vocabulary  feeds   topic   state   directory   entitlement   limits   metrics   secret printable
 //! ```
 //!
 //! # Invariants
@@ -39,8 +39,11 @@
 pub mod topic;
 pub mod state;
 pub mod directory;
+pub mod entitlement;
 pub mod limits;
 pub mod metrics;
+pub mod printable;
+pub mod secret;
 
 pub mod market;
 pub mod wire;
@@ -48,6 +51,7 @@ pub mod ws;
 
 pub mod lifeline;
 pub mod ingest;
+pub mod gateway;
 pub mod publisher;
 pub mod bus;
 pub mod fanout;
@@ -55,6 +59,7 @@ pub mod fanout;
 pub mod server;
 pub mod client;
 pub mod load;
+pub mod lint;
 
 pub mod cli;
 pub mod config;

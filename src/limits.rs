@@ -64,10 +64,10 @@ pub const FOLLOWED_LOOKS_MAX: usize = 1_024;
 pub const RATE_SLOT_INSTRUMENTS: usize = 1_024;
 
 /// HTTP connections of one shard that are not, or not yet, WebSockets. One more is closed at once, and counted in
-/// `http_connections_refused_total`.
+/// `refusals_total{reason="http_connections"}`.
 pub const HTTP_CONNECTIONS_MAX: usize = 8_192;
-/// How long a client may take for the head of a request, the idle time before it included, and for its TLS handshake.
-/// Then it is closed.
+/// How long a client may take for the head of a request, the idle time before it included; for the first one, from the
+/// moment that it is accepted, with its PROXY header and its TLS handshake. Then it is closed.
 pub const HTTP_HEADER_WAIT: Duration = Duration::from_secs(10);
 /// The largest file of a certificate or a key.
 pub const CERTIFICATE_BYTES_MAX: u64 = 1024 * 1024;
@@ -85,20 +85,36 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of all REST answers that their clients have not taken yet, or that the publisher was asked for. A request
 /// that would make them more is answered with `BUSY`.
 pub const REST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Those of them that the clients of one address may hold.
+pub const REST_BYTES_PER_ADDRESS_MAX: usize = 16 * 1024 * 1024;
+/// Rows of a list by REST, and how many come where no `limit` is given. A larger `limit` is refused; what is left comes with
+/// the next `cursor`.
+pub const LIST_ROWS_MAX: usize = 10_000;
+/// Bytes of a REST answer from which on it is compressed for who takes that.
+pub const COMPRESSED_DOCUMENT_BYTES_MIN: usize = 1_024;
+/// Bytes of one up to which that is done at once; a longer one is handed to another thread, as not to keep the shard.
+pub const COMPRESSED_AT_ONCE_BYTES_MAX: usize = 32 * 1024;
+/// How many of these are compressed at the same time. One more is sent as it is.
+pub const COMPRESSING_MAX: usize = 2;
 /// Bytes of a REST answer that are handed to the connection at once.
 pub const REST_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that the kernel takes for a socket beyond those on their way (`TCP_NOTSENT_LOWAT`). Its own bound is some
 /// megabytes: to a slow client these would all be sent, stale, before its close frame.
 pub const UNSENT_BYTES_MAX: u32 = 32 * 1024;
 
-/// WebSocket connections of the process. One more is refused with 503.
+/// WebSocket connections of the process where nothing is set (`max_connections`). One more is refused with 503.
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Upgraded sockets that wait for their shard to take them. One more is refused with 503.
 pub const UPGRADES_WAITING_MAX: usize = 16_384;
 /// Topics of one part of a subscription: the next part's states are asked for when the client has taken these.
 pub const SUBSCRIBE_PART_TOPICS: usize = 1_024;
-/// Topics that one connection follows. One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
+/// Topics that one connection follows where nothing is set (`max_subscriptions`). One more is rejected with `TOO_MANY_SUBSCRIPTIONS`.
 pub const TOPICS_PER_CONNECTION_MAX: usize = 3 * feeds::limits::INSTRUMENTS_MAX;
+/// Topics of one stream of server-sent events: the `id` of each event says how far all of them have come, in seven bytes or
+/// less each, and comes back in one header. A stream of more is refused with 400.
+pub const EVENTS_TOPICS_MAX: usize = SUBSCRIBE_PART_TOPICS;
+/// The longest `Last-Event-ID` that is read. A longer one is none of ours: its client begins with the whole states.
+pub const EVENT_ID_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of one WebSocket message to a client, unless a single state is larger; more become several messages.
 pub const MESSAGE_OUT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that wait to be sent by a shard, of all its connections, before it takes no more batches until some were: then
@@ -130,12 +146,16 @@ pub const LAG_FAIR_BYTES: usize = 16 * 1024;
 pub const CATCH_UP_TOPICS: usize = 1_024;
 /// How long the socket of a laggard may take no part, or not all, of what waits for it. Then it is closed with 4007.
 pub const LAGGARD_MAX: Duration = Duration::from_secs(30);
+/// How often a shard's log names laggards, where it tells that much.
+pub const SLOW_NAMED_EVERY: Duration = Duration::from_secs(5);
+/// How many of them it names: those for whom most waits.
+pub const SLOW_NAMED_MAX: usize = 8;
 /// The longest request of a client. A longer one is answered `MESSAGE_TOO_LARGE`, unread.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one client message that is read at all. A longer one closes the connection with 1009.
 pub const MESSAGE_IN_BYTES_MAX: u32 = 1024 * 1024;
 /// Bytes of the messages of all clients that have not come whole yet. Over it, a client whose message takes more than
-/// [`MESSAGE_IN_FAIR_BYTES`] is closed with 1013, and counted in `connections_crowded_total`.
+/// [`MESSAGE_IN_FAIR_BYTES`] is closed with 1013, and counted in `refusals_total{reason="crowded"}`.
 pub const MESSAGES_IN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// See [`MESSAGES_IN_BYTES_MAX`]. Most requests are shorter, and come whole.
 pub const MESSAGE_IN_FAIR_BYTES: usize = 4 * 1024;
@@ -154,8 +174,8 @@ pub const SLOW_CLOSE_WAIT: Duration = Duration::from_secs(15);
 /// How long a closing connection may take to read what is left and answer the close frame.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Milliseconds after which clients are to come back when the server goes away: from the first to below the second,
-/// chosen by lot, so that they do not come at once.
-pub const RECONNECT_AFTER_MS: (u64, u64) = (500, 5_500);
+/// chosen by lot, so that no second holds more than 15 % of them: `docs/capacity.md`.
+pub const RECONNECT_AFTER_MS: (u64, u64) = (1_000, 9_000);
 /// How long a request for states may wait for the publisher. Then a socket's is answered with `INTERNAL`, and one by
 /// REST with `BUSY`.
 pub const STATES_WAIT: Duration = Duration::from_secs(5);
@@ -187,6 +207,8 @@ pub const INGEST_PAUSE: Duration = Duration::from_micros(500);
 pub const FEED_LATE_MAX: Duration = Duration::from_secs(1);
 /// See [`FEED_LATE_MAX`].
 pub const FEED_LATE_LOG_EVERY: Duration = Duration::from_secs(10);
+/// How often the log says how far a replay has come on its way to where it is to begin.
+pub const SEEK_LOG_EVERY: Duration = Duration::from_secs(5);
 /// Silence on a connection after which it gets a heartbeat.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// Levels a side of one book. A level that would be one more is refused, with the order that makes it, and counted
@@ -213,6 +235,10 @@ pub const RESUME_BYTES_A_REQUEST: usize = 96 * 1024;
 pub const CLIENT_BUFFER_BYTES: usize = 8 * 1024;
 /// The longest message that a client takes. A longer one ends its connection.
 pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// How often a client looks for another token once it was told that its own is over soon.
+pub const CLIENT_TOKEN_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How much a client shows of what a server says of why it lets it not in; the rest is cut off.
+pub const CLIENT_REASON_CHARS_MAX: usize = 200;
 /// How often in a row a client asks anew for a topic that diverges; then it gives the connection up, so that a
 /// server that is wrong for good is asked at the pace of the back-off.
 pub const RESYNCS_IN_A_ROW_MAX: u32 = 8;
@@ -248,13 +274,154 @@ pub const LOAD_LATENCY_MAX: Duration = Duration::from_secs(3_600);
 pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
 /// How long a load goes on receiving what was due in its window after that has passed.
 pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
+/// Bytes of one line of a capture: more than the longest message that a client takes, in base64. A longer one is refused.
+pub const CAPTURE_LINE_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// Faults of a capture that are told; more are only counted.
+pub const CAPTURE_FAULTS_MAX: usize = 16;
+/// Bytes that `lint` reads of one connection. Past it, the connection's check is given up.
+pub const LINT_READ_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Bytes of the message by which it looks for a bound: more than any request needs.
+pub const LINT_MESSAGE_BYTES: usize = 1024 * 1024 + 1;
+/// Characters that it shows of what an endpoint sent; the rest is cut off.
+pub const LINT_SEEN_CHARS_MAX: usize = 200;
+/// How long a certificate is to be good for yet. Of one that ends sooner, it warns.
+pub const LINT_CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(14 * 86_400);
+/// How often a load tells how far it is.
+pub const LOAD_TELL_EVERY: Duration = Duration::from_secs(1);
 /// Different texts of errors that a load reports; more are only counted.
 pub const LOAD_ERRORS_MAX: usize = 16;
 
 /// Frames that one message may come in. One more closes the connection with 1009: each costs its sender two bytes.
-pub const MESSAGE_FRAMES_MAX: u32 = 2_048;
+pub const MESSAGE_FRAMES_MAX: u32 = 1_024;
 /// Pings of one connection that are answered each, in one turn of reading. Of more, the newest is.
 pub const PONGS_PER_TURN_MAX: u32 = 16;
 /// Final blocks in one compressed message, for which a sender has no more than one use. One more makes the message
 /// count as damaged, and closes the connection with 1007: each costs us a reset of the inflater.
 pub const DEFLATE_FINAL_BLOCKS_MAX: u32 = 16;
+
+/// WebSockets of one address, where nothing is set (`max_connections_per_address`). One more is refused with 429.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+/// Handshakes of WebSockets a second of one address, and at once, where nothing is set (`max_handshakes_per_second`).
+/// One more is refused with 429.
+pub const HANDSHAKES_PER_SECOND: u32 = 100;
+/// Requests by HTTP a second of one address, and at once, where nothing is set (`max_requests_per_second`). One more is
+/// refused with 429.
+pub const REQUESTS_PER_SECOND: u32 = 100;
+/// Messages a second of one WebSocket where nothing is set (`max_messages_per_second`). Past the rate and the burst, it is
+/// closed with 4029.
+pub const MESSAGES_PER_SECOND: u32 = 100;
+/// Seconds' worth of messages that may come at once.
+pub const MESSAGES_BURST_SECONDS: u32 = 10;
+/// HTTP connections of one address that are not, or not yet, WebSockets. One more is closed at once.
+pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+/// Addresses of which something is remembered. Past it, those that hold no connection are forgotten, the longest unseen
+/// of a few first.
+pub const ADDRESSES_MAX: usize = 65_536;
+/// See [`ADDRESSES_MAX`].
+pub const ADDRESSES_LOOKED_AT: usize = 64;
+/// The longest header of the PROXY protocol. A longer one closes the connection.
+pub const PROXY_HEADER_BYTES_MAX: usize = 1_024;
+/// How often the memory of the process is looked at.
+pub const MEMORY_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The share of `max_memory` below it from which on nobody more is let in: an eighth.
+pub const MEMORY_REFUSE_SHARE: u64 = 8;
+/// The share of the connections that is sent away at once when there is more: a sixteenth.
+pub const MEMORY_SHED_SHARE: usize = 16;
+/// The share of `max_memory` by which the process must have grown before more are sent away: a 256th.
+pub const MEMORY_GROWTH_SHARE: u64 = 256;
+/// The longest pause between two looks at a connection that counts as its silence: while the process does not run, it
+/// hears nobody.
+pub const SILENCE_STEP_MAX: Duration = Duration::from_millis(500);
+/// Seconds after which whoever was refused for want of room may try again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest time to drain that can be set.
+pub const DRAIN_MAX: Duration = Duration::from_secs(3_600);
+/// The longest token or API key. A longer one is refused unread.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// The longest subject, and the longest number, of a token, and the longest name of an API key or a role.
+pub const IDENTITY_BYTES_MAX: usize = 256;
+/// The shortest secret of HS256: its hash's length (RFC 7518 section 3.2).
+pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
+/// How far the clocks of an issuer and ours may differ. Past it, a token that has expired ends its connection.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(2);
+/// How long a connection may stand before its client has said who it is. Then it is closed with 4001.
+pub const AUTH_WAIT: Duration = Duration::from_secs(10);
+/// The largest file of keys, API keys or revocations. A larger one is refused.
+pub const AUTH_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often these files are looked at. A change is taken up when the next look sees it again.
+pub const AUTH_CHECK_EVERY: Duration = Duration::from_millis(500);
+/// Bits of the modulus of an RSA key, at least: RFC 7518 section 3.3. A smaller one is refused; of a JWKS, passed over.
+pub const RSA_BITS_MIN: usize = 2_048;
+/// The same at most, so that a signature is verified in a short time.
+pub const RSA_BITS_MAX: usize = 8_192;
+/// The longest JWKS that is fetched.
+pub const JWKS_BYTES_MAX: usize = 256 * 1024;
+/// Keys of a JWKS that are looked at. One with more is refused.
+pub const JWKS_KEYS_MAX: usize = 64;
+/// How long the fetch of a JWKS may take.
+pub const JWKS_FETCH_WAIT: Duration = Duration::from_secs(5);
+/// How soon a JWKS that could not be fetched is asked for again.
+pub const JWKS_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// How often a token with the name of an unknown key has the JWKS fetched before its time. Anybody can make up such a
+/// name: a new key waits no longer than this, whoever has had it fetched just now.
+pub const JWKS_UNKNOWN_KEY_EVERY: Duration = Duration::from_secs(10);
+/// API keys in the file. One of more is refused: each is looked at for each key that is presented.
+pub const API_KEYS_MAX: usize = 4_096;
+/// Patterns of symbols in one entitlement, each as long as a symbol at most. One of more is refused.
+pub const PATTERNS_MAX: usize = 1_024;
+/// The least memory for what waits to be seen late. Less is refused at the start: two blocks of it are not compressed.
+pub const DELAY_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+/// Bytes of a message on a broker: what NATS takes where nothing is set. A longer one is not sent, and not read.
+pub const BROKER_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of JSON in one of them. A longer answer is refused with `BUSY`, and asked for in parts.
+pub const BROKER_JSON_BYTES_MAX: usize = BROKER_MESSAGE_BYTES_MAX - 1_024;
+/// Bytes of updates of one topic that are gathered into one of them.
+pub const BROKER_UPDATES_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of instruments in one of them; the others follow in the next.
+pub const INSTRUMENT_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// The longest name of an epoch in a message.
+pub const EPOCH_BYTES_MAX: usize = 32;
+/// The longest other text in one. An instrument with a longer one is refused at the start.
+pub const BROKER_TEXT_BYTES_MAX: usize = 255;
+/// Topics that one message names.
+pub const FOLLOWS_PER_MESSAGE_MAX: usize = 4_096;
+/// Topics whose states are asked for beside the stream in one message: of quotes and tickers, their JSON fits one.
+pub const READS_PER_MESSAGE_MAX: usize = 512;
+/// How often an ingest says on the bus that it lives.
+pub const BEAT_EVERY: Duration = Duration::from_millis(250);
+/// How long an ingest that stands by hears no other on a bus that carries messages before it takes over; up to
+/// [`BEAT_EVERY`] longer, to be the only one.
+pub const TAKE_OVER_AFTER: Duration = Duration::from_millis(750);
+/// How long an ingest that stands by may be without what it has sent itself. Then the bus is taken to carry nothing.
+pub const ECHO_MISSED_AFTER: Duration = Duration::from_millis(600);
+/// Silence of it after which a gateway says that what it serves is stale, and is not ready.
+pub const BEATS_MISSED_MAX: Duration = Duration::from_millis(1_500);
+/// How long a gateway does not listen to an ingest of a lower rank while the one that it follows lives, or may.
+pub const OTHER_INGEST_AFTER: Duration = Duration::from_millis(750);
+/// How often a gateway says what it follows.
+pub const FOLLOW_EVERY: Duration = Duration::from_secs(5);
+/// How long an ingest publishes a topic that no gateway has said to follow.
+pub const FOLLOWED_LASTS: Duration = Duration::from_secs(16);
+/// How often an ingest tells the newest number of a topic that is followed and silent: whoever missed the last message
+/// learns it by that.
+pub const QUIET_EVERY: Duration = Duration::from_secs(1);
+/// How long a gateway waits for a state that it has asked the ingest for before it asks again.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Messages of a broker that wait for a gateway's publisher. Then those behind them wait in the subscriptions.
+pub const DELIVERIES_WAITING_MAX: usize = 4_096;
+/// Messages of one subject that wait at a gateway. One more is lost, which shows by its number.
+pub const SUBJECT_WAITING_MAX: usize = 1_024;
+/// Messages that wait at RabbitMQ for a process. Of more, the oldest are dropped, which shows by their numbers.
+pub const QUEUE_WAITING_MAX: i32 = 16_384;
+/// Messages that a connection to RabbitMQ has taken and not written. Then who publishes waits.
+pub const UNSENT_MAX: usize = 256;
+/// Messages that a gateway's publisher takes in one turn.
+pub const DELIVERIES_PER_TURN_MAX: usize = 1_024;
+/// Requests of a gateway to its ingest that wait for an answer. One more is answered with `BUSY`.
+pub const BROKER_REQUESTS_MAX: usize = 256;
+/// How long a broker may take to let us in, and an ingest to answer.
+pub const BROKER_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait between two attempts to reach a broker: from the first, growing to the second, less up to half of it
+/// by lot.
+pub const BROKER_RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

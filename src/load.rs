@@ -53,8 +53,8 @@ use feeds::clock::{Clock, monotonic};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::client::ClientError;
-use crate::limits::LOAD_READY_WAIT;
+use crate::client::{ClientError, Token};
+use crate::limits::{LOAD_READY_WAIT, LOAD_TELL_EVERY};
 use crate::topic::{Channel, Rate};
 use crate::wire::Encoding;
 
@@ -74,6 +74,8 @@ const LEAD: Duration = Duration::from_millis(50);
 pub struct Settings {
     /// The server's WebSocket, such as `ws://127.0.0.1:8080/v1/ws`.
     pub url: String,
+    /// What clients say who they are by.
+    pub token: Option<Token>,
     /// What is followed.
     pub channel: Channel,
     /// Of which instruments.
@@ -171,14 +173,56 @@ pub enum LoadError {
     Thread(String),
 }
 
-/// Loads a server, and says what came of it. Takes as long as connecting, warm-up and window do.
+/// Loads a server, and says what came of it. Takes as long as connecting, warm-up and window do;
+/// `tell` is told about once a second how far it is.
 ///
 /// # Errors
 /// [`LoadError`] when the load could not begin, or the server's process is gone. Clients that fail are no error but part of
 /// the report, see [`Report::is_sound`].
-pub fn run(settings: &Settings) -> Result<Report, LoadError> {
+pub fn run(settings: &Settings, tell: impl FnMut(Stage)) -> Result<Report, LoadError> {
     let runtime = single_threaded()?;
-    runtime.block_on(measure(settings))
+    runtime.block_on(measure(settings, tell))
+}
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Clients connect, and wait for their snapshots.
+    Connecting {
+        /// How many need not be waited for any more.
+        ready: usize,
+        /// Of how many.
+        clients: usize,
+    },
+    /// What comes does not count yet.
+    WarmingUp {
+        /// How long already.
+        passed: Duration,
+        /// Of how long.
+        of: Duration,
+    },
+    /// The window.
+    Measuring {
+        /// How long already.
+        passed: Duration,
+        /// Of how long.
+        of: Duration,
+    },
+    /// What was due in the window is still received.
+    Finishing,
+}
+
+/// Lets that time pass, and tells now and then how much has.
+async fn pass(time: Duration, mut tell: impl FnMut(Duration)) {
+    let start = monotonic();
+    loop {
+        let passed = monotonic().duration_since(start);
+        if passed >= time {
+            return;
+        }
+        tell(passed);
+        sleep(LOAD_TELL_EVERY.min(time - passed)).await;
+    }
 }
 
 /// The first and the last moment (excluded) of what is measured, by our clock.
@@ -208,9 +252,9 @@ impl Settled {
     }
 }
 
-async fn measure(settings: &Settings) -> Result<Report, LoadError> {
+async fn measure(settings: &Settings, mut tell: impl FnMut(Stage)) -> Result<Report, LoadError> {
     let server = settings.server_pid.map(Process::of).transpose()?;
-    let symbols = scout::instruments(&settings.url).await?;
+    let symbols = scout::instruments(&settings.url, settings.token.clone()).await?;
     let seats = seats(settings, &symbols)?;
     let settled = Arc::new(Settled::default());
     let started = monotonic();
@@ -219,6 +263,7 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
         let (go, gone) = oneshot::channel();
         let swarm = Swarm {
             url: settings.url.clone(),
+            token: settings.token.clone(),
             channel: settings.channel,
             dialect: settings.dialect(),
             seats,
@@ -236,9 +281,17 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
     let connecting =
         Duration::from_secs(1) * u32::try_from(settings.clients).unwrap_or(u32::MAX) / settings.connect_rate;
     // Who is not ready then is counted in the report as unready; the others are measured.
-    let _all_settled = timeout(connecting + LOAD_READY_WAIT, settled.reach(settings.clients)).await;
+    let all_settled = timeout(connecting + LOAD_READY_WAIT, settled.reach(settings.clients));
+    tokio::pin!(all_settled);
+    loop {
+        let ready = settled.count.load(Ordering::Relaxed);
+        tell(Stage::Connecting { ready, clients: settings.clients });
+        if timeout(LOAD_TELL_EVERY, &mut all_settled).await.is_ok() {
+            break;
+        }
+    }
     let ready_after = monotonic().duration_since(started);
-    sleep(settings.warmup).await;
+    pass(settings.warmup, |passed| tell(Stage::WarmingUp { passed, of: settings.warmup })).await;
 
     let ourselves = Process::ourselves()?;
     let from = Clock::System.now().plus(LEAD);
@@ -252,7 +305,8 @@ async fn measure(settings: &Settings) -> Result<Report, LoadError> {
     sleep(LEAD).await;
     let server_before = server.as_ref().map(Process::cpu).transpose()?;
     let ours_before = ourselves.cpu()?;
-    sleep(settings.duration).await;
+    pass(settings.duration, |passed| tell(Stage::Measuring { passed, of: settings.duration })).await;
+    tell(Stage::Finishing);
     let ours = ourselves.cpu()?.saturating_sub(ours_before);
     let theirs = match (&server, server_before) {
         (Some(server), Some(before)) => Some(server.cpu()?.saturating_sub(before)),
@@ -361,6 +415,7 @@ mod tests {
     fn settings(clients: usize, follow: Follow) -> Settings {
         Settings {
             url: "ws://127.0.0.1:1/v1/ws".to_owned(),
+            token: None,
             channel: Channel::Quote,
             follow,
             clients,

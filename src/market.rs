@@ -11,6 +11,7 @@ mod bars;
 mod book;
 mod faults;
 mod instrument;
+mod kept;
 pub mod quotes;
 mod tape;
 
@@ -18,11 +19,12 @@ use feeds::{Instrument, MarketEvent, SymbolId, Timestamp, Trade};
 
 pub use book::{BookView, CHECKSUM_LEVELS, checksum};
 pub use faults::Faults;
+pub use kept::{KeptMarket, RecallError};
 pub use tape::TradeRecord;
 
-use crate::state::{Bar, Quote, Status, StatusState, Ticker};
+use crate::state::{Bar, Quote, Status, Ticker};
 use crate::topic::Interval;
-use book::Orders;
+use book::{Context, Orders};
 use instrument::InstrumentState;
 
 /// What an event changed.
@@ -87,15 +89,17 @@ pub enum Change {
 ///
 /// The events of one message belong together: a book that is crossed, or deeper than the venue keeps it, only between
 /// two of them is not held against it. [`Market::end_message`] says where a message ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Market {
+    /// The number of the first instrument; the others follow.
+    first: usize,
     instruments: Vec<InstrumentState>,
     orders: Orders,
     faults: Faults,
     /// Instruments of the message that is being applied, in order of their events, one behind the other only once.
-    message: Vec<SymbolId>,
+    message: Vec<usize>,
     /// Instruments that have bars, in the order of their first trades.
-    traded: Vec<SymbolId>,
+    traded: Vec<usize>,
     /// No bar's interval passes before this.
     next_due: Timestamp,
 }
@@ -107,6 +111,7 @@ impl Market {
     #[must_use]
     pub fn new(instruments: &[Instrument]) -> Self {
         Self {
+            first: 0,
             instruments: instruments.iter().map(InstrumentState::new).collect(),
             orders: Orders::new(instruments.len()),
             faults: Faults::default(),
@@ -116,19 +121,31 @@ impl Market {
         }
     }
 
+    /// The same market, whose first instrument has that number, and the others those that follow.
+    #[must_use]
+    pub fn numbered_from(self, first: SymbolId) -> Self {
+        Self { first: first.index(), ..self }
+    }
+
     /// Applies an event, and appends what it changed: book, quote, trade, bars, ticker, status, in this order.
     pub fn apply(&mut self, event: &MarketEvent, changes: &mut Vec<Change>) {
-        let Some(instrument) = self.instruments.get_mut(event.symbol.index()) else {
+        let index = event.symbol.index().wrapping_sub(self.first);
+        let Some(instrument) = self.instruments.get_mut(index) else {
             self.faults.unknown_symbols += 1;
             return;
         };
-        if self.message.last() != Some(&event.symbol) {
-            self.message.push(event.symbol);
+        if self.message.last() != Some(&index) {
+            self.message.push(index);
         }
-        let printed = instrument.apply(event, &mut self.orders, &mut self.faults, changes);
+        let context = &mut Context {
+            symbol: SymbolId::from_index(index),
+            orders: &mut self.orders,
+            faults: &mut self.faults,
+        };
+        let printed = instrument.apply(event, context, changes);
         if printed {
             if instrument.trade_count() == 1 {
-                self.traded.push(event.symbol);
+                self.traded.push(index);
             }
             self.next_due = self.next_due.min(instrument.bar_due());
         }
@@ -136,8 +153,8 @@ impl Market {
 
     /// The events applied since the last call were one message of the venue: what it left is its last word.
     pub fn end_message(&mut self) {
-        for symbol in self.message.drain(..) {
-            self.instruments[symbol.index()].end_message(&mut self.faults);
+        for index in self.message.drain(..) {
+            self.instruments[index].end_message(&mut self.faults);
         }
     }
 
@@ -148,25 +165,20 @@ impl Market {
             return;
         }
         self.next_due = NEVER;
-        for &symbol in &self.traded {
-            let instrument = &mut self.instruments[symbol.index()];
-            instrument.close_bars(symbol, now, changes);
+        for &index in &self.traded {
+            let instrument = &mut self.instruments[index];
+            instrument.close_bars(SymbolId::from_index(self.first + index), now, changes);
             self.next_due = self.next_due.min(instrument.bar_due());
         }
     }
 
-    /// Lays a state of the feed ([`StatusState::Stale`], [`StatusState::Ended`]) and its reason over the venue's
+    /// Lays a state of the feed (that it is silent, that it has ended) and its reason over the venue's
     /// trading status; `None` takes it away again.
     ///
     /// # Panics
     /// When the market has no such instrument.
-    pub fn set_feed_state(
-        &mut self,
-        symbol: SymbolId,
-        state: Option<(StatusState, &'static str)>,
-        changes: &mut Vec<Change>,
-    ) {
-        self.instruments[symbol.index()].set_feed_status(symbol, state, changes);
+    pub fn set_feed_state(&mut self, symbol: SymbolId, state: Option<&Status>, changes: &mut Vec<Change>) {
+        self.instruments[symbol.index() - self.first].set_feed_status(symbol, state, changes);
     }
 
     /// A new run of the stream: all that was known is void, but the definitions and [`Market::faults`].
@@ -183,47 +195,51 @@ impl Market {
     /// Best bid and offer: the book's, or, while there never was one, the venue's own.
     #[must_use]
     pub fn quote(&self, symbol: SymbolId) -> Quote {
-        self.instruments[symbol.index()].quote
+        self.of(symbol).quote
     }
 
     /// The book.
     #[must_use]
     pub fn book(&self, symbol: SymbolId) -> BookView<'_> {
-        self.instruments[symbol.index()].book.view()
+        self.of(symbol).book.view()
     }
 
     /// The session so far. The official closing price is in no event yet, so `close` is `None`.
     #[must_use]
     pub fn ticker(&self, symbol: SymbolId) -> Ticker {
-        self.instruments[symbol.index()].ticker()
+        self.of(symbol).ticker()
     }
 
     /// The newest bar, open or closed; `None` before the first trade.
     #[must_use]
     pub fn bar(&self, symbol: SymbolId, interval: Interval) -> Option<&Bar> {
-        self.instruments[symbol.index()].tape.as_ref()?.series(interval).bars().back()
+        self.of(symbol).tape.as_ref()?.series(interval).bars().back()
     }
 
     /// The newest [`crate::limits::BARS_MAX`] bars, newest last, the open one among them.
     pub fn bars(&self, symbol: SymbolId, interval: Interval) -> impl DoubleEndedIterator<Item = &Bar> {
-        self.instruments[symbol.index()].tape.iter().flat_map(move |tape| tape.series(interval).bars())
+        self.of(symbol).tape.iter().flat_map(move |tape| tape.series(interval).bars())
     }
 
     /// The newest [`crate::limits::TRADES_MAX`] trades, newest last.
     pub fn trades(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = &TradeRecord> {
-        self.instruments[symbol.index()].tape.iter().flat_map(|tape| tape.trades())
+        self.of(symbol).tape.iter().flat_map(|tape| tape.trades())
     }
 
     /// Whether it trades, and whether its feed and its book are to be trusted.
     #[must_use]
     pub fn status(&self, symbol: SymbolId) -> Status {
-        self.instruments[symbol.index()].status()
+        self.of(symbol).status()
     }
 
     /// The time of its newest event; the epoch before the first.
     #[must_use]
     pub fn ts_event(&self, symbol: SymbolId) -> Timestamp {
-        self.instruments[symbol.index()].ts_event
+        self.of(symbol).ts_event
+    }
+
+    fn of(&self, symbol: SymbolId) -> &InstrumentState {
+        &self.instruments[symbol.index() - self.first]
     }
 
     /// What was wrong with the events.

@@ -10,13 +10,19 @@
 //!
 //! A topic at a rate is made from the raw one, which is followed with it: every change of the raw topic is counted for
 //! the rate, and when the rate's slot is due, the difference between what was published at it and the present state
-//! is. So the numbers of changes are exact, and a raw topic without rates pays one comparison.
+//! is. So the numbers of changes are exact, and a raw topic without rates pays one comparison. Who reads a topic at a rate beside the
+//! stream is shown what was last published at it, and so has it followed like one who listens.
 
 mod batch;
+mod delayed;
 mod followed;
 mod history;
+mod kept;
 mod levels;
+mod markets;
+mod mirror;
 mod rates;
+mod relay;
 mod requests;
 mod state;
 mod touched;
@@ -31,17 +37,23 @@ use feeds::clock::monotonic;
 use feeds::{EventBody, MarketEvent, SymbolId, Timestamp};
 
 use crate::bus::{Bus, Kind};
-use crate::directory::Directory;
+use crate::directory::{Class, Directory};
 use crate::limits::BATCH_BYTES_MAX;
 use crate::market::quotes::{CachedQuote, QuoteWriter};
 use crate::market::{Change, Market};
 use crate::metrics::Metrics;
-use crate::state::StatusState;
+use crate::state::{Status, StatusState};
 use crate::topic::{Channel, Depth, Interval, PerTopic, Rate, TopicId};
+
+pub use kept::{RecallError, Recalled};
+pub use mirror::{Mirror, MirrorError};
+pub use relay::Errands;
 
 use batch::{BatchBuilder, Missed};
 use followed::Followed;
+use markets::Markets;
 use rates::Rates;
+use relay::Relay;
 use requests::{Ask, Backlog, Read};
 use state::News;
 use touched::Touched;
@@ -58,7 +70,9 @@ pub enum WhenFull {
 /// Numbers, caches and encodes; see the module.
 pub struct Publisher {
     directory: Directory,
-    market: Market,
+    markets: Markets,
+    /// Of a gateway: what it has in place of a market.
+    relay: Option<Box<Relay>>,
     quotes: QuoteWriter,
     bus: Bus,
     metrics: Metrics,
@@ -81,9 +95,13 @@ pub struct Publisher {
     last_quotes: Vec<CachedQuote>,
     /// When each instrument's status last changed.
     status_at: Vec<Timestamp>,
+    /// The state of each instrument as it is counted.
+    states: Vec<Option<StatusState>>,
     changes: Vec<Change>,
     touched: Touched,
     batch: BatchBuilder,
+    /// When the first message came of those whose changes are not handed on yet.
+    received: Option<Instant>,
     backlog: Backlog,
     /// Requests of subscribers that hold states: the first is being answered.
     asks: VecDeque<Ask>,
@@ -108,11 +126,11 @@ impl Publisher {
         epoch: Arc<str>,
         when_full: WhenFull,
     ) -> Self {
-        let instruments: Vec<_> = directory.iter().map(|(_, instrument)| instrument.clone()).collect();
         let topics = TopicId::count(directory.len());
         bus.set_epoch(Some(Arc::clone(&epoch)));
-        Self {
-            market: Market::new(&instruments),
+        let mut publisher = Self {
+            markets: Markets::new(&directory),
+            relay: None,
             quotes,
             metrics,
             when_full,
@@ -127,9 +145,11 @@ impl Publisher {
             due: Vec::new(),
             last_quotes: vec![CachedQuote::default(); directory.len()],
             status_at: vec![Timestamp::default(); directory.len()],
+            states: vec![None; directory.len()],
             changes: Vec::new(),
             touched: Touched::new(directory.len()),
             batch: BatchBuilder::default(),
+            received: None,
             backlog: Backlog::new(topics),
             asks: VecDeque::new(),
             reads: VecDeque::new(),
@@ -138,13 +158,17 @@ impl Publisher {
             missed: vec![BTreeMap::new(); bus.shards()],
             directory,
             bus,
+        };
+        for class in Class::ALL {
+            publisher.count_states(class);
         }
+        publisher
     }
 
-    /// The market's present state.
+    /// The market's present state, whatever is also served late.
     #[must_use]
     pub const fn market(&self) -> &Market {
-        &self.market
+        self.markets.real_time()
     }
 
     /// How many requests to subscribe have been taken so far.
@@ -167,58 +191,87 @@ impl Publisher {
 
     /// Takes the events of one message of the feed, and encodes what they changed.
     pub fn apply(&mut self, events: &[MarketEvent]) {
-        let mut changes = std::mem::take(&mut self.changes);
-        for event in events {
-            if matches!(event.body, EventBody::Definition(_)) {
-                continue;
-            }
-            self.market.apply(event, &mut changes);
-        }
-        self.market.end_message();
-        self.publish(&mut changes);
-        self.changes = changes;
+        self.received.get_or_insert_with(monotonic);
+        self.take_events(Class::RealTime, events);
         self.metrics.feed_messages_total().add(1);
         self.metrics.feed_events_total().add(events.len() as u64);
     }
 
+    fn take_events(&mut self, class: Class, events: &[MarketEvent]) {
+        let mut changes = std::mem::take(&mut self.changes);
+        let market = self.markets.class(class);
+        for event in events {
+            if matches!(event.body, EventBody::Definition(_)) {
+                continue;
+            }
+            market.apply(event, &mut changes);
+        }
+        market.end_message();
+        self.publish(&mut changes);
+        self.changes = changes;
+    }
+
     /// Feed time has come to `now`: bars that are over are closed.
     pub fn advance(&mut self, now: Timestamp) {
+        self.advance_class(Class::RealTime, now);
+    }
+
+    fn advance_class(&mut self, class: Class, now: Timestamp) {
         let mut changes = std::mem::take(&mut self.changes);
-        self.market.advance(now, &mut changes);
+        self.markets.class(class).advance(now, &mut changes);
         self.publish(&mut changes);
         self.changes = changes;
     }
 
     /// Says of every instrument that its feed is silent or over; `None`: it lives again.
     pub fn set_feed_state(&mut self, state: Option<(StatusState, &'static str)>) {
+        let state = state.map(|(state, reason)| Status { state, reason: reason.into() });
+        self.set_class_state(Class::RealTime, state.as_ref());
+    }
+
+    fn set_class_state(&mut self, class: Class, state: Option<&Status>) {
         let mut changes = std::mem::take(&mut self.changes);
-        for index in 0..self.directory.len() {
-            self.market.set_feed_state(SymbolId::from_index(index), state, &mut changes);
+        let market = self.markets.class(class);
+        for (symbol, _) in self.directory.of(class) {
+            market.set_feed_state(symbol, state, &mut changes);
         }
         self.publish(&mut changes);
         self.changes = changes;
     }
 
-    /// Begins another run of the stream: all state is void, and everybody who follows something is told.
-    pub fn restart(&mut self, epoch: Arc<str>) {
+    /// Begins another run of the stream: all state is void, or what was kept of a run before, and everybody who follows
+    /// something is told.
+    pub fn restart(&mut self, epoch: Arc<str>, recalled: Option<Recalled>) {
+        self.begin_run(Class::RealTime, epoch, recalled);
+    }
+
+    fn begin_run(&mut self, class: Class, epoch: Arc<str>, recalled: Option<Recalled>) {
         self.flush();
         self.bus.set_epoch(None);
-        self.market.reset();
+        self.markets.class(class).reset();
         self.epoch = epoch;
-        self.numbers.fill(0);
-        self.followed = PerTopic::new(self.numbers.len());
-        self.follows.clear();
-        self.history_bytes = 0;
-        self.rates.clear();
-        self.last_quotes.fill(CachedQuote::default());
-        self.status_at.fill(Timestamp::default());
+        self.forget(class);
+        for (symbol, _) in self.directory.clone().of(class) {
+            for channel in Channel::ALL {
+                self.numbers[TopicId::new(channel, symbol).index()] = 0;
+            }
+            self.last_quotes[symbol.index()] = CachedQuote::default();
+            self.status_at[symbol.index()] = Timestamp::default();
+            self.quotes.set(symbol, &CachedQuote::default());
+        }
         for missed in &mut self.missed {
             missed.clear();
         }
-        for index in 0..self.directory.len() {
-            self.quotes.set(SymbolId::from_index(index), &CachedQuote::default());
+        if let Some(recalled) = recalled {
+            self.take_over(recalled);
         }
+        self.count_states(class);
         self.bus.set_epoch(Some(Arc::clone(&self.epoch)));
+        self.tell_everybody();
+    }
+
+    /// A state for everybody of each topic that somebody listens to.
+    fn tell_everybody(&mut self) {
         for rate in Rate::ALL {
             for index in 0..self.numbers.len() {
                 let raw = TopicId(u32::try_from(index).expect("topics are fewer than 2^32"));
@@ -253,8 +306,10 @@ impl Publisher {
         self.bus.look(monotonic());
         let could_do_more = self.answer_requests();
         self.flush();
+        // Of messages that nobody follows, nothing was handed on.
+        self.received = None;
         self.make_good();
-        let faults = self.market.faults();
+        let faults = self.markets.real_time().faults();
         self.metrics.unknown_orders_total().set(faults.unknown_orders);
         self.metrics.book_checksums_ok_total().set(faults.checksums_ok);
         self.metrics.book_checksums_failed_total().set(faults.checksums_failed);
@@ -269,7 +324,7 @@ impl Publisher {
                 Change::Trade { symbol, trade, ts_event, number } => {
                     let topic = TopicId::new(Channel::Trade, symbol);
                     self.numbers[topic.index()] = number;
-                    self.publish_raw(topic, number, ts_event, News::Trade(trade));
+                    self.publish_raw(topic, number, ts_event, 1, News::Trade(trade));
                 }
                 Change::BarClosed { symbol, interval, bar } => {
                     self.publish_next(Channel::Bar(interval), symbol, News::Bar(bar));
@@ -300,40 +355,61 @@ impl Publisher {
             }
             for interval in Interval::ALL {
                 if marks.bars & (1 << interval as u8) != 0
-                    && let Some(&bar) = self.market.bar(symbol, interval)
+                    && let Some(&bar) = self.markets.of(symbol).bar(symbol, interval)
                 {
                     self.publish_next(Channel::Bar(interval), symbol, News::Bar(bar));
                 }
             }
             if marks.status {
-                self.status_at[symbol.index()] = self.market.ts_event(symbol);
+                self.status_at[symbol.index()] = self.markets.of(symbol).ts_event(symbol);
+                self.count_state(symbol);
                 self.publish_next(Channel::Status, symbol, News::State);
             }
         }
         self.flush_if_full();
     }
 
+    /// Counts an instrument in the state that it is in now.
+    fn count_state(&mut self, symbol: SymbolId) {
+        let now = self.markets.of(symbol).status(symbol).state;
+        let before = self.states[symbol.index()].replace(now);
+        if before == Some(now) {
+            return;
+        }
+        let class = self.directory.class(symbol);
+        self.metrics.instruments().of(class, now).add(1);
+        if let Some(before) = before {
+            self.metrics.instruments().of(class, before).add(-1);
+        }
+    }
+
+    fn count_states(&mut self, class: Class) {
+        for (symbol, _) in self.directory.clone().of(class) {
+            self.count_state(symbol);
+        }
+    }
+
     fn publish_quote(&mut self, symbol: SymbolId) {
-        let quote = self.market.quote(symbol);
+        let quote = self.markets.of(symbol).quote(symbol);
         if self.last_quotes[symbol.index()].quote == quote {
             return;
         }
         let topic = TopicId::new(Channel::Quote, symbol);
         let seq = self.bump(topic);
-        let ts_event = self.market.ts_event(symbol);
+        let ts_event = self.markets.of(symbol).ts_event(symbol);
         let cached = CachedQuote { quote, seq, ts_event };
         self.last_quotes[symbol.index()] = cached;
         self.quotes.set(symbol, &cached);
-        self.publish_raw(topic, seq, ts_event, News::State);
+        self.publish_raw(topic, seq, ts_event, 1, News::State);
     }
 
     fn publish_book(&mut self, symbol: SymbolId, index: usize) {
         let seq = self.bump(TopicId::new(Channel::Book(Depth::D10), symbol));
-        let ts_event = self.market.ts_event(symbol);
+        let ts_event = self.markets.of(symbol).ts_event(symbol);
         for depth in Depth::ALL {
             if index < depth.levels() {
                 let topic = TopicId::new(Channel::Book(depth), symbol);
-                self.publish_raw(topic, seq, ts_event, News::Book { from: index });
+                self.publish_raw(topic, seq, ts_event, 1, News::Book { from: index });
             }
         }
     }
@@ -341,8 +417,8 @@ impl Publisher {
     fn publish_next(&mut self, channel: Channel, symbol: SymbolId, news: News) {
         let topic = TopicId::new(channel, symbol);
         let seq = self.bump(topic);
-        let ts_event = self.market.ts_event(symbol);
-        self.publish_raw(topic, seq, ts_event, news);
+        let ts_event = self.markets.of(symbol).ts_event(symbol);
+        self.publish_raw(topic, seq, ts_event, 1, news);
     }
 
     fn bump(&mut self, topic: TopicId) -> u64 {

@@ -1,23 +1,32 @@
 //! The edge: sockets. One thread a shard, each with its own listener on the same port.
 
+pub mod admission;
 mod assets;
+pub mod auth;
+mod cors;
 mod health;
 mod http;
 mod hub;
+mod lent;
+mod negotiation;
 mod reading;
 mod redirect;
+mod refusal;
 mod rest;
 mod session;
 mod socket;
+mod sse;
 mod stream;
 pub mod tls;
 mod upgrade;
+mod view;
 mod worker;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use feeds::Clock;
 use rustls::ServerConfig;
@@ -33,8 +42,10 @@ use crate::lifeline::Lifeline;
 use crate::limits::BACKLOG_MAX;
 use crate::market::quotes::QuoteReader;
 use crate::metrics::Metrics;
+use admission::Admission;
+use auth::{Auth, Gate};
 use redirect::Redirect;
-use worker::Worker;
+use worker::{Stop, Worker};
 
 /// Listeners of all shards, bound but not served yet.
 #[derive(Debug)]
@@ -103,14 +114,18 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Sources {
     /// The instruments.
     pub directory: Directory,
-    /// The quote cache.
-    pub quotes: QuoteReader,
+    /// The quote cache; at a gateway there is none, and the ingest is asked.
+    pub quotes: Option<QuoteReader>,
     /// How far the feed has come.
     pub feed: Control,
+    /// Who comes in.
+    pub admission: Admission,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
+    /// Who is let in.
+    pub auth: Auth,
     /// What handshakes of TLS are done with; without it, connections are in the clear.
     pub tls: Option<Arc<ServerConfig>>,
 }
@@ -118,7 +133,8 @@ pub struct Sources {
 /// The shards' threads.
 pub struct Server {
     threads: Vec<JoinHandle<()>>,
-    stop: watch::Sender<bool>,
+    admission: Admission,
+    stop: watch::Sender<Stop>,
 }
 
 impl Server {
@@ -133,7 +149,7 @@ impl Server {
         sources: &Sources,
         lifeline: &Lifeline,
     ) -> io::Result<Self> {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::Not);
         let to_port = listeners.address.port();
         let mut threads = Vec::with_capacity(ends.len());
         let budget = rest::Budget::new();
@@ -143,16 +159,25 @@ impl Server {
         for ((runtime, listener), end) in ready.into_iter().zip(ends) {
             let redirect =
                 redirect.take().map(|listener| worker::register(&runtime, listener)).transpose()?;
+            let gate = Gate { auth: sources.auth.clone(), metrics: sources.metrics.clone() };
             let rest = rest::routes(rest::Sources {
                 directory: sources.directory.clone(),
                 quotes: sources.quotes.clone(),
                 bus: end.bus.clone(),
                 budget: budget.clone(),
             })
-            .merge(health::routes(sources.feed.clone(), sources.metrics.clone()))
+            .route_layer(axum::middleware::from_fn_with_state(gate.clone(), auth::enter))
+            .merge(auth::routes(gate.clone()))
+            .merge(health::routes(
+                sources.feed.clone(),
+                sources.admission.clone(),
+                sources.auth.clone(),
+                sources.metrics.clone(),
+            ))
+            .merge(rest::description())
             .merge(assets::routes())
             .method_not_allowed_fallback(rest::wrong_method)
-            .fallback(rest::not_found);
+            .fallback_service(auth::nowhere(gate.clone()));
             let shard = end.shard;
             let worker = Worker {
                 listener,
@@ -162,6 +187,8 @@ impl Server {
                 directory: sources.directory.clone(),
                 epoch: Arc::clone(epoch),
                 rest,
+                admission: sources.admission.clone(),
+                gate,
                 metrics: sources.metrics.clone(),
                 clock: sources.clock.clone(),
                 stop: stopped.clone(),
@@ -172,13 +199,27 @@ impl Server {
                 worker.run(&runtime);
             })?);
         }
-        Ok(Self { threads, stop })
+        Ok(Self { threads, admission: sources.admission.clone(), stop })
     }
 
-    /// Closes every connection with 1001 and waits for the threads.
+    /// Is not ready from now on and lets no more WebSockets in; closes those that there are with 1012, each at a moment of its
+    /// own within that time; then listens no more, and ends when what is being answered has been.
+    pub fn drain(&self, over: Duration) {
+        self.admission.begin_to_drain();
+        // Without receivers every thread has ended already.
+        let _ = self.stop.send(Stop::After(over));
+    }
+
+    /// Whether every thread has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Closes every connection that is left, waits for no client, and joins the threads.
     pub fn stop(self) {
         // Without receivers every thread has ended already.
-        let _ = self.stop.send(true);
+        let _ = self.stop.send(Stop::Now);
         for thread in self.threads {
             if thread.join().is_err() {
                 error!("a shard has panicked");

@@ -1,25 +1,40 @@
-//! The one place that joins the stages: feed → ingest (market, publisher) → bus → shards → sockets.
+//! The one place that joins the stages: feed → ingest (market, publisher) → bus → shards → sockets. Of a gateway:
+//! broker → gateway (publisher) → bus → shards → sockets.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use feeds::limits::INSTRUMENTS_MAX;
 use feeds::{Clock, Feed};
+use rustls::ServerConfig;
 use tracing::info;
 
+use crate::bus::broker::address::Address;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+use crate::bus::broker::{self, BusError, Connection, Joined};
 use crate::bus::{Bus, BusHandle};
 use crate::directory::Directory;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+use crate::gateway;
 use crate::ingest::{self, Control};
 use crate::lifeline::{Watcher, lifeline};
 use crate::limits::SHARDS_MAX;
-use crate::market::quotes::quote_cache;
+use crate::market::quotes::{QuoteReader, quote_cache};
 use crate::metrics::Metrics;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+use crate::publisher::Mirror;
 use crate::publisher::{Publisher, WhenFull};
+use crate::server::admission::{self, Admission, TooLittleMemory};
+use crate::server::auth::{self, Auth, AuthError};
 use crate::server::tls::{self, CertificateError, CertificateFiles};
 use crate::server::{Listeners, Server, Sources};
 use crate::topic::TopicId;
+
+/// How often to look whether all clients have gone.
+const DRAINED_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How to serve a feed.
 #[derive(Clone, Debug)]
@@ -30,8 +45,14 @@ pub struct Settings {
     pub tls: Option<CertificateFiles>,
     /// Where those who come in the clear are told where TLS is.
     pub redirect: Option<SocketAddr>,
-    /// Threads that serve clients, 1 to [`SHARDS_MAX`].
+    /// Who comes in, how often and with how much.
+    pub admission: admission::Settings,
+    /// Who is let in.
+    pub auth: auth::Settings,
+    /// Threads that serve clients, 1 to [`SHARDS_MAX`]; of an ingest one less.
     pub shards: usize,
+    /// Of an ingest: where it publishes.
+    pub bus: Option<Address>,
     /// How the feed is played.
     pub ingest: ingest::Settings,
     /// What happens when a shard cannot follow.
@@ -52,15 +73,32 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// It cannot be known who is let in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Nobody could be let in.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     /// Too few or too many shards.
     #[error("shards must be between 1 and {SHARDS_MAX}, not {0}")]
     Shards(usize),
+    /// There is no bus.
+    #[cfg(any(feature = "nats", feature = "amqp"))]
+    #[error(transparent)]
+    Bus(#[from] BusError),
     /// Too many instruments.
-    #[error("the feed has {0} instruments, more than {INSTRUMENTS_MAX}")]
-    Instruments(usize),
+    #[error(
+        "the feed has {found} instruments, more than {most}: {INSTRUMENTS_MAX}, or half as many with `delay`"
+    )]
+    Instruments {
+        /// How many.
+        found: usize,
+        /// How many there may be with these settings.
+        most: usize,
+    },
 }
 
 /// A running service.
@@ -68,11 +106,60 @@ pub struct Service {
     address: SocketAddr,
     is_tls: bool,
     server: Server,
+    admission: Admission,
+    auth: Auth,
     ingest: JoinHandle<()>,
+    #[cfg(any(feature = "nats", feature = "amqp"))]
+    connection: Option<Connection>,
     control: Control,
     bus: BusHandle,
     metrics: Metrics,
     watcher: Watcher,
+}
+
+/// What is served, to whom and where, before anybody is.
+struct Entrance {
+    listeners: Listeners,
+    tls: Option<Arc<ServerConfig>>,
+    auth: Auth,
+    admission: Admission,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+impl Entrance {
+    fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, StartError> {
+        let shards_max = if settings.bus.is_some() { SHARDS_MAX - 1 } else { SHARDS_MAX };
+        if !(1..=shards_max).contains(&settings.shards) {
+            return Err(StartError::Shards(settings.shards));
+        }
+        let admission = Admission::start(settings.admission.clone(), &metrics).map_err(StartError::Thread)?;
+        admission.check_memory()?;
+        let tls = settings.tls.clone().map(|files| tls::config(files, &metrics)).transpose()?;
+        let auth = Auth::open(&settings.auth, clock.clone(), &metrics)?;
+        let mut listeners = Listeners::bind(settings.listen, settings.shards)
+            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
+        if let Some(address) = settings.redirect {
+            let address =
+                listeners.redirect_from(address).map_err(|source| StartError::Listen { address, source })?;
+            info!(%address, "plain HTTP is told to go to https");
+        }
+        Ok(Self { listeners, tls, auth, admission, metrics, clock })
+    }
+
+    /// What the shards serve from.
+    fn sources(&self, directory: Directory, quotes: Option<QuoteReader>, control: &Control) -> Sources {
+        Sources {
+            directory,
+            quotes,
+            feed: control.clone(),
+            admission: self.admission.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            auth: self.auth.clone(),
+            tls: self.tls.clone(),
+        }
+    }
 }
 
 impl Service {
@@ -81,27 +168,24 @@ impl Service {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(feed: Box<dyn Feed>, settings: &Settings, clock: Clock) -> Result<Self, StartError> {
-        if !(1..=SHARDS_MAX).contains(&settings.shards) {
-            return Err(StartError::Shards(settings.shards));
+        let classes = if settings.ingest.delay.is_some() { 2 } else { 1 };
+        if feed.instruments().len() > INSTRUMENTS_MAX / classes {
+            return Err(StartError::Instruments {
+                found: feed.instruments().len(),
+                most: INSTRUMENTS_MAX / classes,
+            });
         }
-        if feed.instruments().len() > INSTRUMENTS_MAX {
-            return Err(StartError::Instruments(feed.instruments().len()));
-        }
-        let metrics = Metrics::default();
-        let tls = settings.tls.clone().map(|files| tls::config(files, &metrics)).transpose()?;
-        let mut listeners = Listeners::bind(settings.listen, settings.shards)
-            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
-        if let Some(address) = settings.redirect {
-            let address =
-                listeners.redirect_from(address).map_err(|source| StartError::Listen { address, source })?;
-            info!(%address, "plain HTTP is told to go to https");
-        }
-        let address = listeners.address();
-        let is_tls = tls.is_some();
-        let control = Control::default();
-        let directory = Directory::new(feed.instruments());
+        let entrance = Entrance::open(settings, clock.clone(), Metrics::default())?;
+        let metrics = entrance.metrics.clone();
+        let control = Control::new(feed.begins_at());
+        let directory = match settings.ingest.delay {
+            Some(_) => Directory::with_twins(feed.instruments()),
+            None => Directory::new(feed.instruments()),
+        };
         let (writer, quotes) = quote_cache(directory.len());
-        let (bus, ends) = Bus::new(TopicId::count(directory.len()), settings.shards);
+        // The bus, where there is one, has the last place.
+        let shards = settings.shards + usize::from(settings.bus.is_some());
+        let (bus, mut ends) = Bus::new(TopicId::count(directory.len()), shards);
         let handle = bus.handle().clone();
         let epoch = ingest::new_epoch(&clock);
         let publisher = Publisher::new(
@@ -112,15 +196,20 @@ impl Service {
             Arc::clone(&epoch),
             settings.when_full,
         );
-        let sources = Sources {
-            directory,
-            quotes,
-            feed: control.clone(),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
-            tls,
-        };
         let (lifeline, watcher) = lifeline();
+        let of_bus = ends.split_off(settings.shards);
+        #[cfg(any(feature = "nats", feature = "amqp"))]
+        let connection = match (&settings.bus, of_bus.into_iter().next()) {
+            (Some(address), Some(end)) => {
+                Some(broker::serve(address, end, &directory, &epoch, &metrics, lifeline.clone())?)
+            }
+            _ => None,
+        };
+        #[cfg(not(any(feature = "nats", feature = "amqp")))]
+        debug_assert!(of_bus.is_empty(), "there is no address of a bus then");
+        let sources = entrance.sources(directory, Some(quotes), &control);
+        let Entrance { listeners, admission, auth, tls, .. } = entrance;
+        let (address, is_tls) = (listeners.address(), tls.is_some());
         let server =
             Server::start(listeners, ends, &epoch, &sources, &lifeline).map_err(StartError::Thread)?;
         let ingest = {
@@ -133,7 +222,74 @@ impl Service {
                 })
                 .map_err(StartError::Thread)?
         };
-        Ok(Self { address, is_tls, server, ingest, control, bus: handle, metrics, watcher })
+        Ok(Self {
+            address,
+            is_tls,
+            server,
+            admission,
+            auth,
+            ingest,
+            #[cfg(any(feature = "nats", feature = "amqp"))]
+            connection,
+            control,
+            bus: handle,
+            metrics,
+            watcher,
+        })
+    }
+
+    /// Binds, starts the threads, and serves what an ingest publishes on the bus.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    #[cfg(any(feature = "nats", feature = "amqp"))]
+    pub fn start_gateway(
+        joined: Joined,
+        settings: &Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let entrance = Entrance::open(settings, clock, metrics.clone())?;
+        let control = Control::default();
+        let directory = joined.directory.clone();
+        let (bus, ends) = Bus::new(TopicId::count(directory.len()), settings.shards);
+        let handle = bus.handle().clone();
+        let beat = joined.beat.clone();
+        let epoch = Arc::clone(&beat.epoch);
+        let mirror = Mirror::new(Arc::clone(&epoch));
+        let publisher = Publisher::of_gateway(directory.clone(), bus, metrics.clone(), mirror);
+        let (lifeline, watcher) = lifeline();
+        let (link, connection) =
+            joined.start(handle.clone(), &metrics, lifeline.clone()).map_err(StartError::Thread)?;
+        let sources = entrance.sources(directory, None, &control);
+        let Entrance { listeners, admission, auth, tls, .. } = entrance;
+        let (address, is_tls) = (listeners.address(), tls.is_some());
+        let server =
+            Server::start(listeners, ends, &epoch, &sources, &lifeline).map_err(StartError::Thread)?;
+        let ingest = {
+            let (control, metrics) = (control.clone(), metrics.clone());
+            std::thread::Builder::new()
+                .name("gateway".to_owned())
+                .spawn(move || {
+                    let _lifeline = lifeline;
+                    gateway::run(publisher, link, beat, &control, &metrics);
+                })
+                .map_err(StartError::Thread)?
+        };
+        let connection = Some(connection);
+        Ok(Self {
+            address,
+            is_tls,
+            server,
+            admission,
+            auth,
+            ingest,
+            connection,
+            control,
+            bus: handle,
+            metrics,
+            watcher,
+        })
     }
 
     /// Where it listens.
@@ -165,14 +321,38 @@ impl Service {
         self.watcher.any_dropped().await;
     }
 
-    /// Closes every connection and waits for the threads.
+    /// Takes new settings of who comes in, and of what they may see.
+    ///
+    /// # Errors
+    /// [`AuthError`] when roles cannot be as they are now; all stays as it was.
+    pub fn admit(&self, settings: &Settings) -> Result<(), AuthError> {
+        self.auth.replace_roles(&settings.auth)?;
+        self.admission.replace(settings.admission.clone());
+        Ok(())
+    }
+
+    /// Begins to end: see [`Server::drain`]. The feed goes on.
+    pub fn drain(&self, over: Duration) {
+        self.server.drain(over);
+    }
+
+    /// Returns when all clients have gone, after [`Service::drain`].
+    pub async fn drained(&self) {
+        while !self.server.has_ended() {
+            tokio::time::sleep(DRAINED_LOOK_EVERY).await;
+        }
+    }
+
+    /// Closes every connection that is left, and joins the threads.
     pub fn stop(self) {
         self.control.stop();
         self.bus.wake();
         // Shards first: an ingest that waits for a full one is let go when it is gone.
         self.server.stop();
+        #[cfg(any(feature = "nats", feature = "amqp"))]
+        self.connection.into_iter().for_each(Connection::stop);
         if self.ingest.join().is_err() {
-            tracing::error!("the ingest has panicked");
+            tracing::error!("the publisher has panicked");
         }
     }
 }

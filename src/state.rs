@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use feeds::{Level, Price, Size, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Best bid and offer; `None`: that side is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
     /// The highest price somebody buys at, and the whole size there.
     pub bid: Option<Level>,
@@ -29,7 +30,7 @@ pub struct Ticker {
 }
 
 /// What trades of a time span add up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// First price.
     pub open: Price,
@@ -48,7 +49,7 @@ pub struct Totals {
 }
 
 /// Trades of one interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bar {
     /// The interval's first nanosecond.
     pub start: Timestamp,
@@ -59,7 +60,7 @@ pub struct Bar {
 }
 
 /// Whether an instrument trades, and whether its feed lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// What it is now.
     pub state: StatusState,
@@ -68,7 +69,7 @@ pub struct Status {
 }
 
 /// The values of `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StatusState {
     /// Continuous trading, as far as is known.
     Trading,
@@ -85,6 +86,10 @@ pub enum StatusState {
 }
 
 impl StatusState {
+    /// All of them, in the order of their making.
+    pub const ALL: [Self; 6] =
+        [Self::Trading, Self::Halted, Self::Auction, Self::Closed, Self::Stale, Self::Ended];
+
     /// As the protocol spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use feeds::SymbolId;
+use serde::{Deserialize, Serialize};
 
 /// A kind of data, with its parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +35,7 @@ pub enum Depth {
 }
 
 /// The length of a bar. Bars start at whole multiples of it since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Interval {
     /// One second.
     S1,

@@ -6,7 +6,9 @@
 
 pub mod binary;
 pub mod code;
+pub mod cursor;
 pub mod decode;
+pub mod events;
 pub mod json;
 pub mod message;
 
@@ -34,7 +36,18 @@ impl Encoding {
     }
 }
 
+/// What the bytes to a client are cut into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Messages of a WebSocket.
+    #[default]
+    Frames,
+    /// Server-sent events.
+    Events,
+}
+
 pub use code::{CloseCode, ErrorCode, Return};
+pub use cursor::Cursor;
 pub use decode::ServerMessage;
 pub use json::Envelope;
-pub use message::{Granted, Method, OnOverflow, ReqId, Request, RequestError, Resume, Symbols, Token};
+pub use message::{Granted, Method, OnOverflow, ReqId, Request, RequestError, Resume, Symbols};

@@ -43,6 +43,7 @@ impl Rig {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         }]);
         let (writer, _) = quote_cache(1);
         let (bus, mut ends) = Bus::new(TopicId::count(1), 1);

@@ -6,11 +6,14 @@
 //! connections, in 2.8 million updates and states, of which 1,790 stood for several changes, and 0.32 of the bytes.
 
 mod service {
+    pub(crate) mod chromium;
     pub(crate) mod clients;
     pub(crate) mod http;
     pub(crate) mod metrics;
+    pub(crate) mod needed;
     pub(crate) mod process;
     pub(crate) mod program;
+    pub(crate) mod python;
     pub(crate) mod simulated;
 }
 
@@ -18,11 +21,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use service::clients::{is_there, node, python};
+use service::chromium::{CHROMIUM, chromium};
+use service::clients::node;
 use service::process::Service;
-
-/// Where Debian's package has it.
-const CHROMIUM: &str = "/usr/bin/chromium";
+use service::python::python;
 
 const SECONDS: u64 = 60;
 const CONNECTIONS_EACH: u64 = 3;
@@ -38,9 +40,7 @@ fn clients() -> Vec<(&'static str, Command)> {
     clients.extend(node("cohort.mjs", "ws").map(|node| ("Node's ws", node)));
     clients.extend(python("cohort.py").map(|python| ("Python's websockets", python)));
     // Last, since its path is the last argument.
-    if is_there("Chromium (Debian's package `chromium`)", Command::new(CHROMIUM).arg("--version")) {
-        clients.extend(node("cohort.mjs", "playwright-core").map(|node| ("Chromium", node)));
-    }
+    clients.extend(chromium("cohort.mjs").map(|client| ("Chromium", client)));
     clients
 }
 

@@ -6,6 +6,7 @@ mod delivery {
     pub(crate) mod client;
     mod cohorts;
     mod compressed;
+    mod deferred;
     mod laggards;
     pub(crate) mod pipeline;
     mod random;

@@ -87,11 +87,11 @@ fn simulated(mode: SimMode) -> (Vec<Instrument>, Vec<Vec<MarketEvent>>) {
     let settings = SimSettings { instruments: 4, mode, ..SimSettings::default() };
     let mut sim = Sim::new(settings).expect("possible");
     sim.begin(START);
-    let messages = messages(&mut sim, Timestamp(START.0 + 10_000_000_000));
+    let messages = messages(&mut sim, Timestamp(START.0 + 20_000_000_000));
     (sim.instruments().to_vec(), messages)
 }
 
-const SIMULATED: [&str; 4] = ["--sim-instruments", "4", "--duration", "10s"];
+const SIMULATED: [&str; 4] = ["--sim-instruments", "4", "--duration", "20s"];
 
 /// Sizes and prices whatever their scale.
 struct Scale<'a>(&'a Instrument);
@@ -319,7 +319,7 @@ fn quotes_of_a_simulated_market_are_read_back() {
     let flags = [&SIMULATED[..], &["--sim-mode", "quotes"]].concat();
     let (instruments, messages) = simulated(SimMode::Quotes);
     let expected = shown(&instruments, &flat(&messages, |body| matches!(body, EventBody::Quote { .. })));
-    assert_eq!(expected.len(), 800);
+    assert_eq!(expected.len(), 1_600);
     let csv = folder.path().join("quotes.csv");
     exported(&["sim"], &csv, &flags);
     let (read_instruments, found) = read(&[csv]);
@@ -356,7 +356,13 @@ fn what_cannot_be_written_is_an_error_and_leaves_nothing() {
     assert!(said.ends_with("a.csv is there already: remove it, or say --force\n"), "{said}");
     assert_eq!(fs::read(path("a.csv")).expect("a file"), before);
     exported(&[source], &path("a.csv"), &["--kind", "book", "--force"]);
-    assert_ne!(fs::read(path("a.csv")).expect("a file"), before);
+    let book = fs::read(path("a.csv")).expect("a file");
+    assert_ne!(book, before);
+    // Not what it is made of, though that is an export too.
+    let said =
+        refused(&[path("a.csv").to_str().expect("UTF-8")], &path("a.csv"), &["--kind", "book", "--force"]);
+    assert!(said.contains("a.csv is what is to be exported: say another --out"), "{said}");
+    assert_eq!(fs::read(path("a.csv")).expect("a file"), book);
 }
 
 /// The kernel refuses to make the file longer, as a full disk does.
@@ -519,5 +525,22 @@ fn dbn_records_are_equal_where_the_kind_is_the_same() {
         let mut bytes = Vec::new();
         dbn::encode::dbn::MetadataEncoder::new(&mut bytes).encode(&metadata).expect("possible");
         assert!(!map.is_empty(), "{name}");
+    }
+}
+
+/// Whoever tries what is shown sees something.
+#[test]
+fn the_examples_of_recordings_that_ship_write_rows() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there");
+    let help = String::from_utf8(run(tickwire().args(["export", "--help"])).stdout).expect("UTF-8");
+    for text in [readme, help] {
+        let example = text.lines().map(str::trim).find(|line| line.starts_with("tickwire export feeds/"));
+        let words: Vec<_> = example.expect("an example").split_whitespace().collect();
+        let [_, _, file, "--kind", kind, "--out", _, ..] = words[..] else { panic!("{words:?}") };
+        let folder = folder();
+        let out = folder.path().join("out.csv");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        exported(&[self::text(&file)], &out, &["--kind", kind]);
+        assert!(fs::read_to_string(&out).expect("text").lines().count() > 1, "{words:?}");
     }
 }

@@ -258,6 +258,24 @@ fn says_which_books_were_given_up() {
 }
 
 #[test]
+fn counts_lines_of_a_kind_that_is_not_known() {
+    let folder = temporary();
+    let mut lines = 0;
+    let path = edited("kraken-20210417.jsonl.zst", &folder, |line| {
+        lines += 1;
+        Some(if lines % 100 == 0 { format!("{line}\n{{\"t\":\"note\",\"text\":\"hello\"}}") } else { line })
+    });
+    let report = sound(&path);
+    assert_eq!((&report["unknown_lines"], &report["messages"]), (&json!(lines / 100), &json!(937)));
+    assert_eq!(report["recording"], Value::Null);
+    let run = inspect(&[&path], &[]);
+    assert_eq!(run.code, Some(0), "told, and no failure");
+    let said = format!("WARNING   {} lines of a kind that is NOT KNOWN here", lines / 100);
+    assert!(run.stdout.contains(&said), "{}", run.stdout);
+    assert_eq!(sound(&recording("kraken-20210417.jsonl.zst"))["unknown_lines"], 0);
+}
+
+#[test]
 fn says_when_a_checksum_fails() {
     let folder = temporary();
     let mut is_first = true;

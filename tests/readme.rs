@@ -6,16 +6,19 @@ mod service {
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod metrics;
+    pub(crate) mod needed;
     pub(crate) mod process;
     pub(crate) mod program;
+    pub(crate) mod python;
     pub(crate) mod simulated;
 }
 
 use std::process::{Command, Output};
 
-use service::clients::{folder, is_there, node, python};
+use service::clients::node;
 use service::eventually::eventually;
 use service::process::Service;
+use service::python::python;
 
 const UPDATES: usize = 200;
 
@@ -74,16 +77,6 @@ fn the_node_client_prints_live_quotes() {
 #[test]
 fn the_python_client_prints_live_quotes() {
     check(|| python("quotes.py"));
-}
-
-/// The page's own logic has its tests in Node, which need no packages.
-#[test]
-fn the_page_passes_its_own_tests() {
-    if is_there("node", Command::new("node").arg("--version")) {
-        let mut node = Command::new("node");
-        let output = node.args(["--test", "page.test.mjs"]).current_dir(folder()).output().expect("node");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    }
 }
 
 /// What the README shows is what these tests run, but for arguments and refusals: the lines that make it work.

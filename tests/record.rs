@@ -3,6 +3,7 @@
 mod service {
     pub(crate) mod eventually;
     pub(crate) mod http;
+    pub(crate) mod json;
     pub(crate) mod metrics;
     pub(crate) mod process;
     pub(crate) mod program;
@@ -11,10 +12,11 @@ mod service {
 }
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use feeds::record::{Body, RecordReader, Verified};
+use feeds::record::{Body, Lost, RecordReader, Recorder, RecorderSettings, Verified};
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::sim::{Sim, SimSettings};
 use feeds::{Feed, MarketEvent, Progress, Timestamp};
@@ -171,7 +173,7 @@ fn what_is_served_can_be_recorded_and_served_again_from_any_time() {
     signal(&service.child, "TERM");
     assert!(service.child.wait().expect("our child").success());
     assert!(verified(folder.path()).is_closed);
-    assert!(service.log().contains("recorded"), "{}", service.log());
+    eventually("the log says so", || service.log().contains("recorded"));
     assert_is_the_market(folder.path(), 3);
     let last = verified(folder.path()).span.expect("records").1;
 
@@ -203,6 +205,164 @@ fn what_cannot_be_recorded_is_refused_before_anything_is_served() {
         assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
         assert!(stderr.contains(reason), "{args:?}: {stderr}");
     }
+}
+
+#[test]
+fn a_refused_start_leaves_no_recording_behind() {
+    let folder = folder();
+    let out = folder.path().join("of").join("the").join("day");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let nobody = "live:kraken@ws://127.0.0.1:1";
+    let cases: [(&[&str], &str); 4] = [
+        (&["serve", "--listen", &address, "--record", path(&out)], "cannot listen on"),
+        (&["serve", "--listen", "127.0.0.1:0", "--shards", "65", "--record", path(&out)], "shards = `65`"),
+        (
+            &[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--feed",
+                nobody,
+                "--symbols",
+                "A/B",
+                "--record",
+                path(&out),
+            ],
+            "cannot connect",
+        ),
+        (&["record", "--feed", nobody, "--symbols", "A/B", "--out", path(&out)], "cannot connect"),
+    ];
+    for (args, reason) in cases {
+        let output = run(tickwire().args(args));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains(reason), "{args:?}: {stderr}");
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0, "{args:?}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_copied_twice_is_refused_by_name() {
+    let folder = folder();
+    let (day, copy) = (folder.path().join("day"), folder.path().join("copy"));
+    let output = run(&mut record(&day, &["--speed", "max", "--duration", "1s"]));
+    assert!(output.status.success(), "{output:?}");
+    let segment = day.join("00000001.twr");
+    for (other, reason) in [(&day, "is given twice"), (&segment, "is a segment of")] {
+        let feed = format!("replay:{},{}", path(&day), path(other));
+        for mut command in [record(&copy, &["--feed", &feed]), {
+            let mut command = tickwire();
+            command.args(["serve", "--listen", "127.0.0.1:0", "--feed", &feed]);
+            command
+        }] {
+            let output = run(&mut command);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && stderr.contains(reason), "{stderr}");
+            assert!(stderr.contains(path(&day)) && !copy.exists(), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn inspect_says_how_a_recording_ends_and_what_was_lost() {
+    let folder = folder();
+    let recorder = Recorder::start(&RecorderSettings::new(folder.path().to_owned()), |_| {}).expect("room");
+    let lost = |records| Lost {
+        records,
+        bytes: 100,
+        first: Timestamp(1_000_000_000),
+        last: Timestamp(2_000_000_000),
+    };
+    for records in 1..=5 {
+        recorder.handle().record(None, Timestamp(3_000_000_000), Body::Lost(lost(records)));
+    }
+    recorder.stop().expect("room");
+    let inspect = |flags: &[&str]| {
+        let output = run(tickwire().arg("inspect").args(flags).arg(folder.path()));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let document: serde_json::Value = serde_json::from_str(&inspect(&["--json"])).expect("JSON");
+    let recording = &document["files"][0]["recording"];
+    assert_eq!((&recording["closed"], &recording["followed"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&recording["records_lost"], recording["losses"].as_array().map(Vec::len)),
+        (&15.into(), Some(5))
+    );
+    assert_eq!(recording["losses"][1]["first"], "1970-01-01T00:00:01.000000000Z");
+    for text in [inspect(&[]), inspect(&["--verify"])] {
+        assert!(text.contains("LOST      15 records had no room"), "{text}");
+        assert!(text.contains("such as 2 records of 100 bytes, 1970-01-01T00:00:01"), "{text}");
+        assert!(!text.contains("open"), "{text}");
+    }
+    assert!(inspect(&["--verify"]).contains("not known runs of its recorder behind this one"));
+
+    // Its recorder is killed in mid-block.
+    let path = folder.path().join("00000001.twr");
+    let bytes = fs::read(&path).expect("there");
+    let manifest = folder.path().join("manifest");
+    fs::remove_file(&manifest).expect("there");
+    fs::write(&path, &bytes[..bytes.len() - 7]).expect("room");
+    for text in [inspect(&[]), inspect(&["--verify"])] {
+        assert!(text.contains("open      no end was written"), "{text}");
+        assert!(text.contains("are the beginning of a frame"), "{text}");
+    }
+}
+
+#[test]
+fn what_a_recording_lost_is_a_gap_of_every_book_when_it_is_served() {
+    let folder = folder();
+    let output =
+        run(&mut record(folder.path(), &["--sim-instruments", "3", "--duration", "5s", "--speed", "max"]));
+    assert!(output.status.success(), "{output:?}");
+    let last = verified(folder.path()).span.expect("records").1;
+    let recorder = Recorder::start(&RecorderSettings::new(folder.path().to_owned()), |_| {}).expect("room");
+    let lost = Lost { records: 7, bytes: 100, first: last, last };
+    recorder.handle().record(None, last, Body::Lost(lost));
+    recorder.stop().expect("room");
+
+    let service = Service::start(["--feed", &format!("replay:{}", path(folder.path())), "--speed", "max"]);
+    eventually("the gap of each", || service.metric("sequence_gaps_total") == 3);
+    let instruments = service.json("/v1/instruments");
+    for instrument in instruments["instruments"].as_array().expect("a list") {
+        let symbol = instrument["symbol"].as_str().expect("a text");
+        eventually("the empty book", || {
+            let book = service.json(&format!("/v1/books/{symbol}"));
+            book["bids"].as_array().is_some_and(Vec::is_empty)
+                && book["asks"].as_array().is_some_and(Vec::is_empty)
+        });
+    }
+}
+
+#[test]
+fn inspect_misses_segments_that_were_removed_from_the_end_of_a_run() {
+    let folder = folder();
+    let flags = ["--speed", "max", "--duration", "20s", "--rotate-bytes", "100KiB"];
+    let output = run(&mut record(folder.path(), &flags));
+    assert!(output.status.success(), "{output:?}");
+    let segments = verified(folder.path()).segments;
+    assert!(segments > 2);
+    let said = |flags: &[&str]| {
+        let output = run(tickwire().arg("inspect").args(flags).arg(folder.path()));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(!said(&["--verify"]).contains("MISSING"));
+    fs::remove_file(folder.path().join(format!("{segments:08}.twr"))).expect("there");
+    assert!(said(&["--verify"]).contains("the segment is missing"));
+    // With the manifest, which may be missing, and which anybody can write anew.
+    fs::remove_file(folder.path().join("manifest")).expect("there");
+    for flags in [&["--verify"][..], &[]] {
+        assert!(
+            said(flags).contains("MISSING   its last segment says that another one follows"),
+            "{}",
+            said(flags)
+        );
+    }
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&said(&["--verify", "--json"])).expect("JSON")["files"][0]
+            ["followed"],
+        true
+    );
 }
 
 #[test]
@@ -241,7 +401,7 @@ fn files_that_may_not_grow_stop_nobody_who_is_served() {
     command.args(["serve", "--listen", "127.0.0.1:0", "--sim-rate", "500", "--record", path(&out)]);
     let service = Service::spawn(&mut command);
     eventually("it has failed", || service.metric("recording_failures_total") > 0);
-    assert!(service.log().contains("File too large"), "{}", service.log());
+    eventually("the log says so", || service.log().contains("File too large"));
     assert_eq!(service.get("/v1/quotes").status, 200);
     // What waits for the disk ends nothing either.
     signal(&service.child, "TERM");

@@ -12,7 +12,7 @@ mod service {
 }
 
 use std::fs;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 
 use serde_json::{Value, json};
 
@@ -48,9 +48,9 @@ fn snapshot(client: &mut Client, params: &Value, symbol: &str) -> Value {
 fn assert_refused(response: &Response, status: u16, code: &str, named: &str) {
     assert_eq!(response.status, status, "{response:?}");
     let body = response.json();
-    let error = &body["error"];
+    let error = &body;
     assert_eq!((&error["code"], &error["retryable"]), (&json!(code), &json!(false)), "{body}");
-    assert!(error["message"].as_str().expect("a text").contains(named), "{body}");
+    assert!(error["detail"].as_str().expect("a text").contains(named), "{body}");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn wrong_parameters_are_refused_with_those_that_there_are() {
         let response = server.get(&path);
         assert!(matches!(response.status, 400 | 404), "{response:?}");
         assert!(
-            response.body.contains(&"x".repeat(64)) && response.body.len() < 300,
+            response.body.contains(&"x".repeat(64)) && response.body.len() < 500,
             "it is cut: {response:?}"
         );
     }
@@ -265,14 +265,14 @@ fn unknown_symbols_and_paths_are_not_found() {
         "/index.html",
         "/../etc/passwd",
     ] {
-        assert_refused(&server.get(path), 404, "NOT_FOUND", "src/wire/protocol.md");
+        assert_refused(&server.get(path), 404, "NOT_FOUND", "/v1/docs");
     }
 }
 
 #[test]
 fn wrong_methods_are_told_the_right_ones() {
     let server = Service::ended(KRAKEN);
-    for path in ["/", "/app.js", "/v1/instruments", "/v1/books/XBT%2FCHF", "/health/live", "/metrics"] {
+    for path in ["/", "/icon.svg", "/v1/instruments", "/v1/books/XBT%2FCHF", "/health/live", "/metrics"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let response = http::request(server.address, method, path);
             assert_eq!((response.status, response.header("allow")), (405, "GET,HEAD"), "{method} {path}");
@@ -347,7 +347,7 @@ fn clients_that_do_not_read_their_answers_hold_no_more_than_there_is() {
     eventually("no memory is left", || server.get("/v1/instruments").status == 503);
     let busy = server.get("/v1/instruments");
     assert_eq!((busy.status, busy.header("retry-after")), (503, "1"), "{busy:?}");
-    let error = &busy.json()["error"];
+    let error = &busy.json();
     assert_eq!((&error["code"], &error["retryable"]), (&json!("BUSY"), &json!(true)));
     assert_eq!(server.get("/health/live").status, 200);
 
@@ -365,15 +365,37 @@ fn metrics_are_as_prometheus_reads_them() {
     let server = Service::ended(KRAKEN);
     let response = server.get("/metrics");
     assert_eq!((response.status, response.header("content-type")), (200, "text/plain; version=0.0.4"));
-    let lines: Vec<_> = response.body.lines().collect();
-    assert_eq!(lines.len() % 3, 0);
-    for metric in lines.chunks(3) {
-        let name = metric[2].split(' ').next().expect("a name");
-        assert!(metric[0].starts_with(&format!("# HELP {name} ")), "{metric:?}");
-        let kind = metric[1].strip_prefix(&format!("# TYPE {name} ")).expect("the same name");
-        assert_eq!(kind == "counter", name.ends_with("_total"), "{metric:?}");
-        let value: i64 = metric[2][name.len()..].trim().parse().expect("a number");
-        assert!(value >= 0, "{metric:?}");
+    for metric in response.body.split("# HELP ").skip(1) {
+        let mut lines = metric.lines();
+        let name = lines.next().and_then(|help| help.split(' ').next()).expect("a name");
+        let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} ")));
+        let kind = kind.expect("the same name");
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{metric}");
+        let mut values = 0;
+        for line in lines {
+            let (labelled, value) = line.rsplit_once(' ').expect("a value");
+            let rest = labelled.strip_prefix(name).expect("the same name");
+            let (suffix, labels) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
+            let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(suffixes.contains(&suffix), "{line}");
+            let pairs = labels.strip_prefix('{').map(|pairs| pairs.strip_suffix('}').expect("an end"));
+            for pair in pairs.into_iter().flat_map(|pairs| pairs.split(',')) {
+                let (label, value) = pair.split_once('=').expect("a pair");
+                assert!(label.bytes().all(|byte| byte.is_ascii_lowercase()), "{line}");
+                let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                assert!(text.is_some_and(|text| !text.is_empty() && !text.contains('"')), "{line}");
+            }
+            let is_number = if suffix == "_sum" {
+                value.split_once('.').is_some_and(|(seconds, nanos)| {
+                    seconds.parse::<u64>().is_ok() && nanos.len() == 9 && nanos.parse::<u64>().is_ok()
+                })
+            } else {
+                value.parse::<i64>().is_ok_and(|value| value >= 0)
+            };
+            assert!(is_number, "{line}");
+            values += 1;
+        }
+        assert!(values > 0, "{metric}");
     }
     assert_eq!(server.metric("book_checksums_ok_total"), 848, "each update of the recording has one");
     assert_eq!(server.metric("book_checksums_failed_total"), 0);
@@ -387,40 +409,168 @@ fn metrics_are_as_prometheus_reads_them() {
     assert!(server.metric("bytes_out_total") > 0 && server.metric("messages_out_total") > 0);
 }
 
+/// The answer to a request with these lines in its head.
+fn ask(server: &Service, method: &str, path: &str, lines: &str) -> Response {
+    let mut stream = http::connect(server.address);
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{lines}\r\n", server.address);
+    stream.write_all(head.as_bytes()).expect("the service reads");
+    http::read_response(&mut BufReader::new(stream), method)
+}
+
 #[test]
-fn the_page_comes_whole_and_may_load_nothing_else() {
+fn who_has_the_state_is_told_so() {
     let server = Service::ended(KRAKEN);
-    let index = server.get("/");
-    assert_eq!((index.status, index.header("content-type")), (200, "text/html; charset=utf-8"));
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-    for entry in fs::read_dir(&folder).expect("the page's folder") {
-        let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
-        let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
-        let content_type = match name.rsplit_once('.').expect("an extension").1 {
-            "html" => "text/html; charset=utf-8",
-            "css" => "text/css; charset=utf-8",
-            "js" => "text/javascript; charset=utf-8",
-            "svg" => "image/svg+xml",
-            other => panic!("{name}: what is {other}?"),
-        };
-        let response = server.get(&path);
-        assert_eq!((response.status, response.header("content-type")), (200, content_type), "{name}");
-        assert_eq!(response.body, fs::read_to_string(folder.join(&name)).expect("a text"), "{name}");
-        let policy = response.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{name}: {policy}");
-        assert_eq!(response.header("x-content-type-options"), "nosniff", "{name}");
-        assert_eq!(response.header("cache-control"), "no-cache", "{name}");
+    let book = server.get("/v1/books/XBT%2FCHF");
+    let state = book.json();
+    let tag = format!("W/\"{}:{}\"", state["epoch"].as_str().expect("a text"), state["seq"]);
+    assert_eq!(book.header("etag"), tag, "the state's own numbers");
+    for path in [
+        "/v1/books/XBT%2FCHF",
+        "/v1/trades/XBT%2FCHF",
+        "/v1/bars/XBT%2FCHF",
+        "/v1/quotes",
+        "/v1/tickers",
+        "/v1/instruments",
+        "/v1/openapi.json",
+    ] {
+        let whole = server.get(path);
+        assert!(["private, no-cache", "no-cache"].contains(&whole.header("cache-control")), "{whole:?}");
+        assert!(whole.header("vary").contains("accept-encoding"), "{whole:?}");
+        let tag = whole.header("etag");
+        let strong = tag.trim_start_matches("W/");
+        for known in [tag, strong, "*", &format!("\"other\", {tag}")] {
+            let same = ask(&server, "GET", path, &format!("If-None-Match: {known}\r\n"));
+            assert_eq!(
+                (same.status, same.header("etag"), same.body.as_str()),
+                (304, tag, ""),
+                "{path} {known}"
+            );
+        }
+        let other = ask(&server, "GET", path, "If-None-Match: \"other\"\r\n");
+        assert_eq!((other.status, &other.body), (200, &whole.body));
+        let head = ask(&server, "HEAD", path, "");
+        assert_eq!(
+            (head.status, head.header("etag"), head.header("content-length")),
+            (200, tag, whole.header("content-length"))
+        );
     }
-    // Whatever it names is there, and nothing stands within it that the policy forbids.
-    for attribute in ["href=\"", "src=\""] {
-        for rest in index.body.split(attribute).skip(1) {
-            let name = rest.split('"').next().expect("an end");
-            assert!(!name.contains(':') && server.get(&format!("/{name}")).status == 200, "{name}");
+}
+
+/// The same as it comes: the head, and the content as it is coded.
+fn ask_bytes(server: &Service, path: &str, lines: &str) -> (Response, Vec<u8>) {
+    let mut stream = http::connect(server.address);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{lines}\r\n", server.address);
+    stream.write_all(head.as_bytes()).expect("the service reads");
+    let mut reader = BufReader::new(stream);
+    let head = http::read_response(&mut reader, "HEAD");
+    let mut content = Vec::new();
+    reader.read_to_end(&mut content).expect("a whole body");
+    (head, content)
+}
+
+#[test]
+fn long_documents_come_compressed_to_who_takes_that() {
+    let server = Service::start(["--sim-instruments", "2000", "--sim-rate", "1", "--sim-mode", "quotes"]);
+    for path in ["/v1/instruments", "/v1/instruments?limit=50", "/v1/openapi.json", "/v1/docs"] {
+        let plain = server.get(path);
+        assert_eq!(plain.header("content-encoding"), "");
+        let (gzip, bytes) = ask_bytes(&server, path, "Accept-Encoding: deflate, gzip\r\n");
+        assert_eq!(gzip.header("content-encoding"), "gzip");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");
+        assert_eq!(text, plain.body);
+        assert!(bytes.len() * 2 < plain.body.len(), "{path}: {}", bytes.len());
+        let (brotli, bytes) = ask_bytes(&server, path, "Accept-Encoding: gzip, br;q=1.0\r\n");
+        assert_eq!((brotli.header("content-encoding"), brotli.header("etag")), ("br", plain.header("etag")));
+        assert!(bytes.len() * 2 < plain.body.len(), "{path}: {}", bytes.len());
+        for refused in ["gzip;q=0", "identity", "zstd"] {
+            let answer = ask(&server, "GET", path, &format!("Accept-Encoding: {refused}\r\n"));
+            assert_eq!((answer.header("content-encoding"), &answer.body), ("", &plain.body), "{refused}");
         }
     }
-    assert!(
-        !index.body.contains("<style")
-            && !index.body.contains(" style=")
-            && !index.body.contains(" onclick=")
-    );
+    let short = ask(&server, "GET", "/v1/quotes?symbols=SYM00000", "Accept-Encoding: gzip\r\n");
+    assert_eq!(short.header("content-encoding"), "", "short content is not worth it");
+}
+
+#[test]
+fn a_list_comes_in_parts_and_of_what_is_asked_for() {
+    let server = Service::ended(KRAKEN);
+    for (path, list) in
+        [("/v1/instruments", "instruments"), ("/v1/quotes", "quotes"), ("/v1/tickers", "tickers")]
+    {
+        let whole = names(&server.json(path)[list]);
+        let (mut parts, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let part = server.json(&format!("{path}?limit=3{cursor}"));
+            let rows = names(&part[list]);
+            assert!((1..=3).contains(&rows.len()), "{part}");
+            parts.extend(rows);
+            let Some(next) = part["next"].as_str() else { break };
+            assert_eq!(parts.last().map(String::as_str), Some(next));
+            cursor = format!("&cursor={}", next.replace('/', "%2F"));
+        }
+        assert_eq!(parts, whole);
+        let euros = names(&server.json(&format!("{path}?match=*/eur"))[list]);
+        let of_euro: Vec<_> = whole.iter().filter(|name| name.ends_with("/EUR")).cloned().collect();
+        assert!(!euros.is_empty() && euros == of_euro, "{euros:?}");
+        assert_eq!(
+            names(&server.json(&format!("{path}?symbols=omg/usd,xbt/chf&match=XBT*"))[list]),
+            ["XBT/CHF"]
+        );
+        let venue =
+            server.json("/v1/instruments")["instruments"][0]["venue"].as_str().expect("a text").to_owned();
+        assert_eq!(names(&server.json(&format!("{path}?venue={venue}"))[list]), whole);
+        assert_eq!(server.json(&format!("{path}?venue=elsewhere"))[list], json!([]));
+        assert_refused(&server.get(&format!("{path}?limit=0")), 400, "BAD_PARAMETER", "between 1 and 10000");
+        assert_refused(&server.get(&format!("{path}?cursor=NOPE")), 404, "UNKNOWN_SYMBOL", "NOPE");
+        assert_refused(
+            &server.get(&format!("{path}?match=*/EUR&cursor=XBT/CHF")),
+            400,
+            "BAD_PARAMETER",
+            "not of this list",
+        );
+    }
+}
+
+#[test]
+fn each_refusal_is_a_problem_document() {
+    let server = Service::simulated_quotes();
+    for (method, path, lines, status, code) in [
+        ("GET", "/v1/nothing", "", 404, "NOT_FOUND"),
+        ("GET", "/v1/books/NOPE", "", 404, "UNKNOWN_SYMBOL"),
+        ("GET", "/v1/quotes?x=1", "", 400, "BAD_REQUEST"),
+        ("DELETE", "/v1/quotes", "", 405, "METHOD_NOT_ALLOWED"),
+        (
+            "POST",
+            "/v1/token",
+            "Authorization: Bearer x\r\nContent-Length: 2\r\n",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        ("POST", "/v1/token", "", 401, "AUTH_REQUIRED"),
+        ("GET", "/v1/quotes?token=x", "", 400, "BAD_REQUEST"),
+        ("GET", "/v1/quotes", "Transfer-Encoding: chunked\r\n", 400, "BAD_REQUEST"),
+    ] {
+        let answer = ask(&server, method, path, lines);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "application/problem+json"),
+            "{answer:?}"
+        );
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
+        let problem = answer.json();
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)), "{problem}");
+        assert_eq!(problem["type"], format!("/v1/docs#{code}"));
+        for field in ["title", "detail", "action"] {
+            assert!(problem[field].as_str().is_some_and(|text| text.len() > 3), "{problem}");
+        }
+        assert!(problem["retryable"].is_boolean());
+    }
+}
+
+impl Service {
+    fn simulated_quotes() -> Self {
+        Self::start(["--sim-mode", "quotes", "--sim-instruments", "2"])
+    }
 }

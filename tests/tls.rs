@@ -1,11 +1,15 @@
 //! https and wss of the real program, with certificates of `tickwire dev-cert`.
 
 mod service {
+    pub(crate) mod chromium;
     pub(crate) mod clients;
     pub(crate) mod eventually;
     pub(crate) mod http;
+    pub(crate) mod needed;
+    pub(crate) mod page;
     pub(crate) mod process;
     pub(crate) mod program;
+    pub(crate) mod python;
 }
 
 use std::io::{self, BufReader, Write};
@@ -22,11 +26,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use service::clients::{node, python};
+use service::chromium::{CHROMIUM, chromium};
+use service::clients::node;
 use service::eventually::eventually;
 use service::http::{Response, connect, read_response, request};
+use service::page::built;
 use service::process::Service;
 use service::program::tickwire;
+use service::python::python;
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
 
@@ -154,13 +161,15 @@ fn who_does_not_trust_the_certificate_gets_nothing_and_harms_nobody() {
     let mut answer = Vec::new();
     let _ = io::Read::read_to_end(&mut plain, &mut answer);
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
-    eventually("both are counted", || certificates.metric(&server, "tls_handshakes_failed_total") == 2);
+    eventually("both are counted", || {
+        certificates.metric(&server, "refusals_total{reason=\"tls_handshake\"}") == 2
+    });
 }
 
 #[test]
 fn updates_come_whole_to_who_reads_and_to_who_stalls() {
     let certificates = Certificates::new();
-    let server = certificates.serve(&["--sim-rate", "3000"]);
+    let server = certificates.serve(&["--sim-rate", "3000", "--ping-timeout", "60s"]);
     let mut stalling = certificates.follow(server.address);
     let mut reading = certificates.follow(server.address);
     let (mut seqs, mut others) = Default::default();
@@ -204,7 +213,7 @@ fn a_new_certificate_is_taken_while_running_and_a_wrong_one_is_not() {
 
     std::fs::write(certificates.path("cert.pem"), "no certificate").expect("a file");
     eventually("it is told", || server.log().contains("the new certificate cannot be used"));
-    assert!(server.log().contains("cert.pem: no certificate"), "{}", server.log());
+    eventually("the log says so", || server.log().contains("cert.pem: no certificate"));
     assert_eq!(certificates.metric(&server, "certificate_failures_total"), 1);
 
     certificates.renew();
@@ -219,8 +228,12 @@ fn a_new_certificate_is_taken_while_running_and_a_wrong_one_is_not() {
 fn plain_http_is_told_to_go_to_https() {
     let certificates = Certificates::new();
     let server = certificates.serve(&["--redirect-listen", "127.0.0.1:0"]);
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("told to go to https")).expect("a line").to_owned();
+    let mut line = String::new();
+    eventually("the log says where", || {
+        let log = server.log();
+        line = log.lines().find(|line| line.contains("told to go to https")).unwrap_or_default().to_owned();
+        !line.is_empty()
+    });
     let address = line.rsplit("127.0.0.1:").next().map(|port| port.chars().take_while(char::is_ascii_digit));
     let port: String = address.expect("an address").collect();
     let address: SocketAddr = format!("127.0.0.1:{port}").parse().expect("an address");
@@ -314,4 +327,51 @@ fn the_node_client_reads_quotes_by_wss() {
 #[test]
 fn the_python_client_reads_quotes_by_wss() {
     check(|| python("quotes.py"), "SSL_CERT_FILE");
+}
+
+#[test]
+fn watch_and_load_speak_wss_to_whom_they_trust() {
+    let certificates = Certificates::new();
+    let server = certificates.serve(&["--sim-rate", "50"]);
+    let url = format!("https://localhost:{}", server.address.port());
+    let run = |arguments: &[&str], trusted: &Path| {
+        let output = tickwire().args(arguments).env("SSL_CERT_FILE", trusted).output().expect("it runs");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let authority = certificates.path("ca.pem");
+
+    let (success, lines, told) = run(&["watch", &url, "quote", "*", "--count", "20"], &authority);
+    assert!(success && lines.lines().count() == 20 && lines.contains("SYM00002"), "{lines}{told}");
+
+    // Some of them prove what they get, the others only read.
+    for encoding in ["json", "binary"] {
+        let load = ["load", "--json", &url, "--clients", "20", "--verify", "10", "--symbols", "2"];
+        let window = ["--encoding", encoding, "--warmup", "100ms", "--duration", "1s"];
+        let (success, report, told) = run(&[&load[..], &window].concat(), &authority);
+        let report: Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {told}"));
+        assert!(success, "{report}");
+        assert_eq!((&report["errors"], &report["topics"]), (&json!({}), &json!(40)), "{report}");
+        assert!(report["delivered"]["updates"].as_u64() > Some(1_000), "{report}");
+    }
+
+    let others = Certificates::new();
+    for arguments in [&["watch", &url, "quote", "*"][..], &["load", &url, "--clients", "1"]] {
+        let (success, _, told) = run(arguments, &others.path("ca.pem"));
+        assert!(!success && told.contains("invalid peer certificate"), "{told}");
+    }
+}
+
+#[test]
+fn the_page_in_chromium_follows_quotes_by_wss() {
+    if !built() {
+        return;
+    }
+    let Some(mut client) = chromium("page/secure.mjs") else { return };
+    let certificates = Certificates::new();
+    let server = certificates.serve(&["--sim-rate", "50"]);
+    let url = format!("https://localhost:{}/", server.address.port());
+    let output =
+        client.arg(&url).arg(certificates.path("cert.pem")).arg(CHROMIUM).output().expect("it is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// The file cannot be opened or read, or its compression is damaged.
-    #[error("{}: at byte {offset}: {source}", path.display())]
+    #[error("{}: {}{source}", path.display(), place(*offset))]
     Io {
         /// The file.
         path: PathBuf,
-        /// Decompressed bytes before the failure.
-        offset: u64,
+        /// Decompressed bytes before the failure; `None`: nothing was to be read yet, or it is no matter of a place.
+        offset: Option<u64>,
         /// The cause.
         source: io::Error,
     },
@@ -52,9 +52,13 @@ impl FeedError {
     #[must_use]
     pub(crate) fn at(self, offset: u64) -> Self {
         match self {
-            Self::Io { path, source, .. } => Self::Io { path, offset, source },
+            Self::Io { path, source, .. } => Self::Io { path, offset: Some(offset), source },
             Self::Damaged { path, reason, .. } => Self::Damaged { path, offset, reason },
             Self::UnknownFormat { .. } | Self::Live { .. } | Self::Settings(_) => self,
         }
     }
+}
+
+fn place(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!("at byte {offset}: "))
 }

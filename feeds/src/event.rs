@@ -1,9 +1,11 @@
 //! The one normalised form of what any venue, file or simulator says.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Instrument, Price, Size, SymbolId, Timestamp};
 
 /// One change of one instrument, from a feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarketEvent {
     /// The instrument.
     pub symbol: SymbolId,
@@ -18,7 +20,7 @@ pub struct MarketEvent {
 }
 
 /// What a [`MarketEvent`] says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventBody {
     /// A trade printed.
     Trade(Trade),
@@ -109,7 +111,7 @@ pub enum EventBody {
 }
 
 /// A trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     /// Its price.
     pub price: Price,
@@ -122,7 +124,7 @@ pub struct Trade {
 }
 
 /// What traded in an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bar {
     /// How long the interval is.
     pub interval_nanos: i64,
@@ -139,7 +141,7 @@ pub struct Bar {
 }
 
 /// A price and the size there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Level {
     /// The price.
     pub price: Price,
@@ -148,7 +150,7 @@ pub struct Level {
 }
 
 /// All levels of a book.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookSnapshot {
     /// Buyers' levels, in any order.
     pub bids: Vec<Level>,
@@ -157,7 +159,7 @@ pub struct BookSnapshot {
 }
 
 /// A venue's checksum of its book, and the rule it is made by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BookChecksum {
     /// CRC32 over the ten best asks, then the ten best bids: of each level the digits of price and size without
     /// the point and without leading zeros. Kraken WebSocket API, "book checksum"; also Tickwire's own rule.
@@ -171,11 +173,11 @@ pub enum BookChecksum {
 }
 
 /// A venue's number of a resting order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderId(pub u64);
 
 /// A side of the book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Side {
     /// Buyers.
     Bid,
@@ -184,7 +186,7 @@ pub enum Side {
 }
 
 /// Who took liquidity in a trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Aggressor {
     /// A buyer lifted an offer.
     Buy,
@@ -195,7 +197,7 @@ pub enum Aggressor {
 }
 
 /// Whether an instrument trades.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TradingStatus {
     /// Continuous trading, as far as is known.
     Trading,

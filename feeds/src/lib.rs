@@ -24,6 +24,7 @@ pub mod replay;
 mod shared;
 pub mod sim;
 mod symbol;
+pub mod userinfo;
 pub mod venue;
 
 pub use clock::{Clock, Speed, Timestamp, TimestampError, VirtualClock};
@@ -33,7 +34,7 @@ pub use event::{
     TradingStatus,
 };
 pub use input::Input;
-pub use instrument::Instrument;
+pub use instrument::{Instrument, kept_venue};
 pub use price::{Exponent, NumberError, Price, Size};
 pub use symbol::{Symbol, SymbolError, SymbolId};
 
@@ -58,6 +59,34 @@ pub trait Feed: Send {
     /// [`FeedError`] when the source is damaged or gone. What was appended before stands, and there is nothing
     /// more to come.
     fn next_message(&mut self, events: &mut Vec<MarketEvent>) -> Result<Progress, FeedError>;
+
+    /// Lines so far of a kind that is not known here: they make no events.
+    fn unknown_lines(&self) -> u64 {
+        0
+    }
+
+    /// What whoever plays it had come to at the place where it begins, if that is not its beginning: see
+    /// [`Feed::keep_state`]. To be taken over before the first message is asked for, and again after
+    /// [`Progress::Restarted`].
+    fn take_state(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// What was taken cannot be used: begins at the beginning.
+    ///
+    /// # Errors
+    /// [`FeedError`] as for opening it.
+    fn begin_without_state(&mut self) -> Result<(), FeedError> {
+        Ok(())
+    }
+
+    /// Whether it is time to keep a state, so that another time it need not begin at its beginning.
+    fn wants_state(&mut self) -> bool {
+        false
+    }
+
+    /// Keeps what whoever plays it has come to by all messages so far.
+    fn keep_state(&mut self, _state: &[u8]) {}
 
     /// How its connections stand. A recording has none.
     fn connections(&self) -> Connections {

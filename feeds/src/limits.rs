@@ -28,6 +28,9 @@ pub const SIM_EXECUTIONS_PER_SWEEP_MAX: usize = 16;
 /// Stretches of a recording that are read side by side because its time goes back between them (about 1 MB each). A
 /// recording with more is refused.
 pub const CAPTURE_LANES_MAX: usize = 32;
+/// How far the time of a capture may go back before that begins such a stretch, in nanoseconds: threads of a recorder
+/// overtake each other.
+pub const CAPTURE_TOLERANCE_NANOSECONDS: i64 = 1_000_000_000;
 /// Levels a side of a book whose digits are kept for the venue's checksum, which is over the best hundred at most. At it
 /// the worst are dropped.
 pub const DIGIT_LEVELS_MAX: usize = 4_096;
@@ -47,6 +50,10 @@ pub const PACKET_BYTES_MAX: usize = 262_144;
 pub const PCAP_INTERFACES_MAX: usize = 4_096;
 /// Streams of one packet capture: sessions and channels, each with its own numbering. A capture with more is refused.
 pub const PACKET_STREAMS_MAX: usize = 64;
+/// The options of one block of a pcapng file, beside its packet. A longer block is damage.
+pub const PCAP_OPTIONS_BYTES_MAX: usize = 65_536;
+/// VLAN tags around a packet. One with more is of no protocol that is known here.
+pub const VLAN_TAGS_MAX: usize = 4;
 /// Addresses that one packet capture may carry these streams to. A capture with more is refused.
 pub const PACKET_ADDRESSES_MAX: usize = 4_096;
 /// Packets of a stream that wait for one that is late (4 MB at most). At the bound what is missing is given up as lost.
@@ -62,12 +69,15 @@ pub const LOBSTER_LINE_BYTES_MAX: usize = 65_536;
 pub const LOBSTER_ORDERS_MAX: usize = 4_194_304;
 /// The longest row of a CSV file. A longer one is damage.
 pub const CSV_ROW_BYTES_MAX: usize = 1_048_576;
+/// The power of ten of a number of a CSV file (`1e-5`), up or down. A number with a greater one is damage.
+pub const CSV_EXPONENT_MAX: i32 = 64;
 /// Columns of a CSV file. A row with more is damage.
 pub const CSV_COLUMNS_MAX: usize = 16_384;
 /// Rows that are taken as one message, because they were received together (about 8 MB). What is more is another.
 pub const CSV_MESSAGE_ROWS_MAX: usize = 131_072;
-/// Venues that CSV files may name while the program runs: their names are never given back. One more is refused.
-pub const CSV_VENUES_MAX: usize = 1_024;
+/// Venues that CSV files and ingests may name while the program runs: their names are never given back. One more is
+/// refused.
+pub const VENUES_MAX: usize = 1_024;
 /// The file with the columns of a CSV file. A longer one is refused.
 pub const CSV_COLUMNS_BYTES_MAX: usize = 65_536;
 /// The metadata of a DBN file, which names its symbols: some 250 bytes each. More is damage.
@@ -91,7 +101,7 @@ pub const KRAKEN_REQUEST_SPACING: Duration = Duration::from_millis(50);
 pub const COINBASE_CONNECTION_SYMBOLS_MAX: usize = 100;
 /// Symbols of one request to Coinbase.
 pub const COINBASE_REQUEST_SYMBOLS_MAX: usize = 100;
-/// How far apart requests of a connection to Coinbase are, which allows eight a second to all of one address together.
+/// How far apart requests to Coinbase are, over all connections: it allows one address eight a second.
 pub const COINBASE_REQUEST_SPACING: Duration = Duration::from_millis(150);
 /// Symbols that one connection to Binance carries, which takes 1,024 streams: two a symbol.
 pub const BINANCE_CONNECTION_SYMBOLS_MAX: usize = 400;
@@ -107,6 +117,9 @@ pub const BINANCE_DEPTH_LEVELS: usize = 1_000;
 pub const LIVE_REST_SPACING: Duration = Duration::from_millis(600);
 /// How long a live venue is not asked by HTTP that said it was asked too much, and not for how long.
 pub const LIVE_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// The longest that a live venue is not asked by HTTP, whatever it says: Binance shuts an address out for up to three days,
+/// and one request an hour finds out that it is let in again.
+pub const LIVE_REFUSED_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// The longest answer by HTTP of a live venue. A longer one is refused.
 pub const LIVE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Symbols of a live feed, over as many connections as it takes. More are refused.
@@ -116,6 +129,8 @@ pub const LIVE_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of a live venue that wait to be applied (some 10 MB of ordinary flow). What is more is lost: their symbols get
 /// a gap, and are asked for anew.
 pub const LIVE_QUEUE_MESSAGES_MAX: usize = 16_384;
+/// The memory of these messages, unless it is one alone. What is more is lost likewise.
+pub const LIVE_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a connection to a live venue, and its list of instruments, may take.
 pub const LIVE_CONNECT_MAX: Duration = Duration::from_secs(15);
 /// The pause before the second attempt to connect; it doubles with every further one that brings nothing.
@@ -154,6 +169,21 @@ pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const SEGMENT_BLOCKS_MAX: usize = 65_536;
 /// Segments of a recording. At it, nothing more is recorded, and that is announced.
 pub const SEGMENTS_MAX: u64 = 65_536;
+/// The longest line of a manifest: longer than any whose numbers fit. What is longer is read in part, and is damage.
+pub const MANIFEST_LINE_BYTES_MAX: u64 = 256;
+/// Losses that a reader of a recording keeps as examples.
+pub const RECORD_LOSSES_KEPT_MAX: usize = 16;
+
+// Of the checkpoints of a recording.
+
+/// Records of a recording between two of its checkpoints, at least: about a second of playing at full speed.
+pub const CHECKPOINT_RECORDS: u64 = 500_000;
+/// Checkpoints of a recording: of a longer one they are further apart. At it, the one whose neighbours are the closest goes.
+pub const CHECKPOINTS_MAX: u64 = 64;
+/// All of them together, on the disk: of larger ones there are fewer. At it, as at [`CHECKPOINTS_MAX`].
+pub const CHECKPOINTS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// One of them. A state that is larger is not kept, and a file that is larger is not read.
+pub const CHECKPOINT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 // Of exports.
 

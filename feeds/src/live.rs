@@ -17,19 +17,21 @@ mod coinbase;
 mod connector;
 mod intake;
 mod kraken;
+mod queue;
 mod rest;
 mod tape;
-mod tls;
+pub mod tls;
 mod venues;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
@@ -37,13 +39,14 @@ use tokio::sync::oneshot;
 
 use self::connector::{Address, Connector};
 use self::intake::Intake;
+use self::queue::{Receiver, queue};
 use self::rest::Rest;
 use self::tape::Tape;
 use self::venues::Kind;
-use crate::limits::{LIVE_QUEUE_MESSAGES_MAX, LIVE_SYMBOLS_MAX};
+use crate::limits::{LIVE_QUEUE_BYTES_MAX, LIVE_SYMBOLS_MAX};
 use crate::record::RecorderHandle;
 use crate::venue::{ConnectionId, Session};
-use crate::{Connections, Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp};
+use crate::{Connections, Feed, FeedError, Instrument, MarketEvent, Progress, Timestamp, userinfo};
 
 /// Which venue, and what of it.
 #[derive(Clone)]
@@ -63,18 +66,12 @@ pub struct LiveSettings {
 /// Follows a live venue.
 pub struct Live {
     instruments: Vec<Instrument>,
-    messages: Receiver<Message>,
+    messages: Receiver,
     reader: Reader,
     url: String,
     standing: Arc<Standing>,
     /// The network's thread ends when this does.
     _stop: oneshot::Sender<()>,
-}
-
-/// What belongs together, and when it was received.
-struct Message {
-    ts_recv: Timestamp,
-    events: Vec<MarketEvent>,
 }
 
 /// The thread that asks for messages, as soon as it is known.
@@ -86,6 +83,36 @@ struct Standing {
     open: AtomicU64,
     lost: AtomicU64,
     resyncs: AtomicU64,
+}
+
+/// Whose turn it is to send a request: connections that share it take them one after the other.
+struct Turns {
+    spacing: Duration,
+    /// When the first turn is that nobody has taken.
+    free: Rc<Cell<Option<Instant>>>,
+    /// The turn that was taken for the next request.
+    taken: Option<Instant>,
+}
+
+impl Turns {
+    fn new(spacing: Duration) -> Self {
+        Self { spacing, free: Rc::default(), taken: None }
+    }
+
+    fn share(&self) -> Self {
+        Self { spacing: self.spacing, free: Rc::clone(&self.free), taken: None }
+    }
+
+    /// Whether a request may be sent now; else its turn is kept.
+    fn come(&mut self, now: Instant) -> bool {
+        let turn = self.taken.unwrap_or_else(|| {
+            let turn = self.free.get().map_or(now, |free| free.max(now));
+            self.free.set(Some(turn + self.spacing));
+            turn
+        });
+        self.taken = Some(turn).filter(|&turn| turn > now);
+        self.taken.is_none()
+    }
 }
 
 /// A connection that is open, until this is dropped: then it is lost.
@@ -109,6 +136,9 @@ impl Standing {
     }
 }
 
+/// Why a URL of a venue has none.
+pub const NO_USERINFO: &str = "the URL of a venue has no name or password in it: they would not be sent";
+
 /// The names of the venues that can be followed live.
 pub fn venues() -> impl Iterator<Item = &'static str> {
     Kind::names()
@@ -130,6 +160,10 @@ impl Live {
             let count = symbols.len();
             let reason = format!("a live feed takes 1 to {LIVE_SYMBOLS_MAX} symbols, not {count}");
             return Err(FeedError::Settings(reason));
+        }
+        check_books(kind, symbols)?;
+        if url.as_deref().is_some_and(userinfo::is_in) {
+            return Err(FeedError::Settings(NO_USERINFO.to_owned()));
         }
         let url = url.clone().unwrap_or_else(|| kind.url.to_owned());
         let wrong = |reason: String| FeedError::Live { url: url.clone(), reason };
@@ -153,19 +187,23 @@ impl Live {
             .block_on(connector::survey(kind, &address, rest.as_ref(), &names, &tapes[0]))
             .map_err(|fault| wrong(fault.to_string()))?;
         let session = session.choose(names).map_err(|error| wrong(error.to_string()))?;
-        let instruments = session.directory().instruments().to_vec();
+        let mut instruments = session.directory().instruments().to_vec();
+        instruments.iter_mut().for_each(|instrument| instrument.begins_stale = true);
 
-        let (queue, messages) = sync_channel(LIVE_QUEUE_MESSAGES_MAX);
+        let (queue, messages) = queue(LIVE_QUEUE_BYTES_MAX);
         let (stop, stopped) = oneshot::channel();
         let (reader, standing) = (Reader::default(), Arc::<Standing>::default());
         let intake = Intake::new(session, queue, Arc::clone(&reader));
         let (silence_max, counted) = (*silence_max, Arc::clone(&standing));
         let start = move || {
             let (intake, rest) = (Rc::new(RefCell::new(intake)), rest.map(Rc::new));
+            let turns = Turns::new(kind.request_spacing);
             let connectors =
                 (0..).map(ConnectionId).zip(parts).zip(tapes).map(|((connection, symbols), tape)| {
                     let (address, standing) = (address.clone(), Arc::clone(&counted));
                     let (intake, rest) = (Rc::clone(&intake), rest.clone());
+                    let turns =
+                        if kind.spacing_is_shared { turns.share() } else { Turns::new(kind.request_spacing) };
                     Connector {
                         kind,
                         address,
@@ -173,6 +211,7 @@ impl Live {
                         connection,
                         symbols,
                         silence_max,
+                        turns,
                         intake,
                         standing,
                         tape,
@@ -187,6 +226,21 @@ impl Live {
             .map_err(|error| wrong(format!("no thread: {error}")))?;
         Ok(Self { instruments, messages, reader, url, standing, _stop: stop })
     }
+}
+
+/// Refuses symbols that the venue tells of by one name: nobody could say which of them a message is about.
+fn check_books(kind: &Kind, symbols: &[String]) -> Result<(), FeedError> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for symbol in symbols {
+        let name = (kind.one_book)(symbol);
+        if let Some(other) = seen.insert(name, symbol).filter(|other| other != symbol) {
+            return Err(FeedError::Settings(format!(
+                "`{other}` and `{symbol}` are one book of {}, whose messages come as `{name}`: follow one of them",
+                kind.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where requests by HTTP go: to where the WebSockets are, unless those are the venue's own.
@@ -261,6 +315,35 @@ mod tests {
         let lengths = |symbols| pool(symbols, 3).iter().map(ExactSizeIterator::len).collect::<Vec<_>>();
         assert_eq!([1, 3, 4, 7].map(lengths), [vec![1], vec![3], vec![2, 2], vec![2, 2, 3]]);
         assert!(pool(7, 3).into_iter().flatten().eq(0..7));
+    }
+
+    #[test]
+    fn connections_that_share_their_turns_take_them_one_after_the_other() {
+        let start = crate::clock::monotonic();
+        let spacing = Duration::from_millis(100);
+        let at = |millis| start + Duration::from_millis(millis);
+        let (mut one, mut two) = (Turns::new(spacing), Turns::new(spacing));
+        assert!(one.come(start) && two.come(start), "each has its own");
+
+        let mut one = Turns::new(spacing);
+        let (mut two, mut three) = (one.share(), one.share());
+        assert!(one.come(start));
+        assert!(!two.come(at(1)) && !three.come(at(2)) && !one.come(at(3)), "it was the first's turn");
+        assert!(!three.come(at(199)) && two.come(at(100)), "in the order of asking");
+        assert!(!two.come(at(101)) && three.come(at(200)) && !one.come(at(299)));
+        assert!(one.come(at(350)) && two.come(at(400)));
+        assert!(three.come(at(10_000)) && !one.come(at(10_000)), "what nobody took is no stock of turns");
+    }
+
+    #[test]
+    fn names_of_one_book_are_refused_together() {
+        let kind = Kind::find("coinbase").expect("known");
+        let check = |symbols: &[&str]| {
+            check_books(kind, &symbols.iter().map(|&symbol| symbol.to_owned()).collect::<Vec<_>>())
+        };
+        check(&["BTC-USD", "ETH-USDC", "USDC-EUR"]).expect("three books");
+        let refused = check(&["ETH-USD", "BTC-USDC", "BTC-USD"]).expect_err("two books").to_string();
+        assert!(refused.contains("`BTC-USDC` and `BTC-USD` are one book of coinbase"), "{refused}");
     }
 
     #[test]

@@ -13,8 +13,10 @@
 //!  segment.rs    reads one segment
 //!  reader.rs     reads a recording: in order, from a time, after a crash
 //!  simulated.rs  what is recorded of a feed that has no bytes: its events
+//!  checkpoints.rs  what a replay keeps beside it, so that the next one need not begin at its beginning
 //! ```
 
+pub(crate) mod checkpoints;
 mod disk;
 mod entry;
 mod layout;
@@ -34,18 +36,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use entry::{Body, Lost, Record, SourceId};
 pub use queue::{RecorderStats, WhenFull};
+pub(crate) use reader::Place;
 pub use reader::{Cut, RecordReader, Verified};
 
 use crate::{FeedError, Timestamp};
+pub(crate) use disk::SEGMENT_EXTENSION;
 use disk::{Disk, Folder};
 pub(crate) use layout::MAGIC;
 use queue::{Batch, Queue};
 use writer::Writer;
 
 /// Where bytes came from. Connections that are pooled differ in their names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Source {
     /// The venue in upper case, as a capture's header spells it: `KRAKEN`, `BINANCE_FUTURES`, `SIM`.
     pub venue: String,
@@ -144,6 +150,16 @@ pub struct Recorder {
     handle: RecorderHandle,
     thread: JoinHandle<io::Result<()>>,
     folder: PathBuf,
+    /// What there was not before it.
+    made: Made,
+}
+
+/// What a recorder has made to record into.
+#[derive(Default)]
+struct Made {
+    /// Folders, the innermost first.
+    folders: Vec<PathBuf>,
+    recording: bool,
 }
 
 impl Recorder {
@@ -157,11 +173,14 @@ impl Recorder {
         report: impl FnMut(RecorderReport) + Send + 'static,
     ) -> Result<Self, FeedError> {
         let folder = &settings.folder;
-        let at_folder = |source| FeedError::Io { path: folder.clone(), offset: 0, source };
+        let at_folder = |source| FeedError::Io { path: folder.clone(), offset: None, source };
+        let folders = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let mut made = Made { folders: folders.map(Path::to_owned).collect(), recording: false };
         let disk = Folder::open(folder).map_err(at_folder)?;
         let end = reader::end_of(folder)?;
+        made.recording = end.segments.is_empty();
         let writer = Writer::new(disk, settings, end).map_err(at_folder)?;
-        Self::start_writer(writer, settings, report)
+        Ok(Self { made, ..Self::start_writer(writer, settings, report)? })
     }
 
     fn start_writer<D: Disk + 'static>(
@@ -174,9 +193,9 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || run(&taken, writer, report))
-            .map_err(|source| FeedError::Io { path: settings.folder.clone(), offset: 0, source })?;
+            .map_err(|source| FeedError::Io { path: settings.folder.clone(), offset: None, source })?;
         let folder = settings.folder.clone();
-        Ok(Self { handle: RecorderHandle { queue }, thread, folder })
+        Ok(Self { handle: RecorderHandle { queue }, thread, folder, made: Made::default() })
     }
 
     /// What takes the records.
@@ -191,6 +210,20 @@ impl Recorder {
         &self.folder
     }
 
+    /// Takes back what it has made, for whoever finds after its start that there is nothing to record: a recording that was
+    /// there before stays, and what was added to it.
+    pub fn abandon(self) {
+        self.handle.queue.close();
+        // What fails here leaves files behind, which is all that can be wrong any more.
+        let _ = self.thread.join();
+        if self.made.recording {
+            disk::remove(&self.folder);
+        }
+        for folder in &self.made.folders {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+
     /// Writes what was taken, and closes the last segment.
     ///
     /// # Errors
@@ -200,7 +233,7 @@ impl Recorder {
         self.handle.queue.close();
         let result =
             self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the recorder has panicked")));
-        result.map_err(|source| FeedError::Io { path: self.folder, offset: 0, source })?;
+        result.map_err(|source| FeedError::Io { path: self.folder, offset: None, source })?;
         Ok(self.handle.stats())
     }
 }

@@ -11,6 +11,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::format::recording::{KeptReader, RecordingReader};
+use crate::input::check_kept;
+use crate::record::checkpoints::Checkpoints;
+use crate::record::{SEGMENT_EXTENSION, Verified};
 use crate::{EventBody, Feed, FeedError, Instrument, MarketEvent, Progress, Symbol, SymbolId, Timestamp};
 use catalog::Catalog;
 use recording::Recording;
@@ -27,6 +34,9 @@ pub struct ReplaySettings {
     /// What was received before is not waited for: so a replay begins there, in the state in which everything before has
     /// left the market.
     pub from: Option<Timestamp>,
+    /// Of one recording of our own, keeps checkpoints beside it, at least so many records apart, and begins at the last of
+    /// them before `from`; `None`: leaves them alone.
+    pub checkpoint_records: Option<u64>,
 }
 
 /// A recording that is being played.
@@ -55,7 +65,21 @@ pub struct Replay {
     due_max: Option<Timestamp>,
     /// Whether any event was handed out since it last began.
     has_events: bool,
+    /// Lines of no known kind before it last began.
+    unknown_before: u64,
     is_over: bool,
+    /// `None`: of such files there are none.
+    checkpoints: Option<Checkpoints>,
+    /// What came with the checkpoint at which it begins.
+    state: Option<Vec<u8>>,
+}
+
+/// What stands in a checkpoint before the state of whoever plays the recording.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    due_max: Option<Timestamp>,
+    has_events: bool,
+    reader: KeptReader,
 }
 
 struct Source {
@@ -84,9 +108,43 @@ impl Replay {
     /// [`FeedError::Settings`] for no file at all, a file given twice, a symbol that no file carries, files that disagree about the
     /// scale of an instrument, and more instruments than [`crate::limits::INSTRUMENTS_MAX`].
     pub fn open(settings: &ReplaySettings) -> Result<Self, FeedError> {
+        Self::open_at(settings, settings.from)
+    }
+
+    /// Opens them at a checkpoint of before `from`, if there is one.
+    fn open_at(settings: &ReplaySettings, from: Option<Timestamp>) -> Result<Self, FeedError> {
         check_distinct(&settings.files)?;
-        let mut recordings =
-            settings.files.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut checkpoints = match (&settings.files[..], settings.checkpoint_records) {
+            // What is wrong with the recording is told by its reader.
+            ([folder], Some(apart)) if folder.is_dir() => Checkpoints::open(folder, apart).ok(),
+            _ => None,
+        };
+        let mut replay =
+            match from.zip(checkpoints.as_mut()).and_then(|(from, kept)| resume(settings, from, kept)) {
+                Some(replay) => replay,
+                None => {
+                    if let Some(from) = from {
+                        info!(%from, "without a checkpoint: all that comes before is played");
+                    }
+                    let files = settings.files.iter();
+                    let recordings =
+                        files.map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
+                    Self::of(settings, recordings)?
+                }
+            };
+        // Nobody can tell a part of the instruments from all of them, nor what a growing recording will have.
+        checkpoints = checkpoints.filter(|kept| settings.symbols.is_none() && kept.are_current());
+        if let (Some(checkpoints), [Source { recording: Recording::Ours(reader), .. }]) =
+            (&mut checkpoints, &replay.sources[..])
+        {
+            let (read, total) = reader.records();
+            checkpoints.begin(read, total);
+        }
+        replay.checkpoints = checkpoints;
+        Ok(replay)
+    }
+
+    fn of(settings: &ReplaySettings, mut recordings: Vec<Recording>) -> Result<Self, FeedError> {
         Recording::share_scales(&mut recordings);
         let carried: Vec<_> = settings
             .files
@@ -118,7 +176,10 @@ impl Replay {
             instruments,
             due_max: None,
             has_events: false,
+            unknown_before: 0,
             is_over: false,
+            checkpoints: None,
+            state: None,
         })
     }
 
@@ -156,6 +217,12 @@ impl Replay {
         Ok(Progress::Message { due })
     }
 
+    /// What was read of a file that is a recording of `tickwire record`.
+    #[must_use]
+    pub fn recorded(&self, file: usize) -> Option<&Verified> {
+        self.sources.get(file)?.recording.verified()
+    }
+
     /// The source with the earliest next message, and when that was received; `None` when all have ended.
     fn earliest(&mut self) -> Result<Option<(usize, Timestamp)>, FeedError> {
         let mut earliest = None;
@@ -180,27 +247,75 @@ impl Replay {
             self.is_over = true;
             return Ok(Progress::Ended);
         }
-        let again = Self::open(&self.settings)?;
+        self.begin_again(self.settings.from)?;
+        Ok(Progress::Restarted)
+    }
+
+    fn begin_again(&mut self, from: Option<Timestamp>) -> Result<(), FeedError> {
+        // What is still being written is to be found.
+        self.checkpoints = None;
+        let again = Self::open_at(&self.settings, from)?;
         if again.instruments != self.instruments {
             return Err(FeedError::Settings("a recording changed while it was played: restart".to_owned()));
         }
-        *self = again;
-        Ok(Progress::Restarted)
+        let unknown_before = self.unknown_lines();
+        *self = Self { unknown_before, ..again };
+        Ok(())
     }
 }
 
-/// Refuses a file that is given twice, by whatever spelling: each of its events would happen twice, unnoticed.
-fn check_distinct(files: &[PathBuf]) -> Result<(), FeedError> {
+/// Begins at the newest checkpoint of before `from` that can be used.
+fn resume(settings: &ReplaySettings, from: Timestamp, checkpoints: &mut Checkpoints) -> Option<Replay> {
+    while let Some((head, content)) = checkpoints.newest_before(from) {
+        let resumed = postcard::take_from_bytes::<Kept>(&content)
+            .map_err(|error| error.to_string())
+            .and_then(|(kept, state)| {
+                let reader = RecordingReader::go_on(&settings.files[0], kept.reader);
+                let recording = reader.map(|reader| Recording::Ours(Box::new(reader)));
+                let replay = recording.and_then(|recording| Replay::of(settings, vec![recording]));
+                let replay = replay.map_err(|error| error.to_string())?;
+                let (due_max, has_events) = (kept.due_max, kept.has_events);
+                Ok(Replay { due_max, has_events, state: Some(state.to_vec()), ..replay })
+            });
+        match resumed {
+            Ok(replay) => {
+                info!(at = %head.at, records = head.records, %from, "begins at a checkpoint");
+                return Some(replay);
+            }
+            Err(reason) => checkpoints.give_up(head, &reason),
+        }
+    }
+    None
+}
+
+/// Refuses a file that is given twice, by whatever spelling, or with the folder that it is a segment of: each of its events
+/// would happen twice, unnoticed.
+///
+/// # Errors
+/// [`FeedError::Settings`] names both, or what is neither a file nor a folder; [`FeedError::Io`] for a file that is not
+/// there.
+pub fn check_distinct(files: &[PathBuf]) -> Result<(), FeedError> {
     let mut seen: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     for path in files {
+        check_kept(path)?;
         let canonical = path.canonicalize();
         let canonical =
-            canonical.map_err(|source| FeedError::Io { path: path.clone(), offset: 0, source })?;
+            canonical.map_err(|source| FeedError::Io { path: path.clone(), offset: None, source })?;
         if let Some(first) = seen.insert(canonical, path) {
             return Err(FeedError::Settings(format!(
                 "{} is given twice, first as {}: its events would be doubled",
                 path.display(),
                 first.display()
+            )));
+        }
+    }
+    for (canonical, path) in &seen {
+        let is_segment = canonical.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);
+        if is_segment && let Some(folder) = canonical.parent().and_then(|folder| seen.get(folder)) {
+            return Err(FeedError::Settings(format!(
+                "{} is a segment of {}, which is given too: its events would be doubled",
+                path.display(),
+                folder.display()
             )));
         }
     }
@@ -214,6 +329,48 @@ impl Feed for Replay {
 
     fn begins_at(&self) -> Option<Timestamp> {
         self.settings.from
+    }
+
+    fn unknown_lines(&self) -> u64 {
+        self.unknown_before + self.sources.iter().map(|source| source.recording.unknown_lines()).sum::<u64>()
+    }
+
+    fn take_state(&mut self) -> Option<Vec<u8>> {
+        self.state.take()
+    }
+
+    fn begin_without_state(&mut self) -> Result<(), FeedError> {
+        self.begin_again(None)
+    }
+
+    fn wants_state(&mut self) -> bool {
+        match (&mut self.checkpoints, &self.sources[..]) {
+            (Some(checkpoints), [Source { recording: Recording::Ours(reader), .. }]) => {
+                checkpoints.is_due(reader.records().0)
+            }
+            _ => false,
+        }
+    }
+
+    fn keep_state(&mut self, state: &[u8]) {
+        let (Some(checkpoints), [Source { recording: Recording::Ours(reader), .. }], Some(at)) =
+            (&mut self.checkpoints, &self.sources[..], self.due_max)
+        else {
+            return;
+        };
+        let Some(kept) = reader.keep() else {
+            info!("no checkpoints can be made of such a recording");
+            self.checkpoints = None;
+            return;
+        };
+        let kept = Kept { due_max: self.due_max, has_events: self.has_events, reader: kept };
+        match postcard::to_stdvec(&kept) {
+            Ok(mut content) => {
+                content.extend_from_slice(state);
+                checkpoints.keep(reader.records().0, at, content);
+            }
+            Err(error) => warn!(%error, "no checkpoint"),
+        }
     }
 
     /// Meets the damage of a file when the message before it has been played. That ends the whole replay.

@@ -36,7 +36,7 @@ mod okx;
 
 use std::fmt;
 
-use simd_json::tape::{Object, Value};
+use serde::{Deserialize, Serialize};
 
 pub use directory::Directory;
 
@@ -53,19 +53,19 @@ use self::ftx::Ftx;
 use self::gemini::Gemini;
 use self::hitbtc::Hitbtc;
 use self::hyperliquid::Hyperliquid;
-use self::json::Json;
+use self::json::{Json, Object, Value};
 use self::kraken::Kraken;
 use self::kraken_futures::KrakenFutures;
 use self::kraken_v2::KrakenV2;
 use self::kucoin::Kucoin;
 use self::okx::Okx;
 use crate::{
-    Aggressor, EventBody, Exponent, Level, MarketEvent, NumberError, Price, Size, SymbolError, SymbolId,
-    Timestamp,
+    Aggressor, EventBody, Exponent, Instrument, Level, MarketEvent, NumberError, Price, Size, SymbolError,
+    SymbolId, Timestamp,
 };
 
 /// Which connection a message came by: sessions forget what a connection told when it begins again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConnectionId(pub u32);
 
 /// A session with a venue.
@@ -75,6 +75,13 @@ pub struct Session {
     venue: Box<dyn Venue>,
     /// By which connection something came of an instrument, if it is followed.
     followed: BySymbol<Option<ConnectionId>>,
+}
+
+/// What a session remembers between messages, for a checkpoint.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeptSession {
+    venue: Vec<u8>,
+    followed: Vec<Option<ConnectionId>>,
 }
 
 /// A venue that is known here.
@@ -129,6 +136,16 @@ trait Venue: Send {
 
     fn into_directory(self: Box<Self>) -> Directory;
 
+    /// What it remembers between messages, but for its instruments; `None`: no checkpoint can be made of it.
+    fn keep(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Remembers what another one kept that had the same instruments.
+    fn recall(&mut self, _kept: &[u8]) -> Result<(), postcard::Error> {
+        Err(postcard::Error::WontImplement)
+    }
+
     /// Whether prices and sizes are numbers of JSON, which a parser would round: then all numbers are handed over as
     /// texts with the digits as sent.
     fn has_bare_numbers(&self) -> bool {
@@ -142,7 +159,7 @@ trait Venue: Send {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError>;
 
@@ -159,7 +176,7 @@ trait Venue: Send {
     fn on_answer(
         &mut self,
         _url: &str,
-        _answer: Value<'_, '_>,
+        _answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -217,6 +234,31 @@ impl Session {
         self.venue.directory()
     }
 
+    /// What it remembers between messages, but for its instruments; `None`: no checkpoint can be made of such a venue.
+    pub(crate) fn keep(&self) -> Option<KeptSession> {
+        Some(KeptSession { venue: self.venue.keep()?, followed: self.followed.0.clone() })
+    }
+
+    /// A session that remembers what another one kept, with its instruments.
+    ///
+    /// # Errors
+    /// When that was of another version.
+    pub(crate) fn recall(
+        venue: &str,
+        address: &str,
+        mut instruments: Vec<Instrument>,
+        kept: KeptSession,
+    ) -> Result<Self, postcard::Error> {
+        let kind = kind_of(venue, address).ok_or(postcard::Error::WontImplement)?;
+        for instrument in &mut instruments {
+            instrument.venue = kind.name;
+        }
+        let mut session = Self::open(kind, Directory::new(kind.name, instruments));
+        session.venue.recall(&kept.venue)?;
+        session.followed = BySymbol(kept.followed);
+        Ok(session)
+    }
+
     /// A connection to `address` begins: the books it fed are void until their new snapshots.
     pub fn on_connect(
         &mut self,
@@ -252,8 +294,8 @@ impl Session {
     /// instrument it names its book, which is told as a gap, and the error is returned as well.
     ///
     /// # Errors
-    /// [`VenueError`] when it names none: then nobody knows what it meant for the others, and the connection is of no
-    /// more use.
+    /// [`VenueError`] when it names none of ours: then nobody knows what it meant for the others, and the connection is of no
+    /// more use. One about an instrument that [nobody asked for](Problem::Unasked) is no such.
     pub fn follow(
         &mut self,
         connection: ConnectionId,
@@ -279,7 +321,7 @@ impl Session {
             }
         }
         match read {
-            Err(error) if named.is_none() => Err(error),
+            Err(error) if named.is_none() && error.problem != Problem::Unasked => Err(error),
             read => Ok(read.err()),
         }
     }
@@ -326,7 +368,28 @@ impl Session {
     ) -> Result<(), VenueError> {
         let Self { json, venue, .. } = self;
         let receipt = Receipt { connection, ts_recv };
-        json.parse_as(venue.has_bare_numbers(), payload, |message| venue.on_message(receipt, message, events))
+        json.parse(venue.has_bare_numbers(), payload, |message| venue.on_message(receipt, message, events))
+    }
+
+    /// The same for a payload that stands within a text of JSON. `None`: it cannot be read there, if at all, and nothing
+    /// has happened.
+    pub(crate) fn on_nested_message(
+        &mut self,
+        connection: ConnectionId,
+        payload: &[u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Option<Result<(), VenueError>> {
+        let Self { json, venue, .. } = self;
+        let receipt = Receipt { connection, ts_recv };
+        json.parse_nested(venue.has_bare_numbers(), payload, |message| {
+            venue.on_message(receipt, message, events)
+        })
+    }
+
+    /// Whether there is anything to learn from the answer to this request.
+    pub(crate) fn wants_answer(&self, url: &str) -> bool {
+        self.venue.wants_answer(url)
     }
 
     /// An answer to a request: a list of instruments, which a surveying session reads, or a snapshot of a book.
@@ -344,7 +407,23 @@ impl Session {
         if !venue.wants_answer(url) {
             return Ok(());
         }
-        json.parse_as(venue.has_bare_numbers(), payload, |answer| {
+        json.parse(venue.has_bare_numbers(), payload, |answer| venue.on_answer(url, answer, ts_recv, events))
+    }
+
+    /// The same for an answer that stands within a text of JSON. `None`: it is not wanted, or cannot be read there, if at
+    /// all, and nothing has happened.
+    pub(crate) fn on_nested_answer(
+        &mut self,
+        url: &str,
+        payload: &[u8],
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Option<Result<(), VenueError>> {
+        let Self { json, venue, .. } = self;
+        if !venue.wants_answer(url) {
+            return None;
+        }
+        json.parse_nested(venue.has_bare_numbers(), payload, |answer| {
             venue.on_answer(url, answer, ts_recv, events)
         })
     }
@@ -391,7 +470,7 @@ impl Stamp {
 }
 
 /// What a venue remembers of each instrument.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct BySymbol<T>(Vec<T>);
 
 impl<T: Default> BySymbol<T> {
@@ -442,6 +521,9 @@ pub enum Problem {
     /// A message about an instrument that the session was not told of.
     #[error("not among the session's instruments")]
     UnknownInstrument,
+    /// A message about such an instrument and nothing else: without it nothing is missing.
+    #[error("nobody asked for it")]
+    Unasked,
     /// An instrument that the venue's list does not name.
     #[error("not in the venue's list of instruments")]
     Unlisted,
@@ -457,6 +539,14 @@ impl VenueError {
 
     pub(crate) fn expected(field: &'static str, what: &'static str) -> Self {
         Self::new(field, Problem::Expected(what))
+    }
+
+    /// The same, of a message that is about this instrument alone.
+    fn alone(mut self) -> Self {
+        if self.problem == Problem::UnknownInstrument {
+            self.problem = Problem::Unasked;
+        }
+        self
     }
 
     /// The same, naming the instrument.
@@ -476,7 +566,7 @@ impl fmt::Display for VenueError {
 }
 
 /// The time in `field`, in natural milliseconds since the Unix epoch.
-fn milliseconds(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, VenueError> {
+fn milliseconds(object: &Object<'_>, field: &'static str) -> Result<Timestamp, VenueError> {
     of_milliseconds(field, json::natural(object, field)?)
 }
 
@@ -490,13 +580,57 @@ fn of_milliseconds(field: &'static str, milliseconds: u64) -> Result<Timestamp, 
 }
 
 /// The time in `field`, RFC 3339 with up to nine decimals.
-fn rfc3339(object: &Object<'_, '_>, field: &'static str) -> Result<Timestamp, VenueError> {
-    json::text(object, field)?
-        .parse::<jiff::Timestamp>()
-        .ok()
-        .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
+fn rfc3339(object: &Object<'_>, field: &'static str) -> Result<Timestamp, VenueError> {
+    let text = json::text(object, field)?;
+    utc(text.as_bytes())
+        .or_else(|| i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok())
         .map(Timestamp)
         .ok_or_else(|| VenueError::expected(field, "a time of RFC 3339 before the year 2262"))
+}
+
+/// Reads `2021-04-17T16:43:37.075687Z`, as nearly all venues write times, in nanoseconds since the Unix epoch. `None`: not
+/// so, or no time of the years 1970 to 2199.
+fn utc(text: &[u8]) -> Option<i64> {
+    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
+    let (head, fraction) = text.strip_suffix(b"Z")?.split_first_chunk::<{ SHAPE.len() }>()?;
+    let has_shape = head.iter().zip(SHAPE).all(|(byte, of)| match of {
+        b'd' => byte.is_ascii_digit(),
+        _ => byte == of,
+    });
+    let number = |digits: &[u8]| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let is_fraction = match fraction {
+        [] => true,
+        [b'.', digits @ ..] => (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !has_shape || !is_fraction {
+        return None;
+    }
+    let (year, month, day) = (number(&head[..4]), number(&head[5..7]), number(&head[8..10]));
+    let (hour, minute, second) = (number(&head[11..13]), number(&head[14..16]), number(&head[17..]));
+    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_in_month = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(is_leap_year),
+        _ => return None,
+    };
+    let is_time = (1970..2200).contains(&year)
+        && (1..=days_in_month).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !is_time {
+        return None;
+    }
+    // Counted from March on, so that the leap day is the last of a year (Howard Hinnant, "chrono-compatible low-level date
+    // algorithms").
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    let digits = fraction.get(1..).unwrap_or_default();
+    let nanoseconds = (digits.len()..9).fold(number(digits), |sum, _| sum * 10);
+    Some(seconds * 1_000_000_000 + nanoseconds)
 }
 
 /// A time in microseconds since the Unix epoch.
@@ -509,7 +643,7 @@ fn microseconds(field: &'static str, microseconds: u64) -> Result<Timestamp, Ven
 }
 
 /// The taker's side in `field`, as most venues spell it.
-fn taker(object: &Object<'_, '_>, field: &'static str) -> Result<Aggressor, VenueError> {
+fn taker(object: &Object<'_>, field: &'static str) -> Result<Aggressor, VenueError> {
     match json::text(object, field)? {
         "buy" => Ok(Aggressor::Buy),
         "sell" => Ok(Aggressor::Sell),
@@ -553,6 +687,34 @@ mod tests {
         for wrong in ["1.6e9", "", "1618677816.1234567891", "9999999999999"] {
             let error = seconds("ts", wrong.as_bytes()).expect_err(wrong);
             assert!(matches!(error.problem, Problem::Number(_)), "{wrong}");
+        }
+    }
+
+    fn slow(text: &str) -> Option<i64> {
+        i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()
+    }
+
+    #[test]
+    fn every_day_is_the_one_that_jiff_has() {
+        for year in 1969..=2201 {
+            for month in 0..=13 {
+                for day in 0..=32 {
+                    let text = format!("{year}-{month:02}-{day:02}T23:59:59.000000001Z");
+                    let expected = slow(&text).filter(|_| (1970..2200).contains(&year));
+                    assert_eq!(utc(text.as_bytes()), expected, "{text}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn times_are_those_that_jiff_reads(
+            text in "20[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?[Zz+]?",
+        ) {
+            if let Some(found) = utc(text.as_bytes()) {
+                proptest::prop_assert_eq!(Some(found), slow(&text), "{}", text);
+            }
         }
     }
 

@@ -22,7 +22,7 @@ fn read(
             Ok(_) => return (bytes, None),
             Err(error) => {
                 assert!(
-                    matches!(error, FeedError::Io { offset, .. } if offset == bytes.len() as u64),
+                    matches!(error, FeedError::Io { offset, .. } if offset == Some(bytes.len() as u64)),
                     "{error}"
                 );
                 return (bytes, Some(error.to_string()));

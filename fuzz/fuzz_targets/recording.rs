@@ -8,11 +8,11 @@ use std::path::Path;
 use feeds::record::{RecordReader, SourceId};
 use feeds::{FeedError, Timestamp};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use tickwire_fuzz::{check_offset, folder, play_expanded, save};
+use tickwire_fuzz::{check_offset, folder, mend_segment, play_expanded, save};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let as_it_is = read(data);
-    let mended = mend(data);
+    let mended = mend_segment(data);
     if mended == data { as_it_is } else { read(&mended) }
 });
 
@@ -83,39 +83,4 @@ impl Reading {
         }
         Ok(())
     }
-}
-
-/// Makes the checksums, the hashes and the links of all whole frames right, as `feeds/src/record/format.md` has them.
-fn mend(data: &[u8]) -> Vec<u8> {
-    const PREFIX: usize = 20;
-    const SUFFIX: usize = 68;
-    let mut mended = data.to_vec();
-    let mut rest = &mut mended[..];
-    let mut previous = [0; 32];
-    while let Some(length) = number(rest, 4)
-        && let Some(content_bytes) = number(rest, 12)
-        && let frame_bytes = length.saturating_add(8)
-        && frame_bytes >= PREFIX + SUFFIX
-        && frame_bytes.saturating_add(content_bytes) <= rest.len()
-    {
-        let (frame, behind) = rest.split_at_mut(frame_bytes);
-        let (content, behind) = behind.split_at_mut(content_bytes);
-        frame[..4].copy_from_slice(b"\x54\x2a\x4d\x18");
-        let crc = crc32fast::hash(&frame[..16]);
-        frame[16..PREFIX].copy_from_slice(&crc.to_le_bytes());
-        let (head, suffix) = frame.split_at_mut(frame_bytes - SUFFIX);
-        suffix[..32].copy_from_slice(&previous);
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(head).update(&previous).update(content);
-        previous = hasher.finalize().into();
-        suffix[32..64].copy_from_slice(&previous);
-        suffix[64..].copy_from_slice(&u32::try_from(frame_bytes).expect("short").to_le_bytes());
-        rest = behind;
-    }
-    mended
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<usize> {
-    let bytes = bytes.get(at..at + 4)?.try_into().expect("four bytes");
-    usize::try_from(u32::from_le_bytes(bytes)).ok()
 }

@@ -36,17 +36,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let made = make(&args.names)?;
-    let files = [("ca.pem", made.authority), ("cert.pem", made.certificate), ("key.pem", made.key)];
+    let files = [
+        ("ca.pem", made.authority, PUBLIC),
+        ("cert.pem", made.certificate, PUBLIC),
+        ("key.pem", made.key, PRIVATE),
+    ];
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     if !args.force {
-        for (name, _) in &files {
+        for (name, ..) in &files {
             let path = args.out.join(name);
             anyhow::ensure!(!path.exists(), "{} is there already: say --force to replace it", path.display());
         }
     }
-    for (name, text) in &files {
+    for (name, text, rights) in &files {
         let path = args.out.join(name);
-        write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write_new(&path, text, *rights).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let shown = args.out.display();
     let text = format!(
@@ -90,8 +94,13 @@ fn make(names: &[String]) -> anyhow::Result<Made> {
     Ok(Made { authority: authority_pem, certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// Nobody else may read it: one of them is a key.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+/// Rights of a file that nobody else may read.
+pub(super) const PRIVATE: u32 = 0o600;
+/// Rights of a file that is for others: clients, or services that verify.
+pub(super) const PUBLIC: u32 = 0o644;
+
+/// Writes a file with these rights, less what the process's mask takes.
+pub(super) fn write_new(path: &Path, text: &str, rights: u32) -> io::Result<()> {
     // A file that was there keeps its rights otherwise.
     if path.exists() {
         std::fs::remove_file(path)?;
@@ -99,6 +108,6 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, rights);
     options.open(path)?.write_all(text.as_bytes())
 }

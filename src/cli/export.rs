@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use feeds::export::{ExportSettings, ExportSummary, Exporter, Format, Kind};
 use feeds::replay::{Replay, ReplaySettings};
-use feeds::{Feed, Progress, Symbol, Timestamp};
+use feeds::{Feed, Symbol, Timestamp};
 use serde::Serialize;
 
 use super::flags;
+use super::progress::Progress;
 use crate::config;
 
 /// Where a simulated market begins, unless it is told: a Monday at half past nine in New York. Not now, so that the same
@@ -24,7 +25,7 @@ const SIM_START: Timestamp = Timestamp(1_767_623_400_000_000_000);
 #[command(after_help = "\
 Examples:
   tickwire export day.itch.gz --out day --format csv
-  tickwire export feeds/recordings/kraken-20210417.jsonl.zst --kind trades --out trades.csv
+  tickwire export feeds/recordings/coinbase-20210417.jsonl.zst --kind trades --out trades.csv
   tickwire export es.mbo.dbn.zst es.trades.dbn.zst --symbols ESH4 --out es.dbn
   tickwire export sim --sim-instruments 10 --duration 1h --out market --format parquet
 
@@ -43,7 +44,7 @@ alone may hold all, in their order.
 
 The columns are described in feeds/src/export/table.rs, what becomes of an event in DBN in feeds/src/export/dbn.rs. In CSV
 prices and sizes are exact decimals and times nanoseconds since 1970; trades, quotes, book and bars are read back by
-`serve`, `inspect` and `export`. In Parquet they are decimals and timestamps. Nothing is rounded: a number that does not
+`serve`, `inspect` and `export`, the other files are not. In Parquet they are decimals and timestamps. Nothing is rounded: a number that does not
 fit is an error. DBN holds prices of nine decimals and sizes of 32 bits without decimals: of crypto currencies say
 --size-unit 0.0001, and sizes are multiples of that.
 
@@ -128,8 +129,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         size_unit: args.size_unit.clone(),
     };
     let mut exporter = Exporter::create(&settings, feed.instruments())?;
-    play(feed.as_mut(), &mut exporter, begin, duration, args.messages)?;
+    let mut progress = Progress::of(args.out.display());
+    progress.show("0 messages");
+    play(feed.as_mut(), &mut exporter, begin, duration, args.messages, &mut progress)?;
+    progress.show("finishing");
     let summary = exporter.finish()?;
+    drop(progress);
     let mut stdout = std::io::stdout();
     stdout.write_all(told(&summary, args).as_bytes()).context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
@@ -171,7 +176,15 @@ fn open(args: &Args) -> anyhow::Result<Opened> {
     if args.sim_start.is_some() {
         bail!("--sim-start is for sim: a recording has times of its own");
     }
+    if let Some(flag) = args.simulation.given() {
+        bail!("{flag} is for sim, the simulated market: leave it out for recordings");
+    }
     let symbols = (!args.symbols.is_empty()).then(|| args.symbols.iter().cloned().collect());
+    let is_out = |file: &PathBuf| match (file.canonicalize(), args.out.canonicalize()) {
+        (Ok(file), Ok(out)) => file == out,
+        _ => false,
+    };
+    ensure!(!files.iter().any(is_out), "{} is what is to be exported: say another --out", args.out.display());
     let replay = Replay::open(&ReplaySettings { files, symbols, ..ReplaySettings::default() })?;
     let datasets: BTreeSet<_> =
         replay.files().iter().map(|file| (file.format == "Databento DBN").then_some(file.venue)).collect();
@@ -185,11 +198,12 @@ fn play(
     mut begin: Option<Timestamp>,
     duration: Option<Duration>,
     messages_max: Option<u64>,
+    progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let mut events = Vec::new();
     let mut messages = 0;
     while messages_max.is_none_or(|max| messages < max) {
-        let Progress::Message { due } = feed.next_message(&mut events)? else { break };
+        let feeds::Progress::Message { due } = feed.next_message(&mut events)? else { break };
         let begin = *begin.get_or_insert(due);
         if duration.is_some_and(|duration| due >= begin.plus(duration)) {
             break;
@@ -197,6 +211,13 @@ fn play(
         exporter.message(&events)?;
         events.clear();
         messages += 1;
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let share = match (messages_max, duration) {
+            (Some(max), _) => Some((messages, max)),
+            (None, Some(duration)) => Some((millis(due.since(begin)), millis(duration))),
+            (None, None) => None,
+        };
+        progress.at(messages, share);
     }
     Ok(())
 }

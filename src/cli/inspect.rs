@@ -1,7 +1,6 @@
 //! `tickwire inspect`.
 
 mod bbo;
-mod progress;
 mod reader;
 mod report;
 mod stats;
@@ -13,7 +12,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use feeds::{Instrument, Symbol};
 use serde::Serialize;
 
@@ -33,12 +32,15 @@ Examples:
 Formats: NASDAQ ITCH 5.0, also in MoldUDP64 packets (pcap, pcapng); Databento DBN; IEX TOPS and DEEP packets; LOBSTER
 messages; CSV of trades, quotes, books and bars; exchange captures (Binance, Bitfinex, BitMEX, Bitstamp, Bybit, Coinbase,
 Deribit, dYdX, FTX, Gemini, HitBTC, Hyperliquid, Kraken, KuCoin, OKX); plain, gzip, zstd or the only file of a zip;
-folders of `tickwire record`, and segments of them that tell their instruments; told by content. ITCH and LOBSTER files
+folders of `tickwire record`, and segments of them that tell their instruments; told by content. A pipe is refused, because
+a recording is read more than once. ITCH and LOBSTER files
 tell no date: it is the one in the file's name (20200130, 2020-01-30, 01302020), else 1970-01-01.
 
 --verify reads such a folder whole and checks, instead of its events, that it is what was recorded: every block against
 its hash, every hash against the one before, every segment against its index and the manifest. It names the file and the
 offset of what is not as it was written, and the last hash: whoever has kept it knows that nothing before has changed.
+Segments that were removed are missed by their numbers, by the hashes, and at the end of a run of the recorder by the last
+segment, which says that another follows; all of the last runs can be removed unseen by whoever has kept no hash.
 
 --stats prints how the inputs look, side by side: what their events are, spreads, depths, waits between an instrument's
 messages, cancels; `sim` is the first million events of the simulated market. All instruments of an input make a column or,
@@ -53,6 +55,7 @@ Every event goes through the same parsers and the same market as in `serve`. Wha
   crossed         books whose best bid was at or above their best offer after a message
   bbo             the venue's own best bid and offer against the book's, where both carry the same number
 
+Of a recording of `tickwire record` it is told whether its end was written, and which records had no room when it was made.
 Messages of a capture are those received from the venue; a message may be many events, or none.
 Times are those of receipt. Rates are rounded down to whole events a second.
 
@@ -86,6 +89,10 @@ struct Document {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let is_simulated = args.stats && args.files.iter().any(|path| path.as_os_str() == stats::SIM);
+    if let Some(flag) = args.simulation.given().filter(|_| !is_simulated) {
+        bail!("{flag} is for the simulated market: say --stats sim, or leave it out");
+    }
     if args.verify {
         return verify::run(&args.files, args.json);
     }

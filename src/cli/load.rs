@@ -4,13 +4,15 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use feeds::Symbol;
 
-use super::target::{DEFAULT_URL, parse_channel, parse_url};
+use super::presented::{self, Presented};
+use super::progress::{Progress, bar};
+use super::target::{DEFAULT_URL, parse_channel, parse_encoding, read_url};
 use crate::config::scaled;
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
-use crate::load::{self, Follow, Habit, Settings};
+use crate::load::{self, Follow, Habit, Settings, Stage};
 use crate::topic::{Channel, Rate};
 use crate::wire::Encoding;
 
@@ -34,6 +36,9 @@ reads. --slow, --stall, --churn and --churn-subs make some clients odd: these al
 That a client was closed with 4007 is no fault where it was slow on purpose. All of them behave once the window is over,
 and have to have all their states at the end.
 
+A client that verifies presents another token on its open connection when its file has one and the server says that its own is
+over soon; the others are closed at its end with 4004, and come back with the one that the file has then.
+
 `changes`: what a server merges it has to announce. Changes that its numbers tell of and its counts do not are unaccounted, and fail
 the run. A client's socket holds no more than half a MiB that was not read: ages are not those of the kernel's buffers alone.
 
@@ -46,8 +51,10 @@ Exit code: 0 when every client has all its states at the end, nothing that it wa
 is missing; 1 otherwise.")]
 pub(super) struct Args {
     /// The server, as `serve` prints it
-    #[arg(default_value = DEFAULT_URL, value_parser = parse_url, value_name = "URL")]
+    #[arg(default_value = DEFAULT_URL, value_name = "URL")]
     url: String,
+    #[command(flatten)]
+    presented: Presented,
     /// How many clients
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = count)]
     clients: u32,
@@ -112,9 +119,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!args.duration.is_zero(), "--duration must be longer than nothing");
+    let url = read_url(&args.url)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let settings = Settings {
-        url: args.url.clone(),
+        token: args.presented.token(&url)?,
+        url,
         channel: args.channel,
         follow: match &args.symbol {
             Some(symbols) => Follow::These(distinct(symbols)),
@@ -141,7 +150,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         expect_rate: args.expect_rate.map(u64::from),
     };
     // The error's own text names the cause: shown as a chain it would be there twice.
-    let report = load::run(&settings).map_err(|error| anyhow!("{error}"))?;
+    let progress = Progress::of("load");
+    let ran = load::run(&settings, |stage| progress.show(told(stage)));
+    drop(progress);
+    let report = ran.map_err(|error| presented::explain(&error.to_string()))?;
     let text = if args.json {
         serde_json::to_string(&report).context("the report cannot be shown")? + "\n"
     } else {
@@ -149,6 +161,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(stage: Stage) -> String {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match stage {
+        Stage::Connecting { ready, clients } => {
+            format!("connecting {} {ready} of {clients}", bar(ready as u64, clients as u64))
+        }
+        Stage::WarmingUp { passed, of } => format!("warming up {}", bar(millis(passed), millis(of))),
+        Stage::Measuring { passed, of } => format!("measuring {}", bar(millis(passed), millis(of))),
+        Stage::Finishing => "receiving what is still due".to_owned(),
+    }
 }
 
 /// A client follows a topic once, however often it is named.
@@ -206,14 +230,6 @@ fn parse_verify(text: &str) -> Result<Verify, String> {
 fn parse_rate(text: &str) -> Result<Rate, String> {
     let names = || format!("one of {}", Rate::ALL.map(Rate::as_str).join(", "));
     Rate::from_text(text).ok_or_else(names)
-}
-
-fn parse_encoding(text: &str) -> Result<Encoding, String> {
-    match text {
-        "json" => Ok(Encoding::Json),
-        "binary" => Ok(Encoding::Binary),
-        _ => Err("json or binary".to_owned()),
-    }
 }
 
 fn count(text: &str) -> Result<u32, String> {

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use feeds::record::{RecordReader, Recorder, RecorderReport, RecorderStats, WhenFull};
+use feeds::replay::check_distinct;
 use feeds::{Clock, Feed, FeedError, Progress, Speed, VirtualClock};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::flags;
-use super::serve::{Signals, start_logging};
+use super::logging::Log;
+use super::serve::Signals;
 use crate::config::{self, Config};
 use crate::limits::INGEST_SLEEP_MAX;
 use crate::metrics::Metrics;
@@ -94,7 +96,7 @@ impl Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
     let duration = args.duration.as_deref().map(|text| config::duration("duration", text)).transpose()?;
-    start_logging(&config)?;
+    Log::start(&config)?;
     let stats = match config.replay_files()? {
         Some(files) => {
             if let Some(flag) = args.shapes_a_feed() {
@@ -122,6 +124,7 @@ fn copy(config: &Config, files: Vec<PathBuf>) -> anyhow::Result<RecorderStats> {
     let folder = settings.folder.canonicalize().ok();
     let is_itself = |path: &PathBuf| folder.is_some() && path.canonicalize().ok() == folder;
     anyhow::ensure!(!files.iter().any(is_itself), "{} cannot be copied into itself", config.record);
+    check_distinct(&files)?;
     let mut readers = files.iter().map(|path| RecordReader::open(path)).collect::<Result<Vec<_>, _>>()?;
     for reader in &mut readers {
         // What is no recording is refused before there is a folder for it.
@@ -144,8 +147,14 @@ fn copy(config: &Config, files: Vec<PathBuf>) -> anyhow::Result<RecorderStats> {
 fn record(config: &Config, duration: Option<Duration>) -> anyhow::Result<RecorderStats> {
     let settings = config.settings()?;
     let recorder = start(config, &Arc::default())?.context("no folder to record into")?;
-    let feed = config.open(Some(recorder.handle()))?.feed;
-    info!(feed = config.feed, folder = config.record, "recording");
+    let feed = match config.open(Some(recorder.handle())) {
+        Ok(opened) => opened.feed,
+        Err(error) => {
+            recorder.abandon();
+            return Err(error.into());
+        }
+    };
+    info!(feed = %config.feed, folder = config.record, "recording");
     until_stopped(recorder, move |stopped| play(feed, settings.ingest.speed, duration, stopped))
 }
 
@@ -154,7 +163,7 @@ fn until_stopped(
     recorder: Recorder,
     work: impl FnOnce(&AtomicBool) -> Result<(), FeedError> + Send + 'static,
 ) -> anyhow::Result<RecorderStats> {
-    let signals = Signals::listen().context("cannot listen for signals")?;
+    let mut signals = Signals::listen(false).context("cannot listen for signals")?;
     let stopped = Arc::new(AtomicBool::new(false));
     let (ended, end) = oneshot::channel::<()>();
     let worker = {

@@ -6,12 +6,12 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use feeds::Symbol;
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::target::{DEFAULT_URL, is_url, parse_channel, parse_url};
-use crate::client::{Client, ClientSettings, Event};
+use super::presented::{self, Presented};
+use super::target::Target;
+use crate::client::{Client, ClientSettings, Event, Token};
 use crate::topic::Channel;
 use crate::wire::{ServerMessage, Symbols, decode};
 
@@ -24,6 +24,7 @@ Examples:
   tickwire watch quote AAPL MSFT
   tickwire watch http://127.0.0.1:8080 book.25 BTC-USD --count 1
   tickwire watch trade '*' --json | jq -c '[.symbol, .price]'
+  tickwire watch --token-file token https://ticks.example.com quote '*'
 
 Channels: quote, trade, book (book.10, book.25, book.100), ticker, bar (bar.1s, bar.1m, bar.5m, bar.1h, bar.1d), status.
 
@@ -39,6 +40,8 @@ pub(super) struct Args {
     /// ws://127.0.0.1:8080/v1/ws
     #[arg(required = true, num_args = 2.., value_names = ["CHANNEL", "SYMBOL"])]
     target: Vec<String>,
+    #[command(flatten)]
+    presented: Presented,
     /// Print the server's objects (snapshot, update, gap) as they are, one a line
     #[arg(long)]
     json: bool,
@@ -48,13 +51,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (url, channel, symbols) = target(&args.target)?;
+    let Target { url, channel, symbols } = Target::read(&args.target)?;
+    let token = args.presented.token(&url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut printer = Printer { json: args.json, left: args.count, frames: 0 };
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
-            result = watch(url, channel, symbols, &mut printer) => result?,
+            result = watch(url, token, channel, symbols, &mut printer) => result?,
             result = tokio::signal::ctrl_c() => result?,
             _ = terminate.recv() => {}
         }
@@ -62,37 +66,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// URL, channel and symbols from the positional arguments.
-fn target(words: &[String]) -> anyhow::Result<(String, Channel, Symbols)> {
-    let (url, words) = match words {
-        [first, words @ ..] if is_url(first) => {
-            (parse_url(first).map_err(|why| bad("URL", first, &why))?, words)
-        }
-        words => (DEFAULT_URL.to_owned(), words),
-    };
-    let [channel, names @ ..] = words else { bail!("what is to be watched? A channel and symbols") };
-    let channel = parse_channel(channel).map_err(|why| bad("channel", channel, &why))?;
-    let symbols = match names {
-        [] => bail!("which symbols of `{channel}`? `*` means all"),
-        [all] if all == "*" => Symbols::All,
-        names => {
-            let symbol = |name: &String| match Symbol::new(name) {
-                Ok(symbol) => Ok(symbol.to_string()),
-                Err(error) => Err(bad("symbol", name, &error.to_string())),
-            };
-            Symbols::Named(names.iter().map(symbol).collect::<anyhow::Result<_>>()?)
-        }
-    };
-    Ok((url, channel, symbols))
-}
-
-fn bad(what: &str, text: &str, why: &str) -> anyhow::Error {
-    anyhow!("{what} `{text}`: {why}")
-}
-
-async fn watch(url: String, channel: Channel, symbols: Symbols, printer: &mut Printer) -> anyhow::Result<()> {
+async fn watch(
+    url: String,
+    token: Option<Token>,
+    channel: Channel,
+    symbols: Symbols,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     // The error's own text names the cause: shown as a chain it would be there twice.
-    let connected = Client::connect(url, ClientSettings::default()).await;
+    let connected = Client::connect(url, ClientSettings { token, ..ClientSettings::default() }).await;
     let mut client = connected.map_err(|error| anyhow!("{error}"))?;
     if printer.json {
         client.keep_messages();
@@ -106,7 +88,18 @@ async fn watch(url: String, channel: Channel, symbols: Symbols, printer: &mut Pr
                     rejected.iter().map(|(name, code)| format!("{name}: {code}")).collect();
                 bail!("{}", names.join(", "));
             }
-            Event::Failed { code, message, .. } => bail!("{code}: {message}"),
+            Event::Failed { code, message, .. } => {
+                return Err(presented::explain(&format!("{code}: {message}")));
+            }
+            Event::TokenExpiring(at) => eprintln!("the token is over at {at}"),
+            Event::TokenRenewed => eprintln!("another token was taken"),
+            Event::Entitled { delayed, removed } => {
+                let late = if *delayed { "late" } else { "at once" };
+                eprintln!(
+                    "what may be seen has changed: it comes {late}, and without {} of the topics",
+                    removed.len()
+                );
+            }
             Event::Gap { channel, symbol, lost } => eprintln!("{channel} of {symbol}: {lost} messages lost"),
             Event::Diverged { channel, symbol, divergence } => {
                 eprintln!("{channel} of {symbol}: {divergence}; asking anew");
@@ -188,6 +181,8 @@ fn data_objects(message: &str) -> io::Result<Vec<&str>> {
         | ServerMessage::Gap(_) => true,
         ServerMessage::Heartbeat(_)
         | ServerMessage::Shutdown { .. }
+        | ServerMessage::TokenExpiring { .. }
+        | ServerMessage::Entitlement { .. }
         | ServerMessage::Ack(_)
         | ServerMessage::Error(_)
         | ServerMessage::Unknown => false,
@@ -199,30 +194,6 @@ fn data_objects(message: &str) -> io::Result<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_url_may_be_left_out() {
-        let (url, channel, symbols) = target(&words("quote aapl KRAKEN:XBT/USD")).unwrap();
-        assert_eq!((url.as_str(), channel), (DEFAULT_URL, Channel::Quote));
-        assert_eq!(symbols, Symbols::Named(words("AAPL KRAKEN:XBT/USD")));
-        let (url, channel, symbols) = target(&words("http://[::1]:7 status *")).unwrap();
-        assert_eq!((url.as_str(), channel, symbols), ("ws://[::1]:7/v1/ws", Channel::Status, Symbols::All));
-        for (wrong, part) in [
-            ("ftp://x quote A", "URL `ftp://x`"),
-            ("quotes A", "channel `quotes`"),
-            ("quote", "which symbols of `quote`"),
-            ("http://x quote", "which symbols"),
-            ("http://x", "a channel and symbols"),
-            ("quote A,B", "symbol `A,B`"),
-        ] {
-            let error = target(&words(wrong)).unwrap_err().to_string();
-            assert!(error.to_lowercase().contains(&part.to_lowercase()), "{wrong}: {error}");
-        }
-    }
 
     #[test]
     fn objects_are_printed_as_they_were_received() {

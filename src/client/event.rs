@@ -65,6 +65,18 @@ pub enum Event {
         /// Whether this client does not keep up, and gets merged states.
         laggard: bool,
     },
+    /// The token that was presented is over at that time: another is presented as soon as there is one.
+    TokenExpiring(Timestamp),
+    /// The server has taken another token.
+    TokenRenewed,
+    /// What this client may see has changed. Topics that it goes on following, but late or at another rate, are void until their
+    /// states have come.
+    Entitled {
+        /// Whether what it sees is late from now on.
+        delayed: bool,
+        /// What it may not see any more, and follows no longer.
+        removed: Vec<(Channel, Symbol)>,
+    },
     /// The connection is gone; everything is void until the next one, on which [`Client::next`](super::Client::next) works.
     Disconnected(Disconnect),
     /// There is a connection again, and the subscriptions were asked for.

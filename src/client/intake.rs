@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use feeds::clock::monotonic;
 use feeds::{Symbol, SymbolId};
 
 use super::subscriptions::resync;
@@ -10,7 +11,7 @@ use super::{Client, Disconnect, Event, Link, Update};
 use crate::limits::RESYNCS_IN_A_ROW_MAX;
 use crate::topic::{Channel, TopicId};
 use crate::wire::binary::{Merged, Record, What, decode_records};
-use crate::wire::decode::{Ack, Base, GrantedTopic, Head, decode};
+use crate::wire::decode::{Ack, Base, GrantedTopic, Head, TopicName, decode};
 use crate::wire::{Encoding, ReqId, ServerMessage};
 
 impl Client {
@@ -71,6 +72,13 @@ impl Client {
             }
             ServerMessage::Shutdown { reconnect_after_ms } => {
                 self.backoff.wait_at_least(Duration::from_millis(*reconnect_after_ms));
+            }
+            ServerMessage::TokenExpiring { expires } => {
+                self.renew_at = Some(monotonic());
+                self.events.push_back(Event::TokenExpiring(*expires));
+            }
+            ServerMessage::Entitlement { delayed, removed, moved } => {
+                self.take_entitlement(*delayed, removed, moved);
             }
             ServerMessage::Error(failure) => {
                 self.events.push_back(Event::Failed {
@@ -252,7 +260,26 @@ impl Client {
         if resyncs > RESYNCS_IN_A_ROW_MAX { Err(Disconnect::Hopeless) } else { Ok(()) }
     }
 
+    fn take_entitlement(&mut self, delayed: bool, removed: &[TopicName<'_>], moved: &[TopicName<'_>]) {
+        for topic in moved {
+            let id = self.id(topic.channel, topic.symbol);
+            if let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) {
+                topic.void();
+            }
+        }
+        let removed = removed.iter().filter_map(|topic| {
+            let id = self.id(topic.channel, topic.symbol)?;
+            self.topics.remove(&id).map(|gone| (topic.channel, gone.symbol().clone()))
+        });
+        let removed = removed.collect();
+        self.events.push_back(Event::Entitled { delayed, removed });
+    }
+
     fn take_ack(&mut self, ack: &Ack<'_>) -> Result<(), Disconnect> {
+        if ack.method == "auth" {
+            self.renew_at = None;
+            self.events.push_back(Event::TokenRenewed);
+        }
         let Some(channel) = ack.channel else { return Ok(()) };
         // Who left a topic before it was granted was told of it nevertheless.
         if ack.method == "unsubscribe" {

@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+mod presented;
+
 use super::*;
 use crate::limits::RESYNCS_IN_A_ROW_MAX;
 use crate::state::{Bar, Status, StatusState, Ticker, Totals};
@@ -710,20 +712,6 @@ async fn a_slow_client_is_caught_up_and_no_change_is_missing_in_the_count() {
     let stats = client.stats();
     assert_eq!((stats.snapshots, stats.updates, stats.merged, stats.gaps), (2, 2, 31, 1));
     assert_eq!((stats.merges, stats.unaccounted), (2, 0));
-}
-
-/// Linux doubles what it is told, for its own needs.
-#[tokio::test]
-async fn the_kernel_holds_no_more_for_a_client_than_it_is_told_to() {
-    const BOUND: u32 = 32 * 1024;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let authority = listener.local_addr().expect("bound").to_string().parse().expect("an authority");
-    for (told, bounds) in [(Some(BOUND), BOUND..=2 * BOUND), (None, 2 * BOUND + 1..=u32::MAX)] {
-        let (client, _peer) = tokio::join!(dial(&authority, told), listener.accept());
-        let client = client.expect("a connection");
-        let buffer = socket2::SockRef::from(&client).recv_buffer_size().expect("a socket");
-        assert!(bounds.contains(&u32::try_from(buffer).expect("small")), "{buffer}");
-    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::assembly::Assembly;
 use super::compression::Stream;
 use super::shard::{Connection, Flushed, Seat, Sent, Shard};
 use crate::topic::TopicId;
-use crate::wire::Encoding;
+use crate::wire::{Encoding, Framing};
 
 /// A cohort's number within its shard.
 pub(super) type CohortId = usize;
@@ -27,6 +27,8 @@ pub struct Form {
     pub encoding: Encoding,
     /// How they are compressed; `None`: not at all.
     pub deflate: Option<Deflate>,
+    /// What they are cut into. Server-sent events are neither binary nor compressed.
+    pub framing: Framing,
 }
 
 /// What was agreed with a client on messages to it: RFC 7692.
@@ -53,7 +55,9 @@ pub(super) struct Cohort {
     /// What it follows, and its position among the topic's listeners.
     pub(super) topics: FxHashMap<TopicId, u32>,
     /// Sum of the topics' hashes.
-    hash: u64,
+    pub(super) hash: u64,
+    /// The topics in their order, where somebody has asked for it since they last changed.
+    order: Vec<TopicId>,
     /// The first [`Cohort::synced`] of them have everything of the stream since its last key frame.
     pub(super) members: Vec<Connection>,
     pub(super) synced: usize,
@@ -89,6 +93,7 @@ impl Cohort {
     /// Follows a topic, as number `position` of its listeners.
     fn insert(&mut self, topic: TopicId, position: u32) {
         if self.topics.insert(topic, position).is_none() {
+            self.order.clear();
             self.hash = self.hash.wrapping_add(hash_of(topic));
         }
     }
@@ -96,8 +101,18 @@ impl Cohort {
     /// Follows a topic no more; says its position among the topic's listeners.
     fn remove(&mut self, topic: TopicId) -> Option<u32> {
         let position = self.topics.remove(&topic)?;
+        self.order.clear();
         self.hash = self.hash.wrapping_sub(hash_of(topic));
         Some(position)
+    }
+
+    /// What it follows, in the topics' order.
+    pub(super) fn ordered(&mut self) -> &[TopicId] {
+        if self.order.len() != self.topics.len() {
+            self.order = self.topics.keys().copied().collect();
+            self.order.sort_unstable();
+        }
+        &self.order
     }
 
     /// Whether another follows exactly the same.
@@ -108,7 +123,7 @@ impl Cohort {
 }
 
 /// Mixed by a finaliser, because sums of near numbers would meet too often otherwise.
-fn hash_of(topic: TopicId) -> u64 {
+pub(super) fn hash_of(topic: TopicId) -> u64 {
     let mut hasher = FxHasher::default();
     // One more, because the hash of zero is zero: a set would be the same with it and without.
     (u64::from(topic.0) + 1).hash(&mut hasher);

@@ -22,9 +22,10 @@ use crate::bus::{Batch, BusHandle, Kind, TopicMessage};
 use crate::directory::Directory;
 use crate::limits::{
     LAGGARD_MAX, SETTLE_AFTER, SETTLE_TOPICS_PER_TURN_MAX, SHARD_PENDING_BYTES_MAX, SPARE_BYTES_MAX,
+    TOPICS_PER_CONNECTION_MAX,
 };
 use crate::topic::TopicId;
-use crate::wire::Encoding;
+use crate::wire::{Encoding, Framing, events};
 use crate::ws::frame::{self, Opcode};
 
 /// A connection's number within its shard.
@@ -50,6 +51,10 @@ pub struct Shard {
     pub(super) queue: Queue,
     pub(super) compression: Compression,
     pub(super) laggards: Vec<Connection>,
+    /// Topics that one connection may follow.
+    pub(super) topics_max: usize,
+    /// Topics that were one too many.
+    pub(super) too_many_subscriptions: u64,
     /// Of the cohorts, those with several members, and how many these have.
     pub(super) shared: Shared,
     /// Connections that have overrun a bound since they were last taken.
@@ -60,6 +65,8 @@ pub struct Shard {
     pub(super) now: Instant,
     /// A state that this shard has missed changes before, as its clients get it.
     merged: Vec<u8>,
+    /// The server-sent event that was sent last.
+    pub(super) event: Vec<u8>,
 }
 
 /// Who waits to be sent something.
@@ -121,6 +128,8 @@ pub struct Standing {
     pub compressed_streams: usize,
     /// Key frames of all streams that there ever were.
     pub key_frames: u64,
+    /// Topics that were one too many for their connection, of all that there ever were.
+    pub too_many_subscriptions: u64,
 }
 
 /// A connection as its shard sees it.
@@ -186,12 +195,20 @@ impl Shard {
             queue: Queue::default(),
             compression: Compression::default(),
             laggards: Vec::new(),
+            topics_max: TOPICS_PER_CONNECTION_MAX,
+            too_many_subscriptions: 0,
             shared: Shared::default(),
             overrun: Vec::new(),
             completed: Vec::new(),
             now,
             merged: Vec::new(),
+            event: Vec::new(),
         }
+    }
+
+    /// How many topics one connection may follow from now on. Those that follow more keep them.
+    pub fn set_topics_max(&mut self, max: usize) {
+        self.topics_max = max;
     }
 
     /// Adds a connection.
@@ -240,6 +257,7 @@ impl Shard {
             laggards: self.laggards.len(),
             compressed_streams: self.compression.streams(),
             key_frames: self.compression.key_frames(),
+            too_many_subscriptions: self.too_many_subscriptions,
         }
     }
 
@@ -435,7 +453,7 @@ impl Shard {
         if objects.is_empty() {
             return;
         }
-        let frame = frame::text(&[b"[", &objects[..], b"]"].concat());
+        let frame = framed(self.members[connection].form.framing, &objects);
         flushed.messages += 1;
         flushed.bytes += frame.len() as u64;
         if send(connection, &frame) == Sent::Refused {
@@ -457,6 +475,9 @@ impl Shard {
         cohort.is_dirty = false;
         let mut out = std::mem::take(&mut cohort.out);
         self.queue.bytes -= out.bytes();
+        if cohort.form.framing == Framing::Events {
+            return self.send_event(id, out, flushed, send);
+        }
         let members = cohort.members.len() as u64;
         flushed.updates += out.updates() * members;
         // Mostly nobody: then it takes no memory.
@@ -518,12 +539,24 @@ impl Queue {
         self.recycle(out);
     }
 
-    fn recycle(&mut self, mut out: Assembly) {
+    pub(super) fn recycle(&mut self, mut out: Assembly) {
         let capacity = out.capacity();
         if capacity > 0 && self.spare_bytes + capacity <= SPARE_BYTES_MAX {
             out.clear();
             self.spare_bytes += capacity;
             self.spare.push(out);
+        }
+    }
+}
+
+/// JSON objects, with commas between them, as a message.
+fn framed(framing: Framing, objects: &[u8]) -> Vec<u8> {
+    match framing {
+        Framing::Frames => frame::text(&[b"[", objects, b"]"].concat()),
+        Framing::Events => {
+            let mut event = Vec::with_capacity(objects.len() + 16);
+            events::data(&mut event, objects);
+            event
         }
     }
 }

@@ -7,8 +7,7 @@ use rustc_hash::FxHashMap;
 use super::listeners::{Reached, Waiter};
 use super::shard::{Connection, Shard, data_of};
 use crate::bus::{Batch, Kind, Request, RequestError, TopicMessage, Wanted};
-use crate::directory::Directory;
-use crate::limits::TOPICS_PER_CONNECTION_MAX;
+use crate::directory::{Class, Directory};
 use crate::topic::{Channel, Rate, TopicId};
 use crate::wire::Encoding;
 use crate::wire::code::ErrorCode;
@@ -113,8 +112,14 @@ impl Awaiting {
             })
         });
         let mut ack = Vec::new();
-        let about =
-            Acknowledged { req_id: self.req_id.as_ref(), channel: self.channel, rate: self.rate, epoch };
+        let first = self.granted.first();
+        let about = Acknowledged {
+            req_id: self.req_id.as_ref(),
+            channel: self.channel,
+            rate: self.rate,
+            epoch,
+            delayed: first.is_some_and(|(topic, _)| directory.class(topic.symbol()) == Class::Delayed),
+        };
         if self.kind == SubscribeKind::Resync {
             let mut granted = granted;
             if let Some(granted) = granted.next() {
@@ -146,7 +151,7 @@ impl Shard {
         debug_assert!(self.members[connection].lag.is_none(), "a laggard catches up first");
         let cohort = self.alone(connection);
         let followed = &self.cohorts[cohort].topics;
-        let mut room = TOPICS_PER_CONNECTION_MAX.saturating_sub(followed.len());
+        let mut room = self.topics_max.saturating_sub(followed.len());
         let mut awaiting = Awaiting {
             req_id,
             channel,
@@ -168,6 +173,7 @@ impl Shard {
                 if room == 0 {
                     let symbol = self.directory.get(topic.symbol()).symbol.as_str().to_owned();
                     rejected.push((symbol, ErrorCode::TooManySubscriptions));
+                    self.too_many_subscriptions += 1;
                     continue;
                 }
                 room -= 1;
@@ -290,9 +296,15 @@ impl Shard {
     /// The state of a topic has come: those whose request it answers get it, and are live from here on.
     pub(super) fn admit(&mut self, batch: &Batch, message: &TopicMessage) {
         let answered = batch.answered.get(self.number).copied().unwrap_or(0);
+        let members = &self.members;
         let is_answered = |waiter: &mut Waiter| match message.kind {
             Kind::Resumed { shard, ticket } => shard == self.number && waiter.ticket == ticket,
-            Kind::Requested | Kind::Snapshot => waiter.ticket <= answered,
+            // A gateway answers later requests before one whose topics have not all come; a state that another shard has
+            // asked for meanwhile may not be in this one's encoding.
+            Kind::Requested | Kind::Snapshot => {
+                let encoding = members[waiter.connection].form.encoding;
+                waiter.ticket <= answered && !batch.encoded(message, encoding).is_empty()
+            }
             Kind::Update | Kind::Gap => false,
         };
         let admitted: Vec<Waiter> =

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, ready};
 use axum::http::Uri;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
+use zeroize::Zeroizing;
 
 use super::counts::Counts;
 use super::scanner::{BadFrame, Control, Form, Needle, Piece, Scanner, Tail};
-use crate::client::dial;
+use crate::client::{Stream, Token};
 use crate::limits::{
     LOAD_ANSWER_BYTES_MAX, LOAD_CONNECT_WAIT, LOAD_READ_BYTES, LOAD_RECEIVE_BUFFER_BYTES, SYMBOLS_A_REQUEST,
 };
@@ -61,7 +61,7 @@ pub(super) struct Dialect {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Drain {
-    stream: TcpStream,
+    stream: Stream,
     /// What came right behind the handshake.
     early: Vec<u8>,
     scanner: Scanner,
@@ -115,12 +115,13 @@ impl Drain {
     /// Connects, and asks for the topics.
     pub(super) async fn open(
         url: &str,
+        token: Option<&Token>,
         dialect: Dialect,
         channel: Channel,
         symbols: &[String],
     ) -> Result<Self, DrainError> {
         let failed = |reason: String| DrainError::Connect { url: url.to_owned(), reason };
-        let connecting = timeout(LOAD_CONNECT_WAIT, shake_hands(url, dialect)).await;
+        let connecting = timeout(LOAD_CONNECT_WAIT, shake_hands(url, token, dialect)).await;
         let connected = connecting.map_err(|_elapsed| failed(format!("not within {LOAD_CONNECT_WAIT:?}")))?;
         let (mut stream, early) = connected.map_err(failed)?;
         let mut requests = Vec::new();
@@ -134,6 +135,7 @@ impl Drain {
             put_frame(&mut requests, TEXT, request.as_bytes());
         }
         stream.write_all(&requests).await?;
+        stream.flush().await?;
         let answers =
             Answers { topics: symbols.len(), granted: 0, rejected: Vec::new(), message: Vec::new() };
         Ok(Self {
@@ -153,6 +155,7 @@ impl Drain {
         let read = poll_fn(|context| self.poll_read(basin, context)).await?;
         if !self.pongs.is_empty() {
             self.stream.write_all(&self.pongs).await?;
+            self.stream.flush().await?;
             self.pongs.clear();
         }
         Ok(read)
@@ -251,20 +254,28 @@ impl Answers {
 }
 
 /// A connection behind its handshake, and what came right behind that; else why not.
-async fn shake_hands(url: &str, dialect: Dialect) -> Result<(TcpStream, Vec<u8>), String> {
+async fn shake_hands(
+    url: &str,
+    token: Option<&Token>,
+    dialect: Dialect,
+) -> Result<(Stream, Vec<u8>), String> {
     let text = |error: io::Error| error.to_string();
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     let authority = uri.authority().ok_or("no host")?;
-    let mut stream = dial(authority, Some(LOAD_RECEIVE_BUFFER_BYTES)).await.map_err(text)?;
+    let mut stream = Stream::connect(&uri, Some(LOAD_RECEIVE_BUFFER_BYTES)).await.map_err(text)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let subprotocol = dialect.encoding.subprotocol();
     let extensions = if dialect.compress { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" };
-    let request = format!(
+    let token = token.map(Token::read).transpose().map_err(|error| error.to_string())?;
+    let authorization = Zeroizing::new(token.as_deref().map(Token::header).unwrap_or_default());
+    let request = Zeroizing::new(format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\
-         Sec-WebSocket-Protocol: {subprotocol}\r\n{extensions}\r\n"
-    );
+         Sec-WebSocket-Protocol: {subprotocol}\r\n{extensions}{}\r\n",
+        *authorization
+    ));
     stream.write_all(request.as_bytes()).await.map_err(text)?;
+    stream.flush().await.map_err(text)?;
     let mut answer = Vec::new();
     let end = loop {
         if let Some(end) = memchr::memmem::find(&answer, b"\r\n\r\n") {

@@ -707,6 +707,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             url: "ws://127.0.0.1:8080/v1/ws".to_owned(),
+            token: None,
             channel: Channel::Quote,
             follow: Follow::EachOf(1),
             clients: 3,

@@ -5,21 +5,25 @@ use std::collections::BTreeSet;
 use tokio::time::timeout;
 
 use super::LoadError;
-use crate::client::{Client, ClientError, ClientSettings, Event};
+use crate::client::{Client, ClientError, ClientSettings, Event, Token};
 use crate::limits::{LOAD_CONNECT_WAIT, LOAD_READY_WAIT};
 use crate::topic::Channel;
 use crate::wire::Symbols;
 
 /// The names of all instruments, sorted: one client follows the quietest channel of all that there are, until it has
 /// the snapshot of each.
-pub(super) async fn instruments(url: &str) -> Result<Vec<String>, LoadError> {
+pub(super) async fn instruments(url: &str, token: Option<Token>) -> Result<Vec<String>, LoadError> {
     let failed = |reason: String| LoadError::Instruments { url: url.to_owned(), reason };
-    let names = timeout(LOAD_READY_WAIT, scout(url, &failed));
+    let names = timeout(LOAD_READY_WAIT, scout(url, token, &failed));
     names.await.map_err(|_elapsed| failed(format!("not within {LOAD_READY_WAIT:?}")))?
 }
 
-async fn scout(url: &str, failed: &impl Fn(String) -> LoadError) -> Result<Vec<String>, LoadError> {
-    let settings = ClientSettings { connect_timeout: LOAD_CONNECT_WAIT, ..ClientSettings::default() };
+async fn scout(
+    url: &str,
+    token: Option<Token>,
+    failed: &impl Fn(String) -> LoadError,
+) -> Result<Vec<String>, LoadError> {
+    let settings = ClientSettings { connect_timeout: LOAD_CONNECT_WAIT, token, ..ClientSettings::default() };
     let mut client = Client::connect(url, settings).await?;
     client.subscribe(Channel::Status, Symbols::All);
     let mut names = BTreeSet::new();

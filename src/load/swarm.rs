@@ -18,7 +18,7 @@ use super::drain::{Basin, Dialect, Drain, DrainError, Read};
 use super::habit::{Habit, Rhythm, Urge};
 use super::latency::{Latencies, Moment};
 use super::{Settled, Window};
-use crate::client::{Client, ClientError, ClientSettings, Disconnect, Divergence, Event, Update};
+use crate::client::{Client, ClientError, ClientSettings, Disconnect, Divergence, Event, Token, Update};
 use crate::limits::{
     LOAD_DRAIN_WAIT, LOAD_ERRORS_MAX, LOAD_HABIT_STEP, LOAD_RECEIVE_BUFFER_BYTES, LOAD_RECONNECT_WAIT,
 };
@@ -29,6 +29,7 @@ use crate::wire::{CloseCode, Symbols};
 #[derive(Debug)]
 pub(super) struct Swarm {
     pub(super) url: String,
+    pub(super) token: Option<Token>,
     pub(super) channel: Channel,
     pub(super) dialect: Dialect,
     pub(super) seats: Vec<Seat>,
@@ -52,11 +53,17 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    fn client_settings(&self, dialect: Dialect) -> ClientSettings {
+    fn client_settings(&self, dialect: Dialect, token: Option<Token>) -> ClientSettings {
         let Dialect { encoding, compress, max_frequency } = dialect;
         let receive_buffer = Some(LOAD_RECEIVE_BUFFER_BYTES);
-        let usual =
-            ClientSettings { encoding, compress, max_frequency, receive_buffer, ..ClientSettings::default() };
+        let usual = ClientSettings {
+            encoding,
+            compress,
+            max_frequency,
+            receive_buffer,
+            token,
+            ..ClientSettings::default()
+        };
         match self.habit {
             Habit::Steady => usual,
             // It may be sent away again and again, and is to come back soon each time.
@@ -144,7 +151,14 @@ impl Errors {
 /// Connects the clients, lets them follow, and measures once `go` names a window.
 pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>) -> Tally {
     LocalSet::new().block_on(runtime, async move {
-        let desk = Rc::new(Desk::new(swarm.url, swarm.channel, swarm.dialect, swarm.groups, swarm.settled));
+        let desk = Rc::new(Desk::new(
+            swarm.url,
+            swarm.token,
+            swarm.channel,
+            swarm.dialect,
+            swarm.groups,
+            swarm.settled,
+        ));
         let clients: Vec<Rc<Record>> = swarm.seats.into_iter().map(|seat| desk.admit(seat)).collect();
         let each = |what: fn(&Record)| clients.iter().for_each(|record| what(record));
 
@@ -181,6 +195,7 @@ pub(super) fn run(runtime: &Runtime, swarm: Swarm, go: oneshot::Receiver<Window>
 /// What the clients of a thread share.
 struct Desk {
     url: String,
+    token: Option<Token>,
     channel: Channel,
     dialect: Dialect,
     basin: Basin,
@@ -210,9 +225,17 @@ struct Record {
 }
 
 impl Desk {
-    fn new(url: String, channel: Channel, dialect: Dialect, groups: usize, settled: Arc<Settled>) -> Self {
+    fn new(
+        url: String,
+        token: Option<Token>,
+        channel: Channel,
+        dialect: Dialect,
+        groups: usize,
+        settled: Arc<Settled>,
+    ) -> Self {
         Self {
             url,
+            token,
             channel,
             dialect,
             basin: Basin::new(),
@@ -232,7 +255,7 @@ impl Desk {
                 let Err(error) = desk.follow(seat, &own).await;
                 let state = match error {
                     ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => State::Unconnected,
-                    ClientError::Closed { .. } => State::Closed,
+                    ClientError::Closed { .. } | ClientError::Refused { .. } => State::Closed,
                 };
                 (state, error.to_string())
             } else {
@@ -254,7 +277,7 @@ impl Desk {
         loop {
             // What it counted on the connections that it dropped itself.
             let earlier = record.counts.get();
-            let settings = seat.client_settings(self.dialect);
+            let settings = seat.client_settings(self.dialect, self.token.clone());
             let mut client = Client::connect(self.url.as_str(), settings).await?;
             if client.is_compressed() != self.dialect.compress {
                 self.refuse(record, "the server does not compress".to_owned());
@@ -357,7 +380,7 @@ impl Desk {
 
     /// Runs a drain; over only where it has no connection to begin with.
     async fn drain(&self, seat: &Seat, record: &Record) -> Result<Infallible, DrainError> {
-        let open = || Drain::open(&self.url, self.dialect, self.channel, &seat.symbols);
+        let open = || Drain::open(&self.url, self.token.as_ref(), self.dialect, self.channel, &seat.symbols);
         let mut drain = open().await?;
         loop {
             let earlier = record.counts.get();
@@ -445,7 +468,12 @@ impl Desk {
                     self.refuse(record, format!("{symbol}: {code}"));
                 }
             }
-            Event::Gap { .. } | Event::Epoch(_) | Event::Reconnected => {}
+            Event::Gap { .. }
+            | Event::Epoch(_)
+            | Event::Reconnected
+            | Event::TokenExpiring(_)
+            | Event::TokenRenewed
+            | Event::Entitled { .. } => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use feeds::{Timestamp, Trade};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::BARS_MAX;
 use crate::state::{Bar, Totals};
@@ -13,7 +14,7 @@ use crate::topic::Interval;
 /// A trade at or past the end of the open bar closes it. A late one counts into the open bar, or, when that is closed
 /// already, into the interval after it: a closed bar never changes, and no trade is lost. Intervals without trades
 /// have no bar.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct BarSeries {
     interval: Interval,
     bars: VecDeque<Bar>,

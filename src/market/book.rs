@@ -6,10 +6,12 @@ mod orders;
 
 use feeds::{BookChecksum, BookSnapshot, EventBody, Level, OrderId, Price, Side, Size, SymbolId, Trade};
 
+use serde::{Deserialize, Serialize};
+
 pub use checksum::{CHECKSUM_LEVELS, checksum};
 use levels::{LevelError, Levels};
-pub(super) use orders::Orders;
 use orders::{AddError, Order};
+pub(super) use orders::{Orders, RestingOrder};
 
 use super::faults::Faults;
 use crate::state::Quote;
@@ -20,25 +22,47 @@ use crate::state::Quote;
 /// until it is cleared; events of the other kind are counted in [`Faults::mixed_books`] and ignored, because a level that
 /// is both a sum of orders and a size of its own is neither. A snapshot always makes it a book by level.
 ///
-/// After a gap or a failed checksum the book is empty and *untrusted*: what would change it is counted in
-/// [`Faults::untrusted`] and ignored, until a snapshot (or, by order, a clear, from which orders build it anew).
-#[derive(Debug)]
+/// After a gap or a failed checksum the book is empty and *untrusted*, and so is one that
+/// [begins stale](feeds::Instrument::begins_stale): what would change it is counted in
+/// [`Faults::untrusted`] and ignored, until a snapshot (or, by order, a clear, from which orders build it anew). A gap before
+/// there is a book is no matter to an instrument that never has one, and so it tells only when one begins: what was lost
+/// may belong in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Book {
     bids: Levels,
     asks: Levels,
     kind: Kind,
     /// Whether there ever was a book: from then on it says what the quote is.
     exists: bool,
-    untrusted: Option<&'static str>,
+    untrusted: Option<Untrusted>,
+    lost: Lost,
     /// [`feeds::Instrument::book_levels_max`].
     levels_max: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
     Unknown,
     ByOrder,
     ByLevel,
+}
+
+/// What a gap may have taken away of a book of which nothing was known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Lost {
+    Nothing,
+    /// The venue has cleared the book since: it has no orders from before, and levels come with a snapshot.
+    Levels,
+    All,
+}
+
+/// Why a book is not to be trusted.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Untrusted {
+    Gap,
+    Checksum,
+    /// There was none yet.
+    NoSnapshot,
 }
 
 /// What an event did to a book.
@@ -66,13 +90,14 @@ pub(super) struct Context<'a> {
 }
 
 impl Book {
-    pub(super) const fn new(levels_max: Option<usize>) -> Self {
+    pub(super) fn new(levels_max: Option<usize>, begins_stale: bool) -> Self {
         Self {
             bids: Levels::new(Side::Bid),
             asks: Levels::new(Side::Ask),
             kind: Kind::Unknown,
             exists: false,
-            untrusted: None,
+            untrusted: begins_stale.then_some(Untrusted::NoSnapshot),
+            lost: Lost::Nothing,
             levels_max,
         }
     }
@@ -83,6 +108,10 @@ impl Book {
             EventBody::BookSnapshot(snapshot) => return self.replace(snapshot, context),
             EventBody::BookClear => return self.clear(context),
             EventBody::Gap { .. } => return self.gap(context),
+            // The venue has started from nothing since.
+            EventBody::OrderAdd { .. } if self.kind == Kind::Unknown && self.lost == Lost::Levels => {
+                self.untrusted = None;
+            }
             _ if self.untrusted.is_some() => {
                 context.faults.untrusted += 1;
                 return Outcome::NOTHING;
@@ -143,8 +172,12 @@ impl Book {
     }
 
     /// Why the book is not to be trusted.
-    pub(super) const fn untrusted(&self) -> Option<&'static str> {
-        self.untrusted
+    pub(super) fn untrusted(&self) -> Option<&'static str> {
+        self.untrusted.map(|why| match why {
+            Untrusted::Gap => "gap",
+            Untrusted::Checksum => "checksum",
+            Untrusted::NoSnapshot => "no snapshot",
+        })
     }
 
     pub(super) const fn set_levels_max(&mut self, levels_max: Option<usize>) {
@@ -163,6 +196,7 @@ impl Book {
         self.kind = Kind::ByLevel;
         self.exists = true;
         self.untrusted = None;
+        self.lost = Lost::Nothing;
         self.end_message();
         Outcome::changed((bids_changed || asks_changed).then_some(0))
     }
@@ -172,17 +206,40 @@ impl Book {
             self.untrusted = None;
             self.kind = Kind::Unknown;
         }
+        if self.lost == Lost::All {
+            self.lost = Lost::Levels;
+        }
         Outcome::changed(self.empty(context))
     }
 
     fn gap(&mut self, context: &mut Context<'_>) -> Outcome {
         context.faults.sequence_gaps += 1;
+        if self.kind == Kind::Unknown {
+            self.lost = Lost::All;
+        }
         if !self.exists {
             return Outcome::NOTHING;
         }
         // What a gap only follows from is told, not the gap.
-        self.untrusted.get_or_insert("gap");
+        self.untrusted.get_or_insert(Untrusted::Gap);
         Outcome::changed(self.empty(context))
+    }
+
+    /// Whether this event would begin a book behind a gap: then it does not, and the gap is told.
+    fn begins_behind_gap(&mut self, kind: Kind, context: &mut Context<'_>) -> bool {
+        let is_whole = match self.lost {
+            Lost::Nothing => true,
+            Lost::Levels => kind == Kind::ByOrder,
+            Lost::All => false,
+        };
+        if is_whole || self.kind != Kind::Unknown {
+            return false;
+        }
+        self.kind = kind;
+        self.exists = true;
+        self.untrusted = Some(Untrusted::Gap);
+        context.faults.untrusted += 1;
+        true
     }
 
     fn check(&mut self, checksum: BookChecksum, context: &mut Context<'_>) -> Outcome {
@@ -196,7 +253,7 @@ impl Book {
             return Outcome::NOTHING;
         }
         context.faults.checksums_failed += 1;
-        self.untrusted = Some("checksum");
+        self.untrusted = Some(Untrusted::Checksum);
         Outcome::changed(self.empty(context))
     }
 
@@ -214,6 +271,9 @@ impl Book {
         }
         if level.size < Size::ZERO {
             context.faults.bad_sizes += 1;
+            return Outcome::NOTHING;
+        }
+        if self.begins_behind_gap(Kind::ByLevel, context) {
             return Outcome::NOTHING;
         }
         self.kind = Kind::ByLevel;
@@ -234,6 +294,9 @@ impl Book {
         }
         if level.size <= Size::ZERO {
             context.faults.bad_sizes += 1;
+            return Outcome::NOTHING;
+        }
+        if self.begins_behind_gap(Kind::ByOrder, context) {
             return Outcome::NOTHING;
         }
         if let Err(error) = context.orders.add(context.symbol, id, side, level) {

@@ -6,13 +6,15 @@ use feeds::{
     EventBody, Exponent, Instrument, Level, MarketEvent, Size, SymbolId, Timestamp, Trade, TradingStatus,
 };
 
-use super::book::{Book, Context, Orders, Outcome};
+use serde::{Deserialize, Serialize};
+
+use super::book::{Book, Context, Outcome};
 use super::tape::Tape;
 use super::{Change, Faults};
 use crate::state::{Quote, Status, StatusState, Ticker};
 
 /// The state of one instrument. Takes no memory beyond itself until something happens.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct InstrumentState {
     pub(super) book: Book,
     pub(super) quote: Quote,
@@ -22,20 +24,25 @@ pub(super) struct InstrumentState {
     /// The venue's own status.
     venue_status: Status,
     /// What lies over it.
-    feed_status: Option<(StatusState, &'static str)>,
+    #[serde(skip)]
+    feed_status: Option<Status>,
     pub(super) tape: Option<Box<Tape>>,
     scale: (Exponent, Exponent),
     levels_max: Option<usize>,
+    /// [`Instrument::begins_stale`].
+    #[serde(skip)]
+    pub(super) begins_stale: bool,
 }
 
 impl InstrumentState {
     pub(super) fn new(instrument: &Instrument) -> Self {
-        Self::void((instrument.price_exponent, instrument.size_exponent), instrument.book_levels_max)
+        let scale = (instrument.price_exponent, instrument.size_exponent);
+        Self::void(scale, instrument.book_levels_max, instrument.begins_stale)
     }
 
-    fn void(scale: (Exponent, Exponent), levels_max: Option<usize>) -> Self {
+    fn void(scale: (Exponent, Exponent), levels_max: Option<usize>, begins_stale: bool) -> Self {
         Self {
-            book: Book::new(levels_max),
+            book: Book::new(levels_max, begins_stale),
             quote: Quote::default(),
             ts_event: Timestamp::default(),
             crossed: false,
@@ -44,20 +51,20 @@ impl InstrumentState {
             tape: None,
             scale,
             levels_max,
+            begins_stale,
         }
     }
 
     /// Forgets all but the definition.
     pub(super) fn reset(&mut self) {
-        *self = Self::void(self.scale, self.levels_max);
+        *self = Self::void(self.scale, self.levels_max, self.begins_stale);
     }
 
     /// Returns whether a trade printed.
     pub(super) fn apply(
         &mut self,
         event: &MarketEvent,
-        orders: &mut Orders,
-        faults: &mut Faults,
+        context: &mut Context<'_>,
         changes: &mut Vec<Change>,
     ) -> bool {
         let symbol = event.symbol;
@@ -67,13 +74,14 @@ impl InstrumentState {
         match &event.body {
             EventBody::Trade(trade) => outcome.trade = Some(*trade),
             EventBody::Quote { bid, ask } => {
-                self.venue_quote(symbol, Quote { bid: *bid, ask: *ask }, faults, changes)
+                self.venue_quote(symbol, Quote { bid: *bid, ask: *ask }, context.faults, changes)
             }
             EventBody::Status { status, reason } => self.set_venue_status(symbol, *status, reason, changes),
-            EventBody::Definition(instrument) => self.define(instrument, faults),
-            // Bars are made here of trades; a vendor's would be of others.
+            EventBody::Definition(instrument) => self.define(instrument, context.faults),
+            // Bars are made here of trades. A vendor's tells neither how many there were nor their average price, which
+            // every bar on the wire has.
             EventBody::Bar(_) => {}
-            body => outcome = self.book.apply(body, &mut Context { symbol, orders, faults }),
+            body => outcome = self.book.apply(body, context),
         }
         if let Some(index) = outcome.changed {
             changes.push(Change::Book { symbol, index });
@@ -82,8 +90,9 @@ impl InstrumentState {
         // yet takes the quote over from the venue's own.
         let moved = outcome.changed.is_none_or(|index| index == 0)
             && self.book.quote().is_some_and(|quote| self.set_quote(symbol, quote, changes));
-        let traded =
-            outcome.trade.is_some_and(|trade| self.print(symbol, trade, event.ts_event, faults, changes));
+        let traded = outcome
+            .trade
+            .is_some_and(|trade| self.print(symbol, trade, event.ts_event, context.faults, changes));
         if moved || traded {
             changes.push(Change::Ticker { symbol });
         }
@@ -105,11 +114,11 @@ impl InstrumentState {
     pub(super) fn set_feed_status(
         &mut self,
         symbol: SymbolId,
-        status: Option<(StatusState, &'static str)>,
+        status: Option<&Status>,
         changes: &mut Vec<Change>,
     ) {
         let before = self.status();
-        self.feed_status = status;
+        self.feed_status = status.cloned();
         if self.status() != before {
             changes.push(Change::Status { symbol });
         }
@@ -117,13 +126,17 @@ impl InstrumentState {
 
     /// The feed's state rules over the book's, and that over the venue's.
     pub(super) fn status(&self) -> Status {
-        if let Some((state, reason)) = self.feed_status {
-            Status { state, reason: Cow::Borrowed(reason) }
+        if let Some(status) = &self.feed_status {
+            status.clone()
         } else if let Some(reason) = self.book.untrusted() {
             Status { state: StatusState::Stale, reason: Cow::Borrowed(reason) }
         } else {
             self.venue_status.clone()
         }
+    }
+
+    pub(super) const fn scale(&self) -> (Exponent, Exponent) {
+        self.scale
     }
 
     pub(super) fn trade_count(&self) -> u64 {

@@ -5,12 +5,13 @@ mod latch;
 use std::sync::Arc;
 
 use feeds::{Level, Price, Size, SymbolId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::state::Quote;
 use latch::Latch;
 
 /// A quote as readers find it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedQuote {
     /// Best bid and offer.
     pub quote: Quote,

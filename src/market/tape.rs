@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use feeds::{Level, SymbolId, Timestamp, Trade};
+use serde::{Deserialize, Serialize};
 
 use super::bars::{self, BarSeries};
 use super::{Change, Faults};
@@ -11,7 +12,7 @@ use crate::state::Totals;
 use crate::topic::Interval;
 
 /// A trade, when, and which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TradeRecord {
     /// The trade.
     pub trade: Trade,
@@ -22,7 +23,7 @@ pub struct TradeRecord {
 }
 
 /// What is kept of an instrument that trades.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tape {
     /// Newest last; never empty.
     trades: VecDeque<TradeRecord>,

@@ -23,6 +23,7 @@ fn instrument(name: &str, book_levels_max: Option<usize>) -> Instrument {
         tick_size: None,
         currency: None,
         book_levels_max,
+        begins_stale: false,
     }
 }
 

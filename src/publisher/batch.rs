@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use feeds::clock::monotonic;
+
 use super::state::{About, Out};
 use super::{Publisher, WhenFull};
 use crate::bus::{Batch, Kind, TopicMessage};
 use crate::limits::BATCH_BYTES_MAX;
+use crate::metrics::Stage;
 use crate::topic::{Channel, TopicId};
 use crate::wire::{Encoding, binary, json};
 
@@ -43,6 +46,9 @@ impl Publisher {
         }
         let shards = self.batch.shards;
         let batch = Arc::new(self.batch.take(Arc::clone(&self.epoch), &self.answered));
+        if let Some(received) = self.received.take() {
+            self.metrics.stage_seconds().note(Stage::Publish, batch.made.duration_since(received));
+        }
         self.metrics.topic_messages_total().add(batch.messages.len() as u64);
         self.metrics.encoded_bytes_total().add((batch.json.len() + batch.binary.len()) as u64);
         for shard in 0..self.missed.len() {
@@ -168,7 +174,7 @@ impl BatchBuilder {
         let binary = self.binary.as_slice().into();
         self.json.clear();
         self.binary.clear();
-        Batch { epoch, messages, json, binary, answered }
+        Batch { epoch, messages, json, binary, answered, made: monotonic() }
     }
 }
 

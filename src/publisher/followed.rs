@@ -9,6 +9,7 @@ use super::levels::BookLevels;
 use super::state::{About, News, Out, State};
 use super::{BatchBuilder, Publisher};
 use crate::bus::{Kind, Listening};
+use crate::directory::Class;
 use crate::limits::{FOLLOWED_LOOK_EVERY, FOLLOWED_LOOKS_MAX, RESUME_LINGER};
 use crate::topic::{Channel, Depth, Rate, TopicId};
 use crate::wire::Encoding;
@@ -28,6 +29,9 @@ pub(super) struct Followed {
     /// By encoding: updates for those who come back, while there are any or have been lately. None of trades: these
     /// the market keeps.
     pub(super) histories: [Option<History>; Encoding::ALL.len()],
+    /// Whether it was read beside the stream since it was last looked at, and when that was last seen.
+    pub(super) was_read: bool,
+    read_at: Option<Instant>,
 }
 
 impl Followed {
@@ -40,6 +44,8 @@ impl Followed {
             is_marked: false,
             rates: 0,
             histories: [const { None }; Encoding::ALL.len()],
+            was_read: false,
+            read_at: None,
         }
     }
 
@@ -61,11 +67,19 @@ impl Followed {
 }
 
 impl Publisher {
-    /// Publishes what changed of a raw topic, and counts it for each rate at which the topic is followed.
-    pub(super) fn publish_raw(&mut self, topic: TopicId, seq: u64, ts_event: Timestamp, news: News) {
+    /// Publishes what changed of a raw topic, in so many changes, and counts them for each rate at which the topic is
+    /// followed.
+    pub(super) fn publish_raw(
+        &mut self,
+        topic: TopicId,
+        seq: u64,
+        ts_event: Timestamp,
+        merged: u32,
+        news: News,
+    ) {
         let Some(followed) = self.followed.get_mut(topic).as_deref() else { return };
         let rates = followed.rates;
-        if !self.publish_difference(topic, seq, ts_event, 1, news) || rates == 0 {
+        if !self.publish_difference(topic, seq, ts_event, merged, news) || rates == 0 {
             return;
         }
         // A state that the next one replaces for good does not wait: at a rate, it would not be seen.
@@ -77,7 +91,7 @@ impl Publisher {
             }
             let topic = topic.at(rate);
             let Some(followed) = self.followed.get_mut(topic) else { continue };
-            followed.changes = followed.changes.saturating_add(1);
+            followed.changes = followed.changes.saturating_add(merged);
             if is_last {
                 self.publish_rate(topic);
             } else if !std::mem::replace(&mut followed.is_marked, true) {
@@ -124,7 +138,12 @@ impl Publisher {
             json: followed.wants(Encoding::Json, listening.json).then_some(json),
             binary: followed.wants(Encoding::Binary, listening.binary).then_some(binary),
         };
-        if !followed.state.advance(&self.market, news, &held, &about, &mut out) {
+        let shown = self.relay.as_ref().and_then(|relay| relay.shown(topic.at(Rate::Raw)));
+        let has_changed = match shown {
+            Some(shown) => followed.state.advance(&shown, news, &held, &about, &mut out),
+            None => followed.state.advance(self.markets.of(topic.symbol()), news, &held, &about, &mut out),
+        };
+        if !has_changed {
             return false;
         }
         (followed.seq, followed.ts_event) = (seq, ts_event);
@@ -159,34 +178,57 @@ impl Publisher {
         followed
     }
 
+    /// Follows a topic at a rate for those who read it beside the stream: until its slot is due, all are shown the same.
+    pub(super) fn follow_read(&mut self, topic: TopicId) {
+        self.follow(topic);
+        if let Some(followed) = self.followed.get_mut(topic) {
+            followed.was_read = true;
+        }
+    }
+
     /// The present state of a raw topic, its number and its time.
     pub(super) fn present(&self, topic: TopicId) -> (State, u64, Timestamp) {
+        if let Some(mirrored) = self.mirrored(topic) {
+            return mirrored;
+        }
         let symbol = topic.symbol();
         let seq = self.numbers[topic.index()];
-        let now = self.market.ts_event(symbol);
+        let market = self.markets.of(symbol);
+        let now = market.ts_event(symbol);
         match topic.channel() {
             Channel::Quote => {
                 let cached = &self.last_quotes[symbol.index()];
                 (State::Quote(cached.quote), seq, cached.ts_event)
             }
             Channel::Trade => {
-                let last = self.market.trades(symbol).next_back();
+                let last = market.trades(symbol).next_back();
                 let ts_event = last.map_or(Timestamp::default(), |record| record.ts_event);
                 (State::Trade(last.map(|record| record.trade)), seq, ts_event)
             }
             Channel::Book(depth) => {
-                let levels = BookLevels::new(&self.market.book(symbol), depth, now);
+                let levels =
+                    BookLevels::new(market.book(symbol).bids(), market.book(symbol).asks(), depth, now);
                 let seq = self.numbers[TopicId::new(Channel::Book(Depth::D10), symbol).index()];
                 (State::Book(levels), seq, now)
             }
-            Channel::Ticker => (State::Ticker(self.market.ticker(symbol)), seq, now),
-            Channel::Bar(interval) => {
-                (State::Bar(interval, self.market.bar(symbol, interval).copied()), seq, now)
-            }
-            Channel::Status => {
-                (State::Status(self.market.status(symbol)), seq, self.status_at[symbol.index()])
-            }
+            Channel::Ticker => (State::Ticker(market.ticker(symbol)), seq, now),
+            Channel::Bar(interval) => (State::Bar(interval, market.bar(symbol, interval).copied()), seq, now),
+            Channel::Status => (State::Status(market.status(symbol)), seq, self.status_at[symbol.index()]),
         }
+    }
+
+    /// Follows none of a class's topics any more, as if nobody had ever listened; says which they were, the number
+    /// that was last published of each, and how many changes were yet to be published.
+    pub(super) fn forget(&mut self, class: Class) -> Vec<(TopicId, u64, u32)> {
+        let Self { follows, followed, history_bytes, directory, .. } = self;
+        self.next_look = 0;
+        let topics = follows.extract_if(.., |topic| directory.class(topic.symbol()) == class);
+        let forgotten = topics.filter_map(|topic| {
+            let followed = followed.get_mut(topic).take()?;
+            *history_bytes -= followed.histories.iter().flatten().map(History::size).sum::<usize>();
+            Some((topic, followed.seq, followed.changes))
+        });
+        forgotten.collect()
     }
 
     /// Looks at some of the followed topics, all of them in turn: what nobody has listened to for [`RESUME_LINGER`] is
@@ -197,6 +239,7 @@ impl Publisher {
                 return;
             }
             self.looked_at = Some(now);
+            self.forget_unwanted();
         }
         for _ in 0..FOLLOWED_LOOKS_MAX {
             let Some(&topic) = self.follows.get(self.next_look) else {
@@ -209,9 +252,9 @@ impl Publisher {
             }
             *self.followed.get_mut(topic) = None;
             self.follows.swap_remove(self.next_look);
-            if topic.rate() != Rate::Raw
-                && let Some(raw) = self.followed.get_mut(topic.at(Rate::Raw))
-            {
+            if topic.rate() == Rate::Raw {
+                self.forget_mirrored(topic);
+            } else if let Some(raw) = self.followed.get_mut(topic.at(Rate::Raw)) {
                 raw.rates &= !(1 << topic.rate() as u8);
             }
         }
@@ -229,6 +272,12 @@ impl Publisher {
                 *slot = None;
             }
         }
-        listening.shards() != 0 || followed.rates != 0 || followed.histories.iter().any(Option::is_some)
+        if std::mem::take(&mut followed.was_read) {
+            followed.read_at = Some(now);
+        }
+        listening.shards() != 0
+            || followed.rates != 0
+            || followed.histories.iter().any(Option::is_some)
+            || followed.read_at.is_some_and(|at| now.duration_since(at) < RESUME_LINGER)
     }
 }

@@ -3,7 +3,6 @@
 use feeds::{Level, Price, Timestamp};
 
 use crate::limits::{CHECKSUM_EVERY, CHECKSUM_EVERY_UPDATES};
-use crate::market::BookView;
 use crate::topic::Depth;
 
 /// A book's best levels, best first, and what changed last.
@@ -27,11 +26,17 @@ pub(super) struct SideLevels {
 }
 
 impl BookLevels {
-    pub(super) fn new(book: &BookView<'_>, depth: Depth, ts_event: Timestamp) -> Self {
+    /// Of a book's sides, best first.
+    pub(super) fn new(
+        bids: impl Iterator<Item = Level>,
+        asks: impl Iterator<Item = Level>,
+        depth: Depth,
+        ts_event: Timestamp,
+    ) -> Self {
         Self {
             depth,
-            bids: SideLevels::new(book.bids().take(depth.levels())),
-            asks: SideLevels::new(book.asks().take(depth.levels())),
+            bids: SideLevels::new(bids.take(depth.levels())),
+            asks: SideLevels::new(asks.take(depth.levels())),
             checksum_at: ts_event,
             updates_since_checksum: 0,
         }
@@ -39,10 +44,15 @@ impl BookLevels {
 
     /// Takes over the book's best levels; `false`, and no change, if they are the same. The best `from` of each side
     /// are known to be as they were, and not looked at.
-    pub(super) fn advance(&mut self, book: &BookView<'_>, from: usize) -> bool {
+    pub(super) fn advance(
+        &mut self,
+        bids: impl ExactSizeIterator<Item = Level> + Clone,
+        asks: impl ExactSizeIterator<Item = Level> + Clone,
+        from: usize,
+    ) -> bool {
         let levels = self.depth.levels();
-        self.bids.advance(book.bids().take(levels), from, |a, b| a > b);
-        self.asks.advance(book.asks().take(levels), from, |a, b| a < b);
+        self.bids.advance(bids.take(levels), from, |a, b| a > b);
+        self.asks.advance(asks.take(levels), from, |a, b| a < b);
         !self.bids.changed.is_empty() || !self.asks.changed.is_empty()
     }
 

@@ -55,12 +55,6 @@ impl Rates {
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.wheels.iter().filter_map(Wheel::next_due).min()
     }
-
-    pub(super) fn clear(&mut self) {
-        for list in self.wheels.iter_mut().flat_map(|wheel| &mut wheel.lists) {
-            list.clear();
-        }
-    }
 }
 
 impl Wheel {

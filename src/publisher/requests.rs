@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use feeds::SymbolId;
 use tokio::sync::oneshot;
 
+use super::markets::Markets;
+use super::relay::Relay;
 use super::state::{About, Out, State};
 use super::{BatchBuilder, Publisher};
 use crate::bus::{Kind, Request, States, Wanted};
@@ -12,7 +15,8 @@ use crate::limits::{
     READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, REQUESTS_WAITING_MAX, STATES_BYTES_PER_TURN_MAX,
     STATES_PER_TURN_MAX,
 };
-use crate::topic::{Channel, PerTopic, TopicId};
+use crate::market::TradeRecord;
+use crate::topic::{Channel, PerTopic, Rate, TopicId};
 use crate::wire::binary::{self, Held};
 use crate::wire::json::{self, Envelope};
 
@@ -72,6 +76,9 @@ impl Publisher {
     /// Takes requests, and encodes states of those taken. Says whether it could do more at once.
     pub(super) fn answer_requests(&mut self) -> bool {
         let (mut spent, mut taken) = (0, 0);
+        for request in self.take_ready_requests() {
+            spent += self.take(request);
+        }
         while taken < REQUESTS_PER_TURN_MAX {
             if spent >= STATES_BYTES_PER_TURN_MAX {
                 return true;
@@ -128,7 +135,8 @@ impl Publisher {
                 has_more = true;
                 waiting.push_back(ask);
             } else {
-                self.answered[ask.shard] = ask.ticket;
+                let answered = &mut self.answered[ask.shard];
+                *answered = ask.ticket.max(*answered);
                 for topic in ask.whole {
                     self.backlog.add(topic, ask.shard);
                 }
@@ -181,7 +189,8 @@ impl Publisher {
             return false;
         }
         // The trade that is held, too: a binary record is the difference to the one before.
-        let known = self.market.trades(symbol).next().map_or(0, |oldest| oldest.number);
+        let known =
+            trades(self.relay.as_deref(), &self.markets, symbol).next().map_or(0, |oldest| oldest.number);
         if held < newest && held < known && !(held == 0 && known == 1) {
             self.encode_gap(topic, held, kind, shards);
             return true;
@@ -190,7 +199,7 @@ impl Publisher {
         let instrument = self.directory.get(symbol);
         let start = self.batch.end();
         let (mut before, mut old) = (Held::default(), None);
-        for record in self.market.trades(symbol) {
+        for record in trades(self.relay.as_deref(), &self.markets, symbol) {
             let (seq, ts_event) = (record.number, record.ts_event);
             let about = About { topic, instrument, seq, merged: 1, ts_event };
             if seq > held && listening.json & shards != 0 {
@@ -254,12 +263,14 @@ impl Publisher {
 
     /// Takes a request; says how many bytes were encoded for it at once.
     fn take(&mut self, request: Request) -> usize {
+        let Some(request) = self.admit_request(request) else { return 0 };
         match request {
             Request::States { shard, ticket, epoch, topics } => {
                 self.subscriptions += 1;
                 let is_plain = topics.iter().all(|wanted| wanted.held.is_none());
                 if is_plain && self.asks.iter().all(|ask| ask.shard != shard) {
-                    self.answered[shard] = ticket;
+                    // One that was put off is older than those after it, which have been answered meanwhile.
+                    self.answered[shard] = ticket.max(self.answered[shard]);
                     for Wanted { topic, .. } in topics {
                         self.backlog.add(topic, shard);
                     }
@@ -282,8 +293,7 @@ impl Publisher {
                 0
             }
             Request::History { topic, limit, reply } => {
-                let json = self.history(topic, limit);
-                let seq = self.numbers[topic.index()];
+                let (seq, json) = self.history(topic, limit);
                 let bytes = json.len();
                 let _ = reply.send(States { epoch: Arc::clone(&self.epoch), seq, json });
                 bytes
@@ -291,13 +301,24 @@ impl Publisher {
         }
     }
 
-    fn history(&self, topic: TopicId, limit: usize) -> Vec<u8> {
+    /// The newest trades or bars, and the number of the newest. At a rate, the last bar is as it was last published.
+    fn history(&mut self, topic: TopicId, limit: usize) -> (u64, Vec<u8>) {
         let symbol = topic.symbol();
+        let mut seq = self.numbers[topic.index()];
+        let mut last = None;
+        if topic.rate() != Rate::Raw {
+            self.follow_read(topic);
+            if let Some(followed) = self.followed.get_mut(topic)
+                && let State::Bar(_, bar) = followed.state
+            {
+                (seq, last) = (followed.seq, Some(bar));
+            }
+        }
         let instrument = self.directory.get(symbol);
         let mut out = Vec::new();
         match topic.channel() {
             Channel::Trade => {
-                let newest: Vec<_> = self.market.trades(symbol).rev().take(limit).collect();
+                let newest: Vec<_> = self.markets.of(symbol).trades(symbol).rev().take(limit).collect();
                 for record in newest.into_iter().rev() {
                     separate(&mut out);
                     let envelope = Envelope::new(instrument, record.number, record.ts_event);
@@ -305,9 +326,16 @@ impl Publisher {
                 }
             }
             Channel::Bar(interval) => {
-                let seq = self.numbers[topic.index()];
-                let newest: Vec<_> = self.market.bars(symbol, interval).rev().take(limit).collect();
-                for bar in newest.into_iter().rev() {
+                let bars = self.markets.of(symbol).bars(symbol, interval).rev().copied();
+                let newest: Vec<_> = match last {
+                    None => bars.take(limit).collect(),
+                    Some(None) => Vec::new(),
+                    Some(Some(last)) => {
+                        let before = bars.filter(|bar| bar.start < last.start);
+                        std::iter::once(last).chain(before).take(limit).collect()
+                    }
+                };
+                for bar in newest.iter().rev() {
                     separate(&mut out);
                     let envelope = Envelope::new(instrument, seq, bar.start);
                     json::bar_record(&mut out, &envelope, bar);
@@ -315,12 +343,15 @@ impl Publisher {
             }
             Channel::Quote | Channel::Book(_) | Channel::Ticker | Channel::Status => {}
         }
-        out
+        (seq, out)
     }
 
     /// Encodes the state last published of a topic into the batch, in the encodings that these shards listen for. It
     /// stands for `merged` changes.
     pub(super) fn encode_state(&mut self, topic: TopicId, kind: Kind, merged: u32, shards: u64) {
+        if !self.is_known(topic) {
+            return;
+        }
         self.follow(topic);
         let Some(followed) = self.followed.get_mut(topic) else { return };
         let listening = self.bus.handle().interest().of(topic);
@@ -338,7 +369,10 @@ impl Publisher {
     }
 
     /// Writes the state last published of a topic, or the present one where nothing is; says its number.
-    fn write_state(&self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
+    fn write_state(&mut self, topic: TopicId, out: &mut Vec<u8>) -> u64 {
+        if topic.rate() != Rate::Raw {
+            self.follow_read(topic);
+        }
         let instrument = self.directory.get(topic.symbol());
         let mut out = Out { json: Some(out), binary: None };
         let mut write = |state: &State, seq, ts_event| {
@@ -352,6 +386,17 @@ impl Publisher {
         let (state, seq, ts_event) = self.present(topic);
         write(&state, seq, ts_event)
     }
+}
+
+/// The newest trades of an instrument in a row, oldest first: the market's, which is empty at a gateway, or those that
+/// came by the bus.
+fn trades<'a>(
+    relay: Option<&'a Relay>,
+    markets: &'a Markets,
+    symbol: SymbolId,
+) -> impl Iterator<Item = &'a TradeRecord> {
+    let mirrored = relay.into_iter().flat_map(move |relay| relay.mirror.trades(symbol));
+    mirrored.chain(markets.of(symbol).trades(symbol))
 }
 
 fn separate(out: &mut Vec<u8>) {

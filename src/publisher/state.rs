@@ -1,7 +1,7 @@
 //! The state of a topic as it was last published: what its next update is the difference to. Every channel is encoded
 //! here and nowhere else, in each encoding that somebody wants.
 
-use feeds::{Instrument, Timestamp, Trade};
+use feeds::{Instrument, Level, SymbolId, Timestamp, Trade};
 
 use super::levels::BookLevels;
 use crate::market::{Market, checksum};
@@ -20,6 +20,39 @@ pub(super) enum State {
     Ticker(Ticker),
     Bar(Interval, Option<Bar>),
     Status(Status),
+}
+
+/// Where present states are read from: the market, or of a gateway what has come by the bus.
+pub(super) trait Present {
+    fn quote(&self, symbol: SymbolId) -> Quote;
+    /// Best first.
+    fn bids(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone;
+    /// Best first.
+    fn asks(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone;
+    fn ticker(&self, symbol: SymbolId) -> Ticker;
+    fn status(&self, symbol: SymbolId) -> Status;
+}
+
+impl Present for Market {
+    fn quote(&self, symbol: SymbolId) -> Quote {
+        self.quote(symbol)
+    }
+
+    fn bids(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone {
+        self.book(symbol).bids()
+    }
+
+    fn asks(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone {
+        self.book(symbol).asks()
+    }
+
+    fn ticker(&self, symbol: SymbolId) -> Ticker {
+        self.ticker(symbol)
+    }
+
+    fn status(&self, symbol: SymbolId) -> Status {
+        self.status(symbol)
+    }
 }
 
 /// What is new of a topic: where the market's present state does not say it, the thing itself.
@@ -67,7 +100,7 @@ impl State {
     /// state before.
     pub(super) fn advance(
         &mut self,
-        market: &Market,
+        market: &impl Present,
         news: News,
         held: &Held,
         about: &About<'_>,
@@ -218,20 +251,21 @@ impl State {
 
 fn advance_book(
     levels: &mut BookLevels,
-    market: &Market,
+    market: &impl Present,
     from: usize,
     held: &Held,
     about: &About<'_>,
     out: &mut Out<'_>,
 ) -> bool {
-    let book = market.book(about.topic.symbol());
-    if !levels.advance(&book, from) {
+    let symbol = about.topic.symbol();
+    if !levels.advance(market.bids(symbol), market.asks(symbol), from) {
         return false;
     }
     if out.json.is_none() && out.binary.is_none() {
         return true;
     }
-    let checksum = levels.is_checksum_due(about.ts_event).then(|| book.checksum());
+    let checksum =
+        levels.is_checksum_due(about.ts_event).then(|| checksum(market.asks(symbol), market.bids(symbol)));
     let (depth, bids, asks) = (levels.depth, &levels.bids, &levels.asks);
     if let Some(out) = &mut out.json {
         let envelope = about.envelope();

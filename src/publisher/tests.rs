@@ -5,3 +5,4 @@ mod follower;
 mod rates;
 mod requests;
 mod resume;
+mod twins;

@@ -1,39 +1,70 @@
-//! The page at `/`: plain files of `web/`, inside the binary.
+//! The page at `/`, inside the binary: `build.rs` says which files those are.
 
 use axum::Router;
-use axum::http::header;
-use axum::routing::{MethodRouter, get};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use ring::digest::{SHA256, digest};
 
-/// No script, style or connection but our own.
+use super::negotiation::{self, accepts};
+
+/// No script, style, worker or connection but our own.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
-
-pub(super) fn routes() -> Router {
-    Router::new()
-        .route("/", file(HTML, include_str!("../../web/index.html")))
-        .route("/style.css", file(CSS, include_str!("../../web/style.css")))
-        .route("/icon.svg", file(SVG, include_str!("../../web/icon.svg")))
-        .route("/app.js", file(JAVASCRIPT, include_str!("../../web/app.js")))
-        .route("/book.js", file(JAVASCRIPT, include_str!("../../web/book.js")))
-        .route("/decimal.js", file(JAVASCRIPT, include_str!("../../web/decimal.js")))
-        .route("/feed.js", file(JAVASCRIPT, include_str!("../../web/feed.js")))
-        .route("/panel.js", file(JAVASCRIPT, include_str!("../../web/panel.js")))
-        .route("/table.js", file(JAVASCRIPT, include_str!("../../web/table.js")))
+/// One file of the page, as it is built and compressed.
+#[derive(Clone, Copy)]
+struct File {
+    path: &'static str,
+    content_type: &'static str,
+    /// Another content has another name.
+    is_named_by_content: bool,
+    plain: &'static [u8],
+    brotli: Option<&'static [u8]>,
+    gzip: Option<&'static [u8]>,
 }
 
-fn file(content_type: &'static str, content: &'static str) -> MethodRouter {
-    get(move || async move {
-        let headers = [
-            (header::CONTENT_TYPE, content_type),
-            (header::CACHE_CONTROL, "no-cache"),
-            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
-        ];
-        (headers, content)
+mod page {
+    use super::File;
+
+    include!(concat!(env!("OUT_DIR"), "/page.rs"));
+}
+
+pub(super) fn routes() -> Router {
+    page::FILES.iter().fold(Router::new(), |router, &file| {
+        // Weak: it stands for the content in whatever encoding.
+        let hash = digest(&SHA256, file.plain);
+        let tag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&hash.as_ref()[..16]));
+        router.route(file.path, get(move |headers: HeaderMap| async move { file.answer(&tag, &headers) }))
     })
+}
+
+impl File {
+    fn answer(self, tag: &str, asked: &HeaderMap) -> Response {
+        let cache_control =
+            if self.is_named_by_content { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let headers = [
+            (header::CONTENT_TYPE, self.content_type),
+            (header::CACHE_CONTROL, cache_control),
+            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            (header::ETAG, tag),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::VARY, "accept-encoding"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        if negotiation::has(asked, tag) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        let encodings = [("br", self.brotli), ("gzip", self.gzip)];
+        let encoded = encodings.into_iter().find_map(|(name, content)| {
+            content.filter(|_| accepts(asked, name)).map(|content| (name, content))
+        });
+        let (encoding, content) = encoded.unzip();
+        let mut response = (headers, Bytes::from_static(content.unwrap_or(self.plain))).into_response();
+        if let Some(encoding) = encoding {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
+    }
 }

@@ -8,7 +8,7 @@ use crate::limits::{
     MESSAGE_IN_BYTES_MAX, MESSAGE_IN_FAIR_BYTES, MESSAGES_IN_BYTES_MAX, PONGS_PER_TURN_MAX,
     READ_TURN_BYTES_MAX,
 };
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Refused};
 use crate::ws::decode::{DecodeError, Decoder, Event, Role};
 use crate::ws::deflate::Inflater;
 use crate::ws::frame;
@@ -121,6 +121,7 @@ impl Reader {
                 match socket.stream.try_read(&mut bytes[..len]) {
                     Ok(0) => return Err(ReadError::Broken),
                     Ok(count) => {
+                        socket.hear();
                         self.budget -= count;
                         &mut bytes[..count]
                     }
@@ -179,7 +180,7 @@ impl Reader {
             usize::try_from(self.metrics.inbox_bytes().get()).is_ok_and(|bytes| bytes > MESSAGES_IN_BYTES_MAX)
         };
         if self.held > MESSAGE_IN_FAIR_BYTES && is_crowded() {
-            self.metrics.connections_crowded_total().add(1);
+            self.metrics.refusals_total().of(Refused::Crowded).add(1);
             return Err(ReadError::Crowded);
         }
         Ok(())
@@ -198,8 +199,9 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::server::admission::{self, Admission};
     use crate::server::stream::Stream;
+    use crate::wire::Framing;
 
     /// A masked text message, whose mask is zero.
     fn text(payload: &[u8]) -> Vec<u8> {
@@ -213,7 +215,16 @@ mod tests {
         let mut client =
             TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        let socket = Socket::new(Stream::Plain(stream), Metrics::default());
+        let admission =
+            Admission::start(admission::tests::settings(), &Metrics::default()).expect("a thread");
+        let place = admission.place([127, 0, 0, 1].into()).expect("room");
+        let socket = Socket::new(
+            Stream::Plain(stream),
+            [127, 0, 0, 1].into(),
+            Framing::Frames,
+            place,
+            Metrics::default(),
+        );
         let (mut room, mut reader) = (ReadRoom::new(), Reader::new(Vec::new(), false, Metrics::default()));
         client.write_all(&[text(b"one"), text(b"two"), text(b"three")].concat()).await.expect("taken");
         socket.stream.ready(Interest::READABLE).await.expect("there");

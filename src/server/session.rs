@@ -1,55 +1,120 @@
 //! One WebSocket connection: reads requests, answers them, and writes what the socket did not take at once.
 
+#[cfg(test)]
+mod faults;
+mod entitle;
+
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use feeds::Clock;
 use tokio::io::Interest;
 use tokio::time::timeout;
+use tracing::{Span, debug, error};
 
+use super::admission::{Meter, Monotonic};
+use super::auth;
 use super::hub::Hub;
 use super::reading::{ReadError, Reader, Received};
+use super::refusal;
 use super::socket::Socket;
 use super::upgrade::Upgraded;
+use super::view::{self, Unseen, View};
 use crate::bus::Wanted;
+use crate::entitlement::Entitlement;
 use crate::fanout::{Connection, Subscribe, SubscribeKind, Subscribed};
-use crate::limits::{BAD_REQUESTS_MAX, REQUEST_BYTES_MAX, STATES_WAIT, SUBSCRIBE_PART_TOPICS};
+use crate::limits::{BAD_REQUESTS_MAX, REQUEST_BYTES_MAX, RETRY_AFTER, STATES_WAIT, SUBSCRIBE_PART_TOPICS};
+use crate::metrics::{AuthRefusal, Refused};
+use crate::secret::Secret;
 use crate::topic::{Channel, Rate, TopicId};
+use crate::wire::Framing;
 use crate::wire::code::{CloseCode, ErrorCode};
 use crate::wire::message::{self, Method, ReqId, Request, RequestError, Resume, Symbols};
 use crate::ws::frame;
 
 /// Serves a connection to its end. `already_read` is what came after the handshake in the same packet.
 pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
-    let Upgraded { stream, already_read, form } = upgraded;
-    let socket = Rc::new(Socket::new(stream, hub.metrics().clone()));
-    let connection = hub.join(&socket, form);
+    let Upgraded { stream, already_read, form, peer, place, identity } = upgraded;
+    debug!(encoding = ?form.encoding, compressed = form.deflate.is_some(), "connected");
+    let socket = Rc::new(Socket::new(stream, peer, Framing::Frames, place, hub.metrics().clone()));
+    // Who has not said who it is sees nothing until it has.
+    let entitlement = identity
+        .as_ref()
+        .map_or_else(|| Arc::new(Entitlement::nothing()), |identity| Arc::clone(&identity.entitlement));
+    let lease = hub.lease(identity).unwrap_or_else(|refusal| {
+        let code = auth::close_code(refusal);
+        socket.close(code, code.reason());
+        None
+    });
+    let member = Member { connection: hub.join(&socket, form, lease), hub: Rc::clone(&hub) };
+    let messages = hub.admission().settings().messages;
     let mut session = Session {
         reader: Reader::new(already_read, form.deflate.is_some(), hub.metrics().clone()),
         bad_requests: 0,
+        messages: Meter::new(messages, &Monotonic),
         hub: Rc::clone(&hub),
         socket: Rc::clone(&socket),
-        connection,
+        connection: member.connection,
+        entitlement,
         clock,
     };
-    let ended = session.run().await;
-    hub.leave(connection);
+    let ended = unless_it_panics(session.run()).await.unwrap_or_else(|| {
+        hub.metrics().connection_panics_total().add(1);
+        error!(%peer, "a connection has met a fault of ours, and is cut off");
+        Ended::Broken
+    });
+    debug!(?ended, "left");
+    drop(member);
     // What it has read is not kept until the client has gone.
     drop(session);
-    if ended == Ended::Close {
+    if ended == Ended::Close && !socket.is_cut() {
         // What the client still sends is read away: closing a socket with unread input would send a reset, which can
         // overtake the close frame.
-        let _ = Box::pin(timeout(socket.close_patience(), drain(&hub, &socket))).await;
+        let settings = hub.admission().settings();
+        let patience = socket.close_patience(settings.ping_interval + settings.ping_timeout);
+        let _ = Box::pin(timeout(patience, drain(&hub, &socket))).await;
     }
+}
+
+/// A connection's part in its shard, which it gives up however it ends.
+pub(super) struct Member {
+    pub(super) connection: Connection,
+    pub(super) hub: Rc<Hub>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.hub.leave(self.connection);
+    }
+}
+
+/// What comes of it; `None`: it has panicked. The others of the shard are not to end with it: each borrow of what they share
+/// ends within one call, and unwinding ends it too.
+pub(super) async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 struct Session {
     reader: Reader,
     bad_requests: u32,
+    messages: Meter,
     hub: Rc<Hub>,
     socket: Rc<Socket>,
     connection: Connection,
+    /// What the client may see.
+    entitlement: Arc<Entitlement>,
     clock: Clock,
 }
 
@@ -81,11 +146,14 @@ impl Session {
     async fn run(&mut self) -> Ended {
         loop {
             loop {
-                if self.write().is_err() {
+                if self.socket.is_cut() || self.write().is_err() {
                     return Ended::Broken;
                 }
                 if self.socket.is_closing() {
                     return Ended::Close;
+                }
+                if let Some(entitlement) = self.socket.take_entitlement() {
+                    Box::pin(self.entitle(entitlement)).await;
                 }
                 match self.read() {
                     // Boxed, like the end: what answering needs is not kept by ten thousand idle sessions.
@@ -116,17 +184,23 @@ impl Session {
         self.reader.next(&self.socket, &mut self.hub.read_room()).map_err(|error| match error {
             ReadError::Broken => Ended::Broken,
             ReadError::Refused(error) => {
+                self.hub.metrics().refusals_total().of(Refused::Protocol).add(1);
                 self.socket.close_with(frame::close(error.close_code(), &error.to_string()));
                 Ended::Close
             }
             ReadError::Crowded => {
-                self.socket.close(CloseCode::TryAgainLater, CloseCode::TryAgainLater.reason());
+                self.hub.close_for_a_while(self.connection, CloseCode::TryAgainLater, millis(RETRY_AFTER));
                 Ended::Close
             }
         })
     }
 
     async fn take(&mut self, received: Received) {
+        if let Received::Text(_) | Received::Binary = received
+            && let Err(wait) = self.messages.take(self.hub.admission().settings().messages)
+        {
+            return self.limit(wait);
+        }
         match received {
             Received::Text(text) => self.answer(text.as_bytes()).await,
             Received::Binary => {
@@ -138,7 +212,17 @@ impl Session {
         }
     }
 
+    /// Closes for a message that is one too many.
+    fn limit(&self, wait: Duration) {
+        let metrics = self.hub.metrics();
+        metrics.requests_bad_total().add(1);
+        metrics.refusals_total().of(Refused::MessageRate).add(1);
+        self.hub.close_for_a_while(self.connection, CloseCode::RateLimited, millis(wait).max(1));
+    }
+
     async fn answer(&mut self, text: &[u8]) {
+        #[cfg(test)]
+        assert_ne!(text, faults::POISON, "on purpose");
         self.hub.metrics().requests_total().add(1);
         if text.len() > REQUEST_BYTES_MAX {
             let message =
@@ -149,11 +233,19 @@ impl Session {
             Ok(request) => request,
             Err(error) => return self.refuse(&error),
         };
-        self.bad_requests = 0;
         let req_id = request.req_id;
+        let may_ask = self.hub.is_let_in(self.connection)
+            || matches!(request.method, Method::Auth { .. } | Method::Ping);
+        if !may_ask {
+            self.hub.metrics().auth_refused_total().of(AuthRefusal::Missing).add(1);
+            let message = "say first who you are, by `auth`".to_owned();
+            let method = Some(request.method.name().to_owned());
+            return self.refuse(&RequestError { code: ErrorCode::AuthRequired, message, req_id, method });
+        }
+        self.bad_requests = 0;
         let mut out = Vec::new();
         match request.method {
-            Method::Auth { .. } => message::ack_auth(&mut out, req_id.as_ref()),
+            Method::Auth { token } => return self.auth(&token, req_id).await,
             Method::Ping => message::pong(&mut out, req_id.as_ref(), self.clock.now()),
             Method::List => self.hub.list(self.connection, &mut out, req_id.as_ref()),
             Method::Unsubscribe { channel, symbols } => {
@@ -166,6 +258,10 @@ impl Session {
                 if let Some(what) = on_overflow {
                     self.socket.set_on_overflow(what);
                 }
+                if let Err(unseen) = self.view().channel(channel) {
+                    return self.deny(unseen, "subscribe", req_id);
+                }
+                let rate = self.entitlement.rate(channel, rate);
                 let wish = Wish { channel, rate, snapshot, resume };
                 return self.subscribe(&wish, symbols, req_id).await;
             }
@@ -178,10 +274,53 @@ impl Session {
         self.hub.tell(self.connection, answer);
     }
 
+    /// Lets the client in by what it presents, or on when it presents it anew. What is wrong ends the connection.
+    async fn auth(&mut self, token: &Secret, req_id: Option<ReqId>) {
+        let (auth, is_new) = (self.hub.auth(), !self.hub.is_let_in(self.connection));
+        let mut out = Vec::new();
+        if !auth.is_on() {
+            message::ack_auth(&mut out, req_id.as_ref(), None);
+            return self.tell(&out);
+        }
+        let renewed = match auth.identify(token).await {
+            Ok(identity) => {
+                Span::current().record("subject", identity.subject.as_deref());
+                let (expires, entitlement) = (identity.expires, Arc::clone(&identity.entitlement));
+                self.hub.renew(self.connection, identity).map(|()| (expires, entitlement))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match renewed {
+            Ok((expires, entitlement)) => {
+                // That was about what it presented before.
+                self.socket.take_entitlement();
+                message::ack_auth(&mut out, req_id.as_ref(), expires);
+                self.tell(&out);
+                if is_new {
+                    self.entitlement = entitlement;
+                } else {
+                    self.entitle(entitlement).await;
+                }
+            }
+            Err(refusal) => {
+                self.hub.metrics().auth_refused_total().of(refusal).add(1);
+                self.hub.metrics().requests_bad_total().add(1);
+                let (message, method) = (auth::told(refusal).to_owned(), Some("auth".to_owned()));
+                let error = RequestError { code: ErrorCode::AuthFailed, message, req_id, method };
+                message::error(&mut out, &error);
+                let code = match refusal {
+                    AuthRefusal::Connections => CloseCode::ConnectionLimit,
+                    _ => CloseCode::AuthFailed,
+                };
+                self.hub.tell_and_close(self.connection, &out, code, code.reason());
+            }
+        }
+    }
+
     async fn subscribe(&mut self, wish: &Wish, symbols: Symbols, req_id: Option<ReqId>) {
-        let (topics, unknown) = self.find(wish.channel, symbols);
-        let mut rejected: Vec<_> =
-            unknown.into_iter().map(|symbol| (symbol, ErrorCode::UnknownSymbol)).collect();
+        let (topics, unseen) = self.view().topics(wish.channel, symbols);
+        let mut rejected = view::rejected(unseen);
+        self.count_rejected(&rejected);
         // In parts, each when the client has taken the states of the one before: all of them at once may be more
         // than may wait for a client. A request that names nothing known is a part too.
         let mut parts: VecDeque<&[TopicId]> = topics.chunks(SUBSCRIBE_PART_TOPICS).collect();
@@ -208,9 +347,7 @@ impl Session {
                 kind,
             };
             let is_done = self.ask(subscribe, "subscribe", req_id.as_ref()).await;
-            let is_waiting =
-                |session: &Self| session.socket.has_waiting() || session.hub.has_pending(session.connection);
-            if !is_done || (kind == SubscribeKind::Part && !self.wait_while(is_waiting).await) {
+            if !is_done || (kind == SubscribeKind::Part && !self.is_drained().await) {
                 return;
             }
         }
@@ -220,17 +357,16 @@ impl Session {
         if !self.wait_while(|session| !session.hub.keeps_up(session.connection)).await {
             return;
         }
-        let found = self.hub.directory().find(&symbol).map(|symbol| TopicId::new(channel, symbol));
-        let followed = found.and_then(|topic| self.hub.followed(self.connection, topic));
-        let Some(topic) = followed else {
-            let (code, message) = match found {
-                Some(_) => {
-                    (ErrorCode::NotSubscribed, "this connection does not follow that topic".to_owned())
-                }
-                None => (ErrorCode::UnknownSymbol, "there is no such instrument".to_owned()),
-            };
+        let view = self.view();
+        let found = view.channel(channel).and_then(|()| view.find(&symbol));
+        let topic = match found {
+            Ok(symbol) => TopicId::new(channel, symbol),
+            Err(unseen) => return self.deny(unseen, "resync", req_id),
+        };
+        let Some(topic) = self.hub.followed(self.connection, topic) else {
+            let message = "this connection does not follow that topic".to_owned();
             let method = Some("resync".to_owned());
-            return self.refuse(&RequestError { code, message, req_id, method });
+            return self.refuse(&RequestError { code: ErrorCode::NotSubscribed, message, req_id, method });
         };
         let resync = Subscribe {
             req_id: req_id.clone(),
@@ -268,7 +404,7 @@ impl Session {
     /// Waits while something is so, and writes what waits; `false`: the connection is at its end.
     async fn wait_while(&self, is_so: impl Fn(&Self) -> bool) -> bool {
         loop {
-            if self.write().is_err() || self.socket.is_closing() {
+            if self.socket.is_cut() || self.write().is_err() || self.socket.is_closing() {
                 return false;
             }
             if !is_so(self) {
@@ -285,6 +421,12 @@ impl Session {
         }
     }
 
+    /// Waits until the client's socket has taken all that there is for it; `false`: the connection is at its end.
+    async fn is_drained(&self) -> bool {
+        self.wait_while(|session| session.socket.has_waiting() || session.hub.has_pending(session.connection))
+            .await
+    }
+
     /// Writes what waits, as far as the socket takes it.
     fn write(&self) -> io::Result<()> {
         self.socket.write_waiting()?;
@@ -296,46 +438,44 @@ impl Session {
 
     fn unsubscribe(&self, channel: Channel, symbols: Symbols, req_id: Option<&ReqId>, out: &mut Vec<u8>) {
         let is_all = symbols == Symbols::All;
-        let (topics, unknown) = self.find(channel, symbols);
+        let (topics, unseen) = self.view().topics(channel, symbols);
+        let mut rejected = view::rejected(unseen);
         let mut removed = Vec::new();
-        let mut rejected: Vec<_> =
-            unknown.iter().map(|symbol| (symbol.as_str(), ErrorCode::UnknownSymbol)).collect();
         for topic in topics {
             let symbol = self.hub.directory().get(topic.symbol()).symbol.as_str();
             if self.hub.unsubscribe(self.connection, topic) {
                 removed.push(symbol);
             } else if !is_all {
-                rejected.push((symbol, ErrorCode::NotSubscribed));
+                rejected.push((symbol.to_owned(), ErrorCode::NotSubscribed));
             }
         }
-        message::ack_unsubscribe(out, req_id, channel, removed.into_iter(), rejected.into_iter());
+        self.count_rejected(&rejected);
+        let rejected = rejected.iter().map(|(symbol, code)| (symbol.as_str(), *code));
+        message::ack_unsubscribe(out, req_id, channel, removed.into_iter(), rejected);
     }
 
-    /// The topics of the instruments that there are, and the names of those that there are not.
-    fn find(&self, channel: Channel, symbols: Symbols) -> (Vec<TopicId>, Vec<String>) {
-        let directory = self.hub.directory();
-        let mut topics = Vec::new();
-        let mut unknown = Vec::new();
-        match symbols {
-            Symbols::All => topics.extend(directory.iter().map(|(symbol, _)| TopicId::new(channel, symbol))),
-            Symbols::Named(names) => {
-                for name in names {
-                    match directory.find(&name) {
-                        Some(symbol) => topics.push(TopicId::new(channel, symbol)),
-                        None => unknown.push(name),
-                    }
-                }
-            }
-        }
-        (topics, unknown)
+    fn view(&self) -> View<'_> {
+        View::new(self.hub.directory(), &self.entitlement)
+    }
+
+    fn count_rejected(&self, rejected: &[(String, ErrorCode)]) {
+        rejected.iter().for_each(|&(_, code)| refusal::count(self.hub.metrics(), code));
+    }
+
+    fn deny(&mut self, unseen: Unseen, method: &str, req_id: Option<ReqId>) {
+        let (message, method) = (unseen.to_string(), Some(method.to_owned()));
+        self.refuse(&RequestError { code: unseen.code(), message, req_id, method });
     }
 
     fn refuse(&mut self, error: &RequestError) {
-        self.hub.metrics().requests_bad_total().add(1);
+        let metrics = self.hub.metrics();
+        metrics.requests_bad_total().add(1);
+        refusal::count(metrics, error.code);
         let mut out = Vec::new();
         message::error(&mut out, error);
         self.bad_requests += 1;
         if self.bad_requests >= BAD_REQUESTS_MAX {
+            self.hub.metrics().refusals_total().of(Refused::BadRequests).add(1);
             let reason = "too many malformed requests in a row";
             self.hub.tell_and_close(self.connection, &out, CloseCode::Policy, reason);
         } else {
@@ -344,12 +484,16 @@ impl Session {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn failure(code: ErrorCode, message: &str) -> RequestError {
     RequestError { code, message: message.to_owned(), req_id: None, method: None }
 }
 
 /// Writes what waits, says that nothing more comes, and reads to the client's end.
-async fn drain(hub: &Hub, socket: &Socket) -> io::Result<()> {
+pub(super) async fn drain(hub: &Hub, socket: &Socket) -> io::Result<()> {
     while socket.has_waiting() {
         socket.stream.ready(Interest::WRITABLE).await?;
         socket.write_waiting()?;
@@ -364,3 +508,6 @@ async fn drain(hub: &Hub, socket: &Socket) -> io::Result<()> {
         tokio::task::coop::consume_budget().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

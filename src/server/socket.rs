@@ -3,34 +3,58 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
 use tokio::sync::Notify;
 
+use super::admission::Place;
 use super::stream::Stream;
+use crate::entitlement::Entitlement;
 use crate::fanout::Sent;
 use crate::limits::{
     CLOSE_WAIT, LAG_AFTER, LAG_BURST_BYTES, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES,
     OUTBOX_TOTAL_BYTES_MAX, SLOW_CLOSE_WAIT,
 };
-use crate::metrics::Metrics;
-use crate::wire::OnOverflow;
+use crate::metrics::{Metrics, Refused};
 use crate::wire::code::CloseCode;
+use crate::wire::{Framing, OnOverflow, events, message};
 use crate::ws::frame;
 
 /// One connection's stream and outbox. Not shared between threads.
 pub(super) struct Socket {
     pub(super) stream: Stream,
+    pub(super) peer: IpAddr,
     outbox: RefCell<Outbox>,
     metrics: Metrics,
     /// Wakes the session: the outbox has something in it, or states have come.
     pub(super) wake: Notify,
     last_data: Cell<Instant>,
     on_overflow: Cell<OnOverflow>,
+    /// What the client may see, which its session has not heard of yet.
+    entitlement: Cell<Option<Arc<Entitlement>>>,
+    place: Place,
+    framing: Framing,
+    /// How long the client has shown no sign of life.
+    silence: Cell<Duration>,
+    /// Nothing more is read or written.
+    is_cut: Cell<bool>,
 }
 
-/// Frames that wait for the socket, whole but for the first, of which a part may have been written.
+/// What follows from a client's silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Nothing.
+    Short,
+    /// It is to be asked whether it is there.
+    Ask,
+    /// It was, and has not answered.
+    Gone,
+}
+
+/// Frames, or events, that wait for the socket, whole but for the first, of which a part may have been written.
 #[derive(Default)]
 struct Outbox {
     frames: VecDeque<Waiting>,
@@ -43,6 +67,8 @@ struct Outbox {
     pong: Option<Vec<u8>>,
     /// A close frame is the last that waits: nothing may follow.
     is_closing: bool,
+    /// The socket has not taken all that it was last given.
+    is_full: bool,
     /// It is being closed because it was too slow.
     is_slow: bool,
 }
@@ -54,15 +80,38 @@ struct Waiting {
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        peer: IpAddr,
+        framing: Framing,
+        place: Place,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             stream,
+            peer,
+            place,
+            framing,
+            silence: Cell::default(),
+            is_cut: Cell::default(),
             outbox: RefCell::default(),
             metrics,
             wake: Notify::new(),
             last_data: Cell::new(monotonic()),
             on_overflow: Cell::default(),
+            entitlement: Cell::default(),
         }
+    }
+
+    /// Tells the session that its client may see something else.
+    pub(super) fn entitle(&self, entitlement: Arc<Entitlement>) {
+        self.entitlement.set(Some(entitlement));
+        self.wake.notify_one();
+    }
+
+    /// What the client may see from now on, where that has changed.
+    pub(super) fn take_entitlement(&self) -> Option<Arc<Entitlement>> {
+        self.entitlement.take()
     }
 
     /// What happens when more waits than should.
@@ -98,6 +147,7 @@ impl Socket {
         }
         let before = outbox.bytes;
         outbox.is_begun |= written > 0;
+        outbox.is_full = true;
         outbox.push(frame[written..].to_vec(), now);
         self.wake.notify_one();
         let verdict = self.judge(&mut outbox, now);
@@ -120,8 +170,8 @@ impl Socket {
         };
         if outbox.bytes > may {
             outbox.is_slow = true;
-            outbox.close(frame::close(CloseCode::TooSlow.code(), CloseCode::TooSlow.reason()));
-            self.metrics.connections_overrun_total().add(1);
+            outbox.close(self.farewell(CloseCode::TooSlow, CloseCode::TooSlow.reason()));
+            self.metrics.refusals_total().of(Refused::Overrun).add(1);
         }
         if outbox.bytes > should && !outbox.is_closing { Sent::Refused } else { Sent::Taken }
     }
@@ -143,30 +193,130 @@ impl Socket {
     }
 
     /// Sends a heartbeat, at the next frame boundary.
-    pub(super) fn send_heartbeat(&self, frame: Vec<u8>, now: Instant) {
+    pub(super) fn send_heartbeat(&self, object: &[u8], now: Instant) {
+        let frame = match self.framing {
+            Framing::Frames => frame::text(&[b"[", object, b"]"].concat()),
+            Framing::Events => {
+                let mut event = Vec::new();
+                events::heartbeat(&mut event, object);
+                event
+            }
+        };
         let mut outbox = self.outbox.borrow_mut();
         // While one waits for a socket that takes nothing, another would say nothing new.
         if !outbox.is_closing && outbox.frames.len() < 2 {
-            let position = usize::from(outbox.is_begun);
-            let before = outbox.bytes;
-            outbox.bytes += frame.len();
-            self.count(before, outbox.bytes);
-            outbox.frames.insert(position, Waiting { bytes: frame, written: 0, since: now });
-            self.wake.notify_one();
+            self.insert(&mut outbox, frame, now);
         }
         self.last_data.set(now);
+    }
+
+    /// Asks the client whether it is there, at the next frame boundary.
+    pub(super) fn send_ping(&self, now: Instant) {
+        debug_assert_eq!(self.framing, Framing::Frames);
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.is_closing {
+            self.insert(&mut outbox, frame::ping(), now);
+        }
+    }
+
+    /// Puts a frame before those that wait whole.
+    fn insert(&self, outbox: &mut Outbox, frame: Vec<u8>, now: Instant) {
+        let position = usize::from(outbox.is_begun);
+        let before = outbox.bytes;
+        outbox.bytes += frame.len();
+        self.count(before, outbox.bytes);
+        outbox.frames.insert(position, Waiting { bytes: frame, written: 0, since: now });
+        self.wake.notify_one();
+    }
+
+    /// The client has sent something, or taken something of what waited for it.
+    pub(super) fn hear(&self) {
+        self.silence.set(Duration::ZERO);
+    }
+
+    /// Adds the time that has passed since the last call, as far as the client could be heard in it.
+    pub(super) fn grow_silent(
+        &self,
+        passed: Duration,
+        ping_interval: Duration,
+        ping_timeout: Duration,
+    ) -> Silence {
+        // Whoever reads events says nothing, ever: whether it is there, its system's acknowledgements tell.
+        if self.framing == Framing::Events {
+            return Silence::Short;
+        }
+        let before = self.silence.get();
+        let silence = before + passed;
+        self.silence.set(silence);
+        if silence >= ping_interval + ping_timeout {
+            Silence::Gone
+        } else if before < ping_interval && silence >= ping_interval {
+            Silence::Ask
+        } else {
+            Silence::Short
+        }
+    }
+
+    /// Why it was told to end from elsewhere, if it was.
+    pub(super) fn ending(&self) -> Option<CloseCode> {
+        self.place.ticket().ending()
+    }
+
+    /// Ends the connection without a word; says whether that is new.
+    pub(super) fn cut(&self) -> bool {
+        self.wake.notify_one();
+        !self.is_cut.replace(true)
+    }
+
+    /// Whether it was cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.get()
     }
 
     /// Begins to close, unless that has begun: data that waits is dropped, and the close frame goes out at the next
     /// frame boundary. Says whether it has begun now.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> bool {
         self.outbox.borrow_mut().is_slow |= code == CloseCode::TooSlow;
-        self.close_with(frame::close(code.code(), reason))
+        self.close_with(self.farewell(code, reason))
     }
 
-    /// How long to wait for the client to take the close frame: what the kernel holds already goes before it.
-    pub(super) fn close_patience(&self) -> Duration {
-        if self.outbox.borrow().is_slow { SLOW_CLOSE_WAIT } else { CLOSE_WAIT }
+    /// The same, behind an object that says when to come back.
+    pub(super) fn close_behind(&self, object: &[u8], code: CloseCode, come_back_after_ms: u64) -> bool {
+        let mut last = Vec::new();
+        match self.framing {
+            Framing::Frames => {
+                last.extend_from_slice(&frame::text(&[b"[", object, b"]"].concat()));
+                last.extend_from_slice(&frame::close(code.code(), code.reason()));
+            }
+            Framing::Events => {
+                events::retry(&mut last, come_back_after_ms);
+                events::data(&mut last, object);
+            }
+        }
+        self.close_with(last)
+    }
+
+    /// The last that a client is sent.
+    fn farewell(&self, code: CloseCode, reason: &str) -> Vec<u8> {
+        match self.framing {
+            Framing::Frames => frame::close(code.code(), reason),
+            Framing::Events => {
+                let (mut object, mut event) = (Vec::new(), Vec::new());
+                message::system_closed(&mut object, code, reason);
+                events::data(&mut event, &object);
+                event
+            }
+        }
+    }
+
+    /// How long to wait for the client to take the close frame: what the kernel holds already goes before it. Whoever may
+    /// be gone, because it was silent for most of the time that it may be, is not waited for much longer than that.
+    pub(super) fn close_patience(&self, silence_max: Duration) -> Duration {
+        if self.outbox.borrow().is_slow {
+            SLOW_CLOSE_WAIT.min(silence_max.saturating_sub(self.silence.get())).max(CLOSE_WAIT)
+        } else {
+            CLOSE_WAIT
+        }
     }
 
     /// Like [`Socket::close`], with frames of the caller's making, of which the last is a close frame.
@@ -204,6 +354,11 @@ impl Socket {
         !outbox.frames.is_empty() || outbox.pong.is_some() || self.stream.has_unsent()
     }
 
+    /// Bytes that wait to be written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.outbox.borrow().bytes
+    }
+
     /// Writes what the socket takes.
     ///
     /// # Errors
@@ -239,11 +394,19 @@ impl Socket {
             let rest = &first.bytes[first.written..];
             let count = match self.stream.try_write(rest) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outbox.is_full = true;
+                    break;
+                }
                 Err(error) => return Err(error),
             };
             outbox.bytes -= count;
-            outbox.is_begun = count < rest.len();
+            let is_begun = count < rest.len();
+            // A socket that was full takes more when its client has taken some.
+            if std::mem::replace(&mut outbox.is_full, is_begun) {
+                self.hear();
+            }
+            outbox.is_begun = is_begun;
             if outbox.is_begun {
                 first.written += count;
             } else {

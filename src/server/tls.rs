@@ -97,6 +97,14 @@ impl CertificateFiles {
         Ok(Arc::new(key))
     }
 
+    /// Whether they can be used.
+    ///
+    /// # Errors
+    /// [`CertificateError`] names the file.
+    pub fn check(&self) -> Result<(), CertificateError> {
+        self.load(&ring::default_provider()).map(drop)
+    }
+
     fn stamp(&self) -> Stamp {
         [&self.certificate, &self.key].map(|path| {
             let metadata = fs::metadata(path).ok()?;

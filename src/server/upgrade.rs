@@ -1,20 +1,26 @@
 //! `/v1/ws`: from an HTTP request to a raw socket in its shard's hands.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::server::TlsStream;
-use tracing::debug;
+use tracing::{Span, debug, debug_span};
 
+use super::admission::gate::{self, Client};
+use super::admission::{Admission, Place, Refusal};
+use super::auth::{Gate, Identity};
+use super::lent::Lent;
 use super::stream::Stream;
 use crate::fanout::{Deflate, Form};
-use crate::limits::CONNECTIONS_MAX;
-use crate::metrics::Metrics;
-use crate::wire::Encoding;
+use crate::limits::RETRY_AFTER;
+use crate::metrics::Refused;
+use crate::wire::{Encoding, Framing};
 use crate::ws::handshake::{self, HandshakeError};
 
 /// What is spoken; without an offer, the first.
@@ -29,31 +35,70 @@ pub(super) struct Upgraded {
     pub(super) already_read: Vec<u8>,
     /// What was agreed on how data is sent.
     pub(super) form: Form,
+    /// Whose it is.
+    pub(super) peer: IpAddr,
+    /// Its place among all connections.
+    pub(super) place: Place,
+    /// Who it is; `None`: it has to say so.
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
-/// What the handler needs: the way to its shard, and whether that has room.
+impl Upgraded {
+    /// What the log calls the connection, where it tells that much.
+    pub(super) fn span(&self) -> Span {
+        let subject = self.identity.as_ref().and_then(|identity| identity.subject.as_deref());
+        debug_span!("connection", id = self.place.number(), peer = %self.peer, subject)
+    }
+}
+
+/// What the handler needs: the way to its shard, and who may come in.
 #[derive(Clone)]
 pub(super) struct Entrance {
     pub(super) upgraded: mpsc::Sender<Upgraded>,
-    pub(super) metrics: Metrics,
+    pub(super) admission: Admission,
+    /// Whether connections come in TLS.
+    pub(super) is_tls: bool,
+    pub(super) gate: Gate,
 }
 
-pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Request) -> Response {
+pub(super) async fn upgrade(
+    State(entrance): State<Entrance>,
+    Extension(Client(client)): Extension<Client>,
+    mut request: Request,
+) -> Response {
+    let admission = &entrance.admission;
+    if let Err(refusal) = admission.take_handshake(client) {
+        return too_many(refusal);
+    }
     let accepted = match handshake::accept(request.method(), request.headers(), SUBPROTOCOLS, MAY_COMPRESS) {
         Ok(accepted) => accepted,
         Err(error) => {
-            entrance.metrics.connections_refused_total().add(1);
-            return refusal(error);
+            admission.refuse(Refused::Handshake);
+            return wrong(error);
         }
     };
-    let is_full = entrance.metrics.connections().get() >= i64::try_from(CONNECTIONS_MAX).unwrap_or(i64::MAX);
+    if !gate::may_connect(admission, &request, entrance.is_tls) {
+        admission.refuse(Refused::Origin);
+        let message = "this page may not connect: `allowed_origins` of the service says which may\n";
+        return (StatusCode::FORBIDDEN, message).into_response();
+    }
+    // HTTP/1.0 has no upgrades.
+    let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        admission.refuse(Refused::Handshake);
+        return wrong(HandshakeError::NotAnUpgrade);
+    };
+    let identity = match entrance.gate.caller(request.headers(), request.uri()).await {
+        Ok(identity) => identity,
+        Err(refusal) => return refusal.into_response(),
+    };
     // A place is held before the answer, so that a socket which was accepted is never dropped for want of one.
-    let (false, Ok(place), Some(on_upgrade)) =
-        (is_full, entrance.upgraded.try_reserve_owned(), request.extensions_mut().remove::<OnUpgrade>())
-    else {
-        entrance.metrics.connections_refused_total().add(1);
-        let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
-        return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many connections\n").into_response();
+    let place = match admission.place(client) {
+        Ok(place) => place,
+        Err(refusal) => return too_many(refusal),
+    };
+    let Ok(way) = entrance.upgraded.try_reserve_owned() else {
+        admission.refuse(Refused::Connections);
+        return too_many(Refusal { reason: Refused::Connections, retry_after: RETRY_AFTER });
     };
     let (subprotocol, deflate) = (accepted.subprotocol, accepted.deflate);
     let form = Form {
@@ -65,13 +110,14 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
             window_bits: deflate.server_max_window_bits,
             context: !deflate.server_no_context_takeover,
         }),
+        framing: Framing::Frames,
     };
     tokio::spawn(async move {
-        match on_upgrade.await.map(streams) {
+        match on_upgrade.await.map(stream) {
             Ok(Some((stream, already_read))) => {
-                place.send(Upgraded { stream, already_read, form });
+                way.send(Upgraded { stream, already_read, form, peer: client, place, identity });
             }
-            Ok(None) => debug!("an upgraded connection is neither plain nor TLS"),
+            Ok(None) => debug!("an upgraded connection is not ours"),
             Err(error) => debug!(%error, "the client left during its handshake"),
         }
     });
@@ -92,18 +138,25 @@ pub(super) async fn upgrade(State(entrance): State<Entrance>, mut request: Reque
 }
 
 /// What is below an upgraded connection, and what was read of it already.
-fn streams(upgraded: hyper::upgrade::Upgraded) -> Option<(Stream, Vec<u8>)> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Some((Stream::Plain(parts.io.into_inner()), parts.read_buf.to_vec())),
-        Err(upgraded) => {
-            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
-            let (socket, session) = parts.io.into_inner().into_inner();
-            Some((Stream::tls(socket, session), parts.read_buf.to_vec()))
-        }
-    }
+fn stream(upgraded: hyper::upgrade::Upgraded) -> Option<(Stream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Lent>>().ok()?;
+    Some((parts.io.into_inner().take()?, parts.read_buf.to_vec()))
 }
 
-fn refusal(error: HandshakeError) -> Response {
+/// Of one address, that is its doing; of all, it is ours.
+fn too_many(refusal: Refusal) -> Response {
+    let (status, message) = match refusal.reason {
+        Refused::HandshakeRate => (StatusCode::TOO_MANY_REQUESTS, "too many handshakes\n"),
+        Refused::AddressConnections => {
+            (StatusCode::TOO_MANY_REQUESTS, "too many connections of this address\n")
+        }
+        Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "the service is about to end\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"),
+    };
+    (status, [(header::RETRY_AFTER, gate::retry_after(refusal.retry_after))], message).into_response()
+}
+
+fn wrong(error: HandshakeError) -> Response {
     let status = match error {
         HandshakeError::NotAnUpgrade | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
         HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,

@@ -2,26 +2,32 @@
 //! A connection never moves to another thread.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use feeds::Clock;
 use feeds::clock::monotonic;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
-use tokio::time::{Sleep, sleep};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tracing::Instrument;
 
-use super::http::{self, Bounds};
+use super::admission::{Admission, gate};
+use super::auth::Gate;
+use super::cors::{self, Sharing};
+use super::http::{self, Bounds, Front};
 use super::hub::Hub;
 use super::redirect::{self, Redirect};
 use super::session;
+use super::sse::{self, Entered};
 use super::upgrade::{self, Entrance, Upgraded};
 use crate::bus::{Batches, ShardEnd};
 use crate::directory::Directory;
@@ -29,8 +35,7 @@ use crate::fanout::Shard;
 use crate::limits::{
     BATCHES_PER_TURN_MAX, CLOSE_WAIT, FLUSH_PAUSE_MAX, REST_BATCHES_MAX, SHARD_TICK, UPGRADES_WAITING_MAX,
 };
-use crate::metrics::Metrics;
-use crate::wire::code::CloseCode;
+use crate::metrics::{Metrics, Stage};
 
 /// How a shard shares its time between sending and letting updates come together: after a round of sends, it rests as
 /// long as the round took, within bounds. An idle shard sends at once; a busy one sends more at a time, which costs
@@ -40,14 +45,31 @@ struct Pace {
     /// What this round of sends has taken so far.
     spent: Duration,
     rest: Option<Pin<Box<Sleep>>>,
+    /// When the first batch was taken of those that this round sends.
+    sending: Option<Instant>,
+    /// The same of those that came since it began.
+    waiting: Option<Instant>,
 }
 
 impl Pace {
+    /// Batches were taken.
+    fn note_taken(&mut self, now: Instant, is_dirty: bool) {
+        // What nobody follows any more makes nothing to send.
+        if is_dirty {
+            self.waiting.get_or_insert(now);
+        }
+    }
+
     fn flush(&mut self, hub: &Hub, is_behind: bool) {
         let began = monotonic();
+        self.sending = self.sending.or_else(|| self.waiting.take());
         let flushed = hub.flush(began);
-        self.spent += monotonic().duration_since(began);
+        let ended = monotonic();
+        self.spent += ended.duration_since(began);
         if flushed.is_round_over {
+            if let Some(taken) = self.sending.take() {
+                hub.metrics().stage_seconds().note(Stage::Flush, ended.duration_since(taken));
+            }
             let rest = std::mem::take(&mut self.spent).min(FLUSH_PAUSE_MAX);
             // Timers are of a millisecond.
             if rest >= Duration::from_millis(1) && !is_behind {
@@ -76,9 +98,22 @@ pub(super) struct Worker {
     pub(super) directory: Directory,
     pub(super) epoch: Arc<str>,
     pub(super) rest: Router,
+    pub(super) admission: Admission,
+    pub(super) gate: Gate,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// Whether a shard serves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It does.
+    Not,
+    /// For so long, while its connections are closed one after the other.
+    After(Duration),
+    /// It ends, and waits for nobody.
+    Now,
 }
 
 /// A shard's runtime, and its listener in it.
@@ -108,25 +143,43 @@ impl Worker {
 
     async fn serve(mut self) {
         let (sender, mut upgraded) = mpsc::channel::<Upgraded>(UPGRADES_WAITING_MAX);
-        let entrance = Entrance { upgraded: sender, metrics: self.metrics.clone() };
-        let app = self.rest.merge(Router::new().route("/v1/ws", any(upgrade::upgrade)).with_state(entrance));
-        let accepting = tokio::task::spawn_local(http::serve(
-            self.listener,
-            self.tls,
-            app,
-            self.metrics.clone(),
-            Bounds::SERVICE,
-        ));
+        let (enters, mut entered) = mpsc::channel::<Entered>(UPGRADES_WAITING_MAX);
+        let auth = self.gate.auth.clone();
+        let admission = &self.admission;
+        let is_tls = self.tls.is_some();
+        let events = sse::Entrance {
+            entered: enters,
+            admission: admission.clone(),
+            is_tls,
+            gate: self.gate.clone(),
+            directory: self.directory.clone(),
+        };
+        let entrance = Entrance { upgraded: sender, admission: admission.clone(), is_tls, gate: self.gate };
+        let app = self
+            .rest
+            .merge(Router::new().route(gate::SOCKET, any(upgrade::upgrade)).with_state(entrance))
+            .merge(Router::new().route(gate::EVENTS, any(sse::enter)).with_state(events));
+        let sharing = Sharing { admission: admission.clone(), is_tls };
+        let app = app.layer(from_fn_with_state(sharing, cors::share));
+        let front = |tls, app: Router| Front {
+            tls,
+            app: app.layer(from_fn_with_state(admission.clone(), gate::check)),
+            admission: admission.clone(),
+            bounds: Bounds::SERVICE,
+        };
+        let (shut, is_shut) = watch::channel(false);
+        let accepting = spawn_local(http::serve(self.listener, front(self.tls, app), is_shut.clone()));
         let redirecting = self.redirect.map(|Redirect { listener, to_port }| {
-            let app = redirect::routes(to_port);
-            tokio::task::spawn_local(http::serve(listener, None, app, self.metrics.clone(), Bounds::SERVICE))
+            spawn_local(http::serve(listener, front(None, redirect::routes(to_port)), is_shut))
         });
 
         let number = self.end.shard;
         let shard = Shard::new(number, self.end.bus.clone(), self.directory.clone(), self.epoch, monotonic());
-        let hub = Rc::new(Hub::new(shard, self.directory, self.metrics));
+        let hub = Rc::new(Hub::new(shard, self.directory, admission.clone(), self.metrics, auth));
         let mut tick = tokio::time::interval(SHARD_TICK);
         let mut pace = Pace::default();
+        let mut drained = pin!(None::<Sleep>);
+        let mut waits = true;
         loop {
             let may_flush = pace.rest.is_none() && hub.is_dirty();
             // A shard that rests is not woken for what it would not send. Those that await states from a batch cannot be
@@ -134,15 +187,32 @@ impl Worker {
             let may_take = pace.rest.is_none() && (!hub.is_full() || !hub.is_dirty());
             tokio::select! {
                 biased;
-                _ = self.stop.wait_for(|stop| *stop) => break,
+                stop = next_stop(&mut self.stop) => match stop {
+                    Stop::Not => {}
+                    Stop::After(over) => {
+                        hub.begin_to_drain(over);
+                        drained.set(Some(sleep(over)));
+                    }
+                    Stop::Now => {
+                        waits = false;
+                        break;
+                    }
+                },
+                () = some(drained.as_mut()) => break,
                 _ = tick.tick() => hub.tick(&self.clock),
                 Some(upgraded) = upgraded.recv() => {
-                    tokio::task::spawn_local(session::serve(Rc::clone(&hub), upgraded, self.clock.clone()));
+                    let span = upgraded.span();
+                    spawn_local(session::serve(Rc::clone(&hub), upgraded, self.clock.clone()).instrument(span));
+                }
+                Some(entered) = entered.recv() => {
+                    spawn_local(sse::serve(Rc::clone(&hub), entered));
                 }
                 batch = self.end.batches.recv(), if may_take => {
                     let Some(batch) = batch else { break };
+                    let taken = monotonic();
                     hub.deliver(&batch);
                     deliver_more(&mut self.end.batches, &hub);
+                    pace.note_taken(taken, hub.is_dirty());
                 }
                 () = pace.rested() => {}
                 () = std::future::ready(()), if may_flush => {}
@@ -154,19 +224,49 @@ impl Worker {
             // Clients' requests and new connections take their turn between sends.
             tokio::task::yield_now().await;
         }
-        accepting.abort();
-        if let Some(redirecting) = redirecting {
-            redirecting.abort();
-        }
-        hub.close_all(CloseCode::GoingAway);
-        // Sessions end as their clients answer; whoever does not is cut off. Each holds the hub to its very end, also
-        // while its last frames are being written.
-        let _ = tokio::time::timeout(CLOSE_WAIT, async {
-            while Rc::strong_count(&hub) > 1 {
-                sleep(Duration::from_millis(10)).await;
+        // Nobody listens any more where a listener has ended.
+        let _ = shut.send(true);
+        hub.close_all();
+        let mut ended = pin!(async {
+            // Sessions end as their clients answer; whoever does not is cut off. Each holds the hub to its very end, also
+            // while its last frames are being written.
+            let sessions = timeout(CLOSE_WAIT, async {
+                while Rc::strong_count(&hub) > 1 {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            });
+            let answers = async {
+                for serving in [Some(accepting), redirecting].into_iter().flatten() {
+                    // Whoever has panicked has said so.
+                    let _ = serving.await;
+                }
+            };
+            let _ = tokio::join!(sessions, answers);
+        });
+        while waits {
+            tokio::select! {
+                () = ended.as_mut() => break,
+                stop = next_stop(&mut self.stop) => waits = stop != Stop::Now,
             }
-        })
-        .await;
+        }
+        // The last frames, as far as sockets take them at once.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What is said next; without anybody who could say it, the end.
+async fn next_stop(stop: &mut watch::Receiver<Stop>) -> Stop {
+    match stop.changed().await {
+        Ok(()) => *stop.borrow_and_update(),
+        Err(_) => Stop::Now,
+    }
+}
+
+/// Waits for a future; for ever if there is none.
+async fn some(mut future: Pin<&mut Option<Sleep>>) {
+    match future.as_mut().as_pin_mut() {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,7 @@ mod apply;
 mod book;
 mod decode;
 mod session;
-mod varint;
+pub(super) mod varint;
 #[cfg(test)]
 mod tests;
 

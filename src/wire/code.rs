@@ -21,23 +21,35 @@ pub enum ErrorCode {
     NotSubscribed,
     /// The connection follows as many topics as it may.
     TooManySubscriptions,
+    /// The client has to say first who it is.
+    AuthRequired,
+    /// What it presented is not valid. The message says why.
+    AuthFailed,
+    /// It is not part of what this client may see.
+    EntitlementDenied,
+    /// HTTP only: the page that asks is not one that may connect.
+    OriginDenied,
     /// The message is longer than [`REQUEST_BYTES_MAX`](crate::limits::REQUEST_BYTES_MAX).
     MessageTooLarge,
     /// The protocol has it, this server does not, yet.
     Unsupported,
+    /// HTTP only: the request has content, of which none is taken.
+    UnsupportedMediaType,
     /// REST only: there is nothing at that path.
     NotFound,
     /// REST only: the path does not take that method.
     MethodNotAllowed,
     /// Too much is asked of the server at once.
     Busy,
+    /// One client asks more often than it may.
+    RateLimited,
     /// A fault of the server.
     Internal,
 }
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::BadJson,
         Self::BadRequest,
         Self::UnknownMethod,
@@ -46,11 +58,17 @@ impl ErrorCode {
         Self::BadParameter,
         Self::NotSubscribed,
         Self::TooManySubscriptions,
+        Self::AuthRequired,
+        Self::AuthFailed,
+        Self::EntitlementDenied,
+        Self::OriginDenied,
         Self::MessageTooLarge,
         Self::Unsupported,
+        Self::UnsupportedMediaType,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Busy,
+        Self::RateLimited,
         Self::Internal,
     ];
 
@@ -66,11 +84,17 @@ impl ErrorCode {
             Self::BadParameter => "BAD_PARAMETER",
             Self::NotSubscribed => "NOT_SUBSCRIBED",
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
+            Self::AuthRequired => "AUTH_REQUIRED",
+            Self::AuthFailed => "AUTH_FAILED",
+            Self::EntitlementDenied => "ENTITLEMENT_DENIED",
+            Self::OriginDenied => "ORIGIN_DENIED",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::Unsupported => "UNSUPPORTED",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Busy => "BUSY",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Internal => "INTERNAL",
         }
     }
@@ -78,7 +102,7 @@ impl ErrorCode {
     /// Whether the same request may succeed later, unchanged.
     #[must_use]
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::Busy | Self::Internal)
+        matches!(self, Self::Busy | Self::RateLimited | Self::Internal)
     }
 }
 
@@ -103,7 +127,7 @@ pub enum CloseCode {
     TooBig,
     /// 1012: the server restarts.
     Restart,
-    /// 1013: a long message did not come whole while the server held many such.
+    /// 1013: the server had no room for what this client needed it to hold or to do.
     TryAgainLater,
     /// 4001: no `auth` came in time.
     AuthTimeout,

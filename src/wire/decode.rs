@@ -36,12 +36,35 @@ pub enum ServerMessage<'a> {
         /// After how long to come back.
         reconnect_after_ms: u64,
     },
+    /// The client's token is over soon: another is to be presented.
+    TokenExpiring {
+        /// When.
+        expires: Timestamp,
+    },
+    /// What the client may see has changed.
+    Entitlement {
+        /// Whether it sees late data from now on.
+        delayed: bool,
+        /// What it follows no more.
+        removed: Vec<TopicName<'a>>,
+        /// What is about to be granted anew.
+        moved: Vec<TopicName<'a>>,
+    },
     /// A request succeeded.
     Ack(Box<Ack<'a>>),
     /// A request failed.
     Error(Box<Failure<'a>>),
     /// Of a channel that this version does not know: to be ignored.
     Unknown,
+}
+
+/// A topic by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicName<'a> {
+    /// Channel and parameter.
+    pub channel: Channel,
+    /// The instrument.
+    pub symbol: &'a str,
 }
 
 /// What every data message says besides its data.
@@ -343,7 +366,7 @@ impl Kind<'_> {
         match self.channel.as_deref() {
             None => self.success.is_some(),
             Some("heartbeat") => true,
-            Some("system") => kind == Some("shutdown"),
+            Some("system") => matches!(kind, Some("shutdown" | "token_expiring" | "entitlement")),
             Some("quote" | "trade" | "book" | "ticker" | "bar" | "status") => {
                 kind.is_none_or(|kind| matches!(kind, "snapshot" | "update" | "gap"))
             }
@@ -405,6 +428,10 @@ struct Object<'a> {
     lag_us: Option<u64>,
     laggard: Option<bool>,
     reconnect_after_ms: Option<u64>,
+    expires: Option<i64>,
+    delayed: Option<bool>,
+    removed: Vec<TopicObject<'a>>,
+    moved: Vec<TopicObject<'a>>,
 
     method: Option<Cow<'a, str>>,
     success: Option<bool>,
@@ -435,6 +462,25 @@ struct ResultObject<'a> {
 }
 
 #[derive(Deserialize)]
+struct TopicObject<'a> {
+    channel: &'a str,
+    depth: Option<u64>,
+    interval: Option<&'a str>,
+    symbol: &'a str,
+}
+
+impl<'a> TopicObject<'a> {
+    /// Those of channels that are known here.
+    fn names(objects: &[Self]) -> Result<Vec<TopicName<'a>>, DecodeError> {
+        let name = |object: &Self| {
+            let channel = channel(object.channel, object.depth, object.interval)?;
+            Ok(channel.map(|channel| TopicName { channel, symbol: object.symbol }))
+        };
+        objects.iter().filter_map(|object| name(object).transpose()).collect()
+    }
+}
+
+#[derive(Deserialize)]
 struct ErrorObject<'a> {
     code: &'a str,
     #[serde(borrow)]
@@ -458,6 +504,17 @@ impl<'a> ServerMessage<'a> {
             "system" if object.r#type == Some("shutdown") => {
                 let reconnect_after_ms = required(object.reconnect_after_ms, name, "reconnect_after_ms")?;
                 return Ok(Self::Shutdown { reconnect_after_ms });
+            }
+            "system" if object.r#type == Some("token_expiring") => {
+                let expires = timestamp("expires", required(object.expires, name, "expires")?)?;
+                return Ok(Self::TokenExpiring { expires });
+            }
+            "system" if object.r#type == Some("entitlement") => {
+                return Ok(Self::Entitlement {
+                    delayed: required(object.delayed, name, "delayed")?,
+                    removed: TopicObject::names(&object.removed)?,
+                    moved: TopicObject::names(&object.moved)?,
+                });
             }
             _ => {}
         }

@@ -111,6 +111,12 @@ pub fn pong(payload: &[u8]) -> Vec<u8> {
     [Header::new(Opcode::Pong, false, payload.len()).as_bytes(), payload].concat()
 }
 
+/// A server's ping, without a payload.
+#[must_use]
+pub fn ping() -> Vec<u8> {
+    Header::new(Opcode::Ping, false, 0).as_bytes().to_vec()
+}
+
 /// A server's close frame.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Vec<u8> {

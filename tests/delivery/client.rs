@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use feeds::Timestamp;
 use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, Value};
-use tickwire::directory::Directory;
+use tickwire::directory::{Class, Directory};
 use tickwire::fanout::{Connection, Deflate, Form, Sent};
 use tickwire::topic::{Channel, Rate, TopicId};
-use tickwire::wire::Encoding;
 use tickwire::wire::binary::{self, What, decode_records};
+use tickwire::wire::{Encoding, Framing};
 
 use super::state::{Data, Fields, Held};
 
@@ -108,6 +108,9 @@ impl Client {
     }
 
     fn take(&mut self, frame: &[u8]) {
+        if self.form.framing == Framing::Events {
+            return self.take_event(std::str::from_utf8(frame).expect("UTF-8"));
+        }
         let header = match frame[1] {
             126 => 4,
             127 => 10,
@@ -121,13 +124,36 @@ impl Client {
         match frame[0] & !RSV1 {
             0x81 => {
                 let text = std::str::from_utf8(&payload).expect("UTF-8");
-                let objects: Vec<Map<String, Value>> =
-                    serde_json::from_str(text).expect("a JSON array of objects");
-                objects.into_iter().for_each(|object| self.take_json(object));
+                self.take_text(text);
             }
             0x82 => self.take_binary(&payload),
             first => panic!("a frame that begins with {first:#x}"),
         }
+    }
+
+    /// An event is one message, and its id names all that the client holds.
+    fn take_event(&mut self, event: &str) {
+        let lines: Vec<&str> = event.strip_suffix("\n\n").expect("a whole event").split('\n').collect();
+        self.take_text(lines[0].strip_prefix("data: ").expect("data comes first"));
+        let id = match lines[1..] {
+            [] => return,
+            [id] => id.strip_prefix("id: ").expect("an id"),
+            _ => panic!("{event}"),
+        };
+        let (epoch, seqs) = seqs_of(id);
+        let held = self
+            .followed
+            .iter()
+            .map(|topic| self.topics.get(topic).filter(|held| held.epoch == epoch).map(|held| held.seq));
+        let mut held: Vec<_> = held.collect();
+        // Topics at a rate stand elsewhere in the order.
+        held.sort_unstable();
+        assert_eq!(seqs, held, "{event}");
+    }
+
+    fn take_text(&mut self, text: &str) {
+        let objects: Vec<Map<String, Value>> = serde_json::from_str(text).expect("a JSON array of objects");
+        objects.into_iter().for_each(|object| self.take_json(object));
     }
 
     fn inflate(&mut self, deflate: Deflate, mut payload: Vec<u8>) -> Vec<u8> {
@@ -314,7 +340,8 @@ impl Client {
     }
 
     fn find(&self, object: &Map<String, Value>, symbol: &Value) -> TopicId {
-        let symbol = self.directory.find(symbol.as_str().expect("a symbol")).expect("a known symbol");
+        let symbol =
+            self.directory.find(symbol.as_str().expect("a symbol"), Class::RealTime).expect("a known symbol");
         let is = |channel: &&Channel| {
             channel.name() == object["channel"]
                 && match channel {
@@ -325,4 +352,22 @@ impl Client {
         };
         TopicId::new(*Channel::ALL.iter().find(is).expect("a known channel"), symbol)
     }
+}
+
+/// The run and the numbers, in their order, that an event's id names, as `protocol.md` has it.
+fn seqs_of(id: &str) -> (&str, Vec<Option<u64>>) {
+    let (epoch, held) = id.split_once(':').expect("an epoch");
+    let Some(held) = held.strip_prefix('~') else { return (epoch, vec![held.parse().ok()]) };
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(held.as_bytes()).expect("base64url");
+    let (mut seqs, mut number, mut shift) = (Vec::new(), 0, 0);
+    for byte in &bytes[8..] {
+        number |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            seqs.push(u64::checked_sub(number, 1));
+            (number, shift) = (0, 0);
+        }
+    }
+    seqs.sort_unstable();
+    (epoch, seqs)
 }

@@ -201,7 +201,7 @@ fn a_client_that_changes_all_the_time_keeps_nobody_from_settling() {
 #[test]
 fn a_binary_client_gets_the_state_that_it_did_not_ask_for() {
     let mut pipeline = Pipeline::new(1, 1);
-    let form = Form { encoding: Encoding::Binary, deflate: None };
+    let form = Form { encoding: Encoding::Binary, ..Form::default() };
     let client = pipeline.join(0, form);
     let topic = TopicId::new(Channel::Quote, SymbolId(0));
     let mut subscribe = Subscribe::new(Channel::Quote, &[topic]);

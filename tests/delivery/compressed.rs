@@ -5,14 +5,13 @@ use std::time::Duration;
 use tickwire::fanout::{Deflate, Form};
 use tickwire::limits::{KEY_FRAME_EVERY, SETTLE_AFTER};
 use tickwire::topic::Channel;
-use tickwire::wire::Encoding;
 
 use super::pipeline::{CHANNELS, Pipeline};
 
 const RSV1: u8 = 0x40;
 
 fn form(window_bits: u8, context: bool) -> Form {
-    Form { encoding: Encoding::Json, deflate: Some(Deflate { window_bits, context }) }
+    Form { deflate: Some(Deflate { window_bits, context }), ..Form::default() }
 }
 
 fn join(pipeline: &mut Pipeline, form: Form) -> usize {

@@ -7,12 +7,12 @@ use tickwire::bus::{Batch, Kind, TopicMessage};
 use tickwire::fanout::{Form, Subscribed};
 use tickwire::limits::{CATCH_UP_TOPICS, LAGGARD_MAX, OUTBOX_BYTES_MAX, SETTLE_AFTER};
 use tickwire::topic::{Channel, Depth, Rate, TopicId};
-use tickwire::wire::Encoding;
 use tickwire::wire::code::ErrorCode;
+use tickwire::wire::{Encoding, Framing};
 
 use super::pipeline::{CHANNELS, Pipeline};
 
-const BINARY: Form = Form { encoding: Encoding::Binary, deflate: None };
+const BINARY: Form = Form { encoding: Encoding::Binary, deflate: None, framing: Framing::Frames };
 
 fn followers(pipeline: &mut Pipeline, form: Form, count: usize, channels: &[Channel]) -> Vec<usize> {
     let clients: Vec<_> = (0..count).map(|_| pipeline.join(0, form)).collect();
@@ -279,6 +279,7 @@ fn a_client_that_falls_behind_amid_a_restart_holds_nothing_of_it() {
         json: batch.json.clone(),
         binary: batch.binary.clone(),
         answered: batch.answered.clone(),
+        made: batch.made,
     };
     let is_second = |message: &TopicMessage| message.topic == TopicId::new(Channel::Trade, SymbolId(1));
     let (second, first): (Vec<_>, Vec<_>) = batch.messages.iter().cloned().partition(is_second);
@@ -455,6 +456,7 @@ fn more_than_may_wait_for_a_cohort_is_an_overrun() {
         json: text,
         binary: Vec::new(),
         answered: Vec::new(),
+        made: pipeline.now,
     };
     let shard = &mut pipeline.sides[0].shard;
     let mut batches = 0;

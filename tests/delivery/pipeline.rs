@@ -61,6 +61,7 @@ impl Pipeline {
                 tick_size: None,
                 currency: None,
                 book_levels_max: None,
+                begins_stale: false,
             })
             .collect();
         let directory = Directory::new(&instruments);
@@ -127,7 +128,7 @@ impl Pipeline {
 
     pub(crate) fn restart(&mut self) {
         self.epochs += 1;
-        self.publisher.restart(format!("e{}", self.epochs).into());
+        self.publisher.restart(format!("e{}", self.epochs).into(), None);
     }
 
     /// Publishes of one instrument until its shards take no more, and once again.

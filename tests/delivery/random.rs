@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tickwire::fanout::{Deflate, Form, Subscribed};
 use tickwire::limits::SETTLE_AFTER;
 use tickwire::topic::{Channel, Rate, TopicId};
-use tickwire::wire::Encoding;
+use tickwire::wire::{Encoding, Framing};
 
 use super::pipeline::{CHANNELS, Pipeline};
 
@@ -92,16 +92,15 @@ enum Step {
 }
 
 fn form() -> impl Strategy<Value = Form> {
-    let deflate = |window_bits, context| Form {
-        encoding: Encoding::Json,
-        deflate: Some(Deflate { window_bits, context }),
-    };
+    let deflate =
+        |window_bits, context| Form { deflate: Some(Deflate { window_bits, context }), ..Form::default() };
     prop_oneof![
         2 => Just(Form::default()),
         3 => Just(deflate(15, true)),
         1 => Just(deflate(9, true)),
         1 => Just(deflate(15, false)),
-        2 => Just(Form { encoding: Encoding::Binary, deflate: None }),
+        2 => Just(Form { encoding: Encoding::Binary, ..Form::default() }),
+        3 => Just(Form { framing: Framing::Events, ..Form::default() }),
     ]
 }
 

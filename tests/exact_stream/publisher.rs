@@ -21,7 +21,27 @@ use super::stream::Stream;
 /// on.
 pub(crate) fn publish(files: &[PathBuf], from: Option<Timestamp>, turn: usize, shards: usize) -> Stream {
     let settings = ReplaySettings { files: files.to_vec(), from, ..ReplaySettings::default() };
-    let mut feed = Replay::open(&settings).expect("sound");
+    publish_to(&settings, None, turn, shards).stream
+}
+
+/// What came of a recording.
+#[derive(PartialEq)]
+pub(crate) struct Published {
+    pub(crate) stream: Stream,
+    /// How many were read for it.
+    pub(crate) messages: usize,
+    /// What a checkpoint at its end would hold of the market and the publisher.
+    pub(crate) kept: Vec<u8>,
+}
+
+/// Plays recordings to a shard that comes before the first message that is due at `join` or later, and listens to
+/// everything.
+pub(crate) fn publish_after(settings: &ReplaySettings, join: Timestamp) -> Published {
+    publish_to(settings, Some(join), 256, 1)
+}
+
+fn publish_to(settings: &ReplaySettings, join: Option<Timestamp>, turn: usize, shards: usize) -> Published {
+    let mut feed = Replay::open(settings).expect("sound");
     let directory = Directory::new(feed.instruments());
     let topics: Vec<TopicId> =
         (0..u32::try_from(TopicId::count(directory.len())).expect("few")).map(TopicId).collect();
@@ -30,25 +50,43 @@ pub(crate) fn publish(files: &[PathBuf], from: Option<Timestamp>, turn: usize, s
     let handle = bus.handle().clone();
     let mut publisher =
         Publisher::new(directory, writer, bus, Metrics::default(), "epoch".into(), WhenFull::Wait);
-    let mut listeners: Vec<Listener> = ends.into_iter().map(Listener::new).collect();
-    for listener in &listeners {
-        for (topic, encoding) in topics.iter().flat_map(|topic| Encoding::ALL.map(|one| (*topic, one))) {
-            handle.interest().set(topic, encoding, listener.end.shard, true);
-        }
-        let topics = topics.iter().map(|&topic| Wanted { topic, held: None }).collect();
-        let shard = listener.end.shard;
-        let request = Request::States { shard, ticket: 1, epoch: "epoch".into(), topics };
-        handle.request(request).expect("room");
+    if let Some(state) = feed.take_state() {
+        let recalled = publisher.recall(&state).expect("what a publisher kept");
+        publisher.take_over(recalled);
     }
-    while publisher.end_turn() {}
-    listeners.iter_mut().for_each(Listener::take);
+    let mut listeners: Vec<Listener> = ends.into_iter().map(Listener::new).collect();
+    let listen = |publisher: &mut Publisher, listeners: &mut Vec<Listener>| {
+        for listener in &*listeners {
+            for (topic, encoding) in topics.iter().flat_map(|topic| Encoding::ALL.map(|one| (*topic, one))) {
+                handle.interest().set(topic, encoding, listener.end.shard, true);
+            }
+            let topics = topics.iter().map(|&topic| Wanted { topic, held: None }).collect();
+            let shard = listener.end.shard;
+            let request = Request::States { shard, ticket: 1, epoch: "epoch".into(), topics };
+            handle.request(request).expect("room");
+        }
+        while publisher.end_turn() {}
+        listeners.iter_mut().for_each(Listener::take);
+    };
+    if join.is_none() {
+        listen(&mut publisher, &mut listeners);
+    }
 
     let mut events = Vec::new();
     let mut in_turn = 0;
+    let mut messages = 0;
+    let mut to_join = join;
     while let Progress::Message { due } = feed.next_message(&mut events).expect("sound") {
+        if to_join.take_if(|join| *join <= due).is_some() {
+            listen(&mut publisher, &mut listeners);
+        }
         publisher.advance(due);
         publisher.apply(&events);
+        if feed.wants_state() {
+            feed.keep_state(&publisher.keep().expect("a state"));
+        }
         events.clear();
+        messages += 1;
         in_turn += 1;
         if in_turn == turn {
             in_turn = 0;
@@ -56,6 +94,7 @@ pub(crate) fn publish(files: &[PathBuf], from: Option<Timestamp>, turn: usize, s
             listeners.iter_mut().for_each(Listener::take);
         }
     }
+    let kept = publisher.keep().expect("a state");
     publisher.set_feed_state(Some((StatusState::Ended, "end of recording")));
     publisher.end_turn();
     listeners.iter_mut().for_each(Listener::take);
@@ -74,7 +113,7 @@ pub(crate) fn publish(files: &[PathBuf], from: Option<Timestamp>, turn: usize, s
     for other in listeners {
         assert!(other.topics == first, "two shards were told otherwise");
     }
-    Stream { topics: first, state }
+    Published { stream: Stream { topics: first, state }, messages, kept }
 }
 
 struct Listener {

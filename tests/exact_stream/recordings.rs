@@ -1,10 +1,13 @@
 //! Recordings of two seconds: the openings of those that ship, and one by `tickwire record`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use feeds::record::{Body, Recorder, RecorderSettings, Source, SourceId, WhenFull};
 use feeds::replay::{Replay, ReplaySettings};
 use feeds::{Feed, Progress, Timestamp};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::service::program::tickwire;
@@ -72,13 +75,57 @@ pub(crate) fn of_the_simulator(folder: &Path) -> PathBuf {
     out
 }
 
+/// A recording of ours that holds what a capture does, in several segments.
+pub(crate) fn recorded(capture: &Path, to: &Path) -> PathBuf {
+    let text = zstd::decode_all(fs::read(capture).expect("there").as_slice()).expect("sound");
+    let text = String::from_utf8(text).expect("text");
+    let settings = RecorderSettings {
+        rotate_bytes: 100_000,
+        when_full: WhenFull::Wait,
+        ..RecorderSettings::new(to.to_owned())
+    };
+    let recorder = Recorder::start(&settings, |_| {}).expect("room");
+    let json = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+    let mut lines = text.lines();
+    let venue = json(lines.next().expect("a header"))["exchange"].as_str().expect("a text").to_owned();
+    let mut timed: Vec<_> = lines.map(|line| (time_of(line).map_or(0, |(_, nanos)| nanos), line)).collect();
+    timed.sort_by_key(|(nanos, _)| *nanos);
+    let mut sources: BTreeMap<String, SourceId> = BTreeMap::new();
+    for (nanos, line) in timed {
+        let line = json(line);
+        let text = |key: &str| line[key].as_str().unwrap_or_default();
+        let source = *sources.entry(text("conn").to_owned()).or_insert_with(|| {
+            let (venue, address) = (venue.clone(), text("addr").to_owned());
+            let source = Source { venue, format: "json".to_owned(), address, name: text("conn").to_owned() };
+            recorder.handle().source(source).expect("few")
+        });
+        let payload = text("data").as_bytes();
+        let body = match text("t") {
+            "recv" => Body::Received(payload),
+            "http" => Body::Answered { url: text("url"), payload },
+            "connect" => Body::Connected(text("addr")),
+            _ => continue,
+        };
+        let ts_recv = Timestamp(i64::try_from(nanos).expect("before 2262"));
+        assert!(recorder.handle().record(Some(source), ts_recv, body), "no room");
+    }
+    recorder.stop().expect("room");
+    to.to_owned()
+}
+
 /// When half of the messages have come.
 pub(crate) fn middle(files: &[PathBuf]) -> Timestamp {
+    let times = times(files);
+    times[times.len() / 2]
+}
+
+/// When each message is due.
+pub(crate) fn times(files: &[PathBuf]) -> Vec<Timestamp> {
     let settings = ReplaySettings { files: files.to_vec(), ..ReplaySettings::default() };
     let mut feed = Replay::open(&settings).expect("sound");
     let (mut times, mut events) = (Vec::new(), Vec::new());
     while let Progress::Message { due } = feed.next_message(&mut events).expect("sound") {
         times.push(due);
     }
-    times[times.len() / 2]
+    times
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// All that clients were told, and the state at the end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Stream {
     /// By topic: its messages as they were sent.
     pub(crate) topics: BTreeMap<String, Vec<Vec<u8>>>,

@@ -164,7 +164,7 @@ impl Follower {
     }
 
     /// Takes one message of the server.
-    async fn read(&mut self) {
+    pub(crate) async fn read(&mut self) {
         let text = match timeout(PATIENCE, self.incoming.recv()).await {
             Ok(Some(Ok(text))) => text,
             Ok(Some(Err(reason))) => panic!("the connection has ended: {reason}"),

@@ -15,9 +15,14 @@ impl Service {
 }
 
 impl Response {
-    /// The body as JSON, which its content type says that it is.
+    /// The body as JSON, which its content type says that it is: a document, or a problem.
     pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        let kind = if self.status >= 400 && self.body.starts_with("{\"type\":") {
+            "application/problem+json"
+        } else {
+            "application/json"
+        };
+        assert_eq!(self.header("content-type"), kind, "{self:?}");
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }

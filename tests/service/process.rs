@@ -28,6 +28,8 @@ impl Service {
     /// # Panics
     /// When it ends, or does not listen within [`PATIENCE`].
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        // Nobody is there to be drained for, unless a test says so.
+        command.env("TICKWIRE_DRAIN", "0s");
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program is built");
         let log = Arc::new(Mutex::new(String::new()));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,8 +24,15 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// In front of the server at `venue`, host and port.
     pub(crate) fn of(venue: String) -> Self {
-        let rcgen::CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        Self::with(venue, |_| {})
+    }
+
+    /// With a certificate that is somewhat different.
+    pub(crate) fn with(venue: String, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address");
+        change(&mut params);
+        let signing_key = KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&signing_key).expect("a certificate");
         let folder = tempfile::tempdir().expect("a folder");
         let certificate = folder.path().join("certificate.pem");
         std::fs::write(&certificate, cert.pem()).expect("a file");

@@ -24,7 +24,7 @@ use super::super::{DEPTH, EPOCH, INSTRUMENTS, MIX};
 
 /// The channels in the order of the mix, and of how many instruments a client follows each.
 const FOLLOWED: [(Channel, usize); MIX.len()] =
-    [(Channel::Quote, INSTRUMENTS), (Channel::Trade, 95), (Channel::Book(DEPTH), 71)];
+    [(Channel::Quote, INSTRUMENTS), (Channel::Trade, 195), (Channel::Book(DEPTH), 69)];
 /// Plain, binary, and a cohort of two.
 const CLIENTS: usize = 4;
 
@@ -65,9 +65,9 @@ impl Stream {
         let metrics = Metrics::default();
         let publisher = Publisher::new(directory, quotes, bus, metrics, EPOCH.into(), WhenFull::Wait);
         let deflate = Some(Deflate { window_bits: WINDOW_BITS_MAX, context: true });
-        let compressed = Form { encoding: Encoding::Json, deflate };
+        let compressed = Form { deflate, ..Form::default() };
         let clients =
-            [Form::default(), Form { encoding: Encoding::Binary, deflate: None }, compressed, compressed]
+            [Form::default(), Form { encoding: Encoding::Binary, ..Form::default() }, compressed, compressed]
                 .map(|form| shard.join(form));
         let deflater = Deflater::new(WINDOW_BITS_MAX);
         let batches = end.batches;

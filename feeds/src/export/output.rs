@@ -1,11 +1,13 @@
 //! Files that have their names only when they are whole.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{ExportError, Format, Kind};
 use crate::limits::EXPORT_BUFFER_BYTES;
+
+const PARTIAL: &str = "partial";
 
 /// A file or a folder that is being written, under its path with `.partial` behind it. Dropped before it is
 /// committed, it goes away.
@@ -23,7 +25,8 @@ impl Output {
             return Err(ExportError::Settings(format!("{} names no file or folder", path.display())));
         };
         let mut partial = name.to_owned();
-        partial.push(".partial");
+        partial.push(".");
+        partial.push(PARTIAL);
         let partial = path.with_file_name(partial);
         check(path, is_file, force)?;
         check(&partial, is_file, force)?;
@@ -86,6 +89,16 @@ fn check(path: &Path, is_file: bool, force: bool) -> Result<(), ExportError> {
             path.display()
         )));
     }
+    let is_half_written = path.extension().is_some_and(|extension| extension == PARTIAL);
+    if is_file
+        && !is_half_written
+        && !begins_as_export(path).map_err(|source| ExportError::io(path, source))?
+    {
+        let path = path.display();
+        return Err(ExportError::Settings(format!(
+            "{path} is no export, and is not replaced: remove it first"
+        )));
+    }
     if !is_file {
         for entry in fs::read_dir(path).map_err(|source| ExportError::io(path, source))? {
             let name = entry.map_err(|source| ExportError::io(path, source))?.file_name();
@@ -99,6 +112,16 @@ fn check(path: &Path, is_file: bool, force: bool) -> Result<(), ExportError> {
         }
     }
     Ok(())
+}
+
+/// Whether a file begins as an export does; or is empty, as one that was never written.
+fn begins_as_export(path: &Path) -> io::Result<bool> {
+    const DBN: &[u8] = b"DBN";
+    const PARQUET: &[u8] = b"PAR1";
+    const CSV: &[u8] = b"exchange,symbol,";
+    let mut start = Vec::new();
+    File::open(path)?.take(CSV.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || [DBN, PARQUET, CSV].iter().any(|wanted| start.starts_with(wanted)))
 }
 
 fn is_of_export(name: &Path) -> bool {

@@ -26,6 +26,7 @@ fn instrument(venue: &'static str, symbol: &str, price: i8, size: i8) -> Instrum
         tick_size: None,
         currency: None,
         book_levels_max: None,
+        begins_stale: false,
     }
 }
 
@@ -331,6 +332,19 @@ fn a_folder_has_a_file_for_each_kind_that_occurs() {
     assert_eq!(summary.left_out, BTreeMap::from([("checksums", 1)]));
     assert_eq!(summary.rows[&Kind::Orders], 4);
     assert!(!folder.path().join("all.partial").exists());
+
+    // Whoever gives all of it to be read is told what to give.
+    let refusal = |path: PathBuf| {
+        let settings = ReplaySettings { files: vec![path], ..ReplaySettings::default() };
+        Replay::open(&settings).err().expect("no recording").to_string()
+    };
+    assert!(refusal(path.clone()).ends_with("`tickwire record`: give the files in it"));
+    for table in ["instruments", "orders", "statuses", "gaps"] {
+        let error = refusal(path.join(format!("{table}.csv")));
+        let told = format!("the {table} of `tickwire export`, which are not read back: leave it out");
+        assert!(error.contains(&told), "{error}");
+    }
+    assert_eq!(read(&path.join("trades.csv")).1.len(), 2);
 }
 
 #[test]
@@ -435,8 +449,14 @@ fn what_is_there_is_kept_unless_it_is_an_export_and_forced() {
     assert!(error.ends_with("a.csv is there already: remove it, or say --force"), "{error}");
     assert_eq!(read(&file.path), "mine");
     file.force = true;
-    export(&file, &instruments(), &events).expect("forced");
-    assert!(read(&file.path).starts_with("exchange,"));
+    let error = export(&file, &instruments(), &events).expect_err("not ours").to_string();
+    assert!(error.contains("a.csv is no export, and is not replaced"), "{error}");
+    assert_eq!(read(&file.path), "mine");
+    for before in ["", "exchange,symbol,ts_event\n"] {
+        std::fs::write(&file.path, before).expect("written");
+        export(&file, &instruments(), &events).expect("forced");
+        assert!(read(&file.path).lines().count() == 2);
+    }
 
     let mut all = settings(folder.path().join("all"), Format::Csv, &[]);
     export(&all, &instruments(), &events).expect("new");

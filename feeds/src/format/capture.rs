@@ -49,7 +49,8 @@ use self::envelope::{Kind, Line};
 use self::identify::{Identity, identify};
 use self::lane::{LaneStarts, Lanes};
 use crate::limits::CONNECTIONS_MAX;
-use crate::venue::{ConnectionId, Session};
+use crate::venue::json;
+use crate::venue::{ConnectionId, Session, VenueError};
 use crate::{FeedError, Instrument, MarketEvent, Timestamp};
 
 /// Plays an exchange capture.
@@ -95,6 +96,8 @@ impl CaptureReader {
         };
         let Self { session, mut lanes, .. } = survey;
         let session = session.finish().map_err(|error| lanes.envelope().damaged(error.to_string()))?;
+        // What they decompressed into is what the next ones will.
+        drop(lanes);
         Ok(Self { damage, ..Self::new(Lanes::open(path, &starts)?, session) })
     }
 
@@ -163,14 +166,8 @@ impl CaptureReader {
                 return Ok(None);
             };
             let done = match kind {
-                Kind::Recv => {
-                    let connection = self.connection()?;
-                    self.session.on_message(connection, self.lanes.envelope().payload(), ts_recv, events)
-                }
-                Kind::Http => {
-                    let (url, payload) = self.lanes.envelope().answer();
-                    self.session.on_answer(url, payload, ts_recv, events)
-                }
+                Kind::Recv => self.read_message(ts_recv, events)?,
+                Kind::Http => self.read_answer(ts_recv, events)?,
                 Kind::Connect => {
                     let connection = self.connection()?;
                     self.session.on_connect(connection, self.lanes.envelope().address(), ts_recv, events);
@@ -186,6 +183,44 @@ impl CaptureReader {
             self.messages += u64::from(kind == Kind::Recv);
             return Ok(Some(ts_recv));
         }
+    }
+
+    fn read_message(
+        &mut self,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<Result<(), VenueError>, FeedError> {
+        let connection = self.connection()?;
+        let Self { lanes, session, .. } = self;
+        let envelope = lanes.envelope();
+        if let Some(payload) = envelope.nested() {
+            if let Some(read) = session.on_nested_message(connection, payload, ts_recv, events) {
+                return Ok(read);
+            }
+            envelope.take_apart()?;
+        }
+        Ok(session.on_message(connection, envelope.payload(), ts_recv, events))
+    }
+
+    fn read_answer(
+        &mut self,
+        ts_recv: Timestamp,
+        events: &mut Vec<MarketEvent>,
+    ) -> Result<Result<(), VenueError>, FeedError> {
+        let Self { lanes, session, .. } = self;
+        let envelope = lanes.envelope();
+        if let Some(payload) = envelope.nested() {
+            // Lists of instruments are long, and of no use any more when playing begins.
+            if !session.wants_answer(envelope.url()) && json::is_text(payload) {
+                return Ok(Ok(()));
+            }
+            if let Some(read) = session.on_nested_answer(envelope.url(), payload, ts_recv, events) {
+                return Ok(read);
+            }
+            envelope.take_apart()?;
+        }
+        let (url, payload) = envelope.answer();
+        Ok(session.on_answer(url, payload, ts_recv, events))
     }
 
     /// The line's connection.

@@ -37,7 +37,7 @@ mod time;
 use std::path::Path;
 
 use self::columns::{Columns, Layout};
-use self::instruments::Instruments;
+use self::instruments::{Finest, Instruments};
 use self::row::{Reading, Row, Told};
 use self::rows::Rows;
 use crate::limits::CSV_MESSAGE_ROWS_MAX;
@@ -83,12 +83,25 @@ pub(crate) fn is_csv(path: &Path, head: &[u8]) -> bool {
         || rows::header(head).is_some_and(|names| Columns::of_header(&names).is_ok())
 }
 
+/// The tables of `tickwire export` that are not read back, each by a column that no other has.
+const NOT_READ_BACK: [(&str, &str); 4] =
+    [("price_exponent", "instruments"), ("order_price", "orders"), ("status", "statuses"), ("found", "gaps")];
+
 /// Why a file that is called CSV, and begins so, cannot be read as such; `None`: it is called otherwise.
 pub(crate) fn refusal(path: &Path, head: &[u8]) -> Option<String> {
     const SHOWN_BYTES: usize = 60;
     let name = path.file_name()?.to_string_lossy();
     let is_called_so = name.split('.').skip(1).any(|part| part.eq_ignore_ascii_case("csv"));
-    let reason = Columns::of_header(&rows::header(head)?).err().filter(|_| is_called_so)?;
+    let names = rows::header(head)?;
+    let reason = Columns::of_header(&names).err().filter(|_| is_called_so)?;
+    let is_exported = names.starts_with(&[b"exchange", b"symbol"]);
+    let has = |column: &str| is_exported && names.contains(&column.as_bytes());
+    if let Some((_, table)) = NOT_READ_BACK.iter().find(|(column, _)| has(column)) {
+        return Some(format!(
+            "the {table} of `tickwire export`, which are not read back: leave it out, and give its trades, quotes, book \
+             and bars"
+        ));
+    }
     let line = head.split(|byte| *byte == b'\n').next()?.trim_ascii_end();
     let shown = line[..line.len().min(SHOWN_BYTES)].escape_ascii();
     Some(format!(
@@ -233,6 +246,20 @@ impl CsvReader {
             Some((offset, damage)) if offset == self.rows.offset() => damage,
             _ => error,
         })
+    }
+}
+
+/// Lets readers which share an instrument hold it at the finest of their scales, before they are read: each has learnt its
+/// own from the numbers of its file. Every number is read anew from its text, exactly.
+pub(crate) fn share_scales(readers: &mut [&mut CsvReader]) {
+    let mut finest = Finest::new();
+    for instrument in readers.iter().flat_map(|reader| reader.instruments()) {
+        let (price, size) = (instrument.price_exponent, instrument.size_exponent);
+        let held = finest.entry((instrument.venue, instrument.symbol.clone())).or_insert((price, size));
+        *held = (price.min(held.0), size.min(held.1));
+    }
+    for reader in readers {
+        reader.reading.instruments.rescale(&finest);
     }
 }
 

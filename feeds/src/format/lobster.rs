@@ -116,6 +116,7 @@ impl LobsterReader {
                 tick_size: None,
                 currency: Some(CURRENCY.to_owned()),
                 book_levels_max: None,
+                begins_stale: false,
             }],
             book,
             messages: 0,

@@ -28,6 +28,9 @@ use self::datagram::Found;
 use self::records::Records;
 use crate::{FeedError, Input, Timestamp};
 
+/// What to do about packets of which there are only the first bytes.
+const WHOLE: &str = "capture whole packets (tcpdump -s 0)";
+
 /// Whether a file that begins so is a packet capture.
 pub(crate) fn is_capture(head: &[u8]) -> bool {
     head.first_chunk().is_some_and(|magic| *magic == blocks::MAGIC || records::Encoding::of(*magic).is_some())
@@ -44,8 +47,14 @@ pub(crate) fn identify<T>(path: &Path, known: impl Fn(&[u8]) -> Option<T>) -> Re
             return Ok(protocol);
         }
     }
+    let cut = datagrams.first_cut.map_or_else(String::new, |offset| {
+        format!(
+            "; the capture cut {} of its packets, the first of them at byte {offset}: {WHOLE}",
+            datagrams.cut
+        )
+    });
     let reason = format!(
-        "a capture of {} packets and {} UDP datagrams in them, none of which carries a known feed",
+        "a capture of {} packets and {} UDP datagrams in them, none of which carries a known feed{cut}",
         datagrams.packets, datagrams.datagrams
     );
     Err(FeedError::UnknownFormat { path: path.to_owned(), reason })
@@ -58,6 +67,10 @@ pub(crate) struct Datagrams {
     packet: Vec<u8>,
     packets: u64,
     datagrams: u64,
+    /// Packets of which the capture has only the beginning.
+    cut: u64,
+    /// Where the record of the first of them begins.
+    first_cut: Option<u64>,
 }
 
 /// A datagram. What it carries is [`Datagrams::payload`], up to the next one.
@@ -100,7 +113,7 @@ impl Datagrams {
             Records::open(&mut input, magic).map(Container::Records)
         };
         let container = container.map_err(|error| error.at(0))?;
-        Ok(Self { input, container, packet: Vec::new(), packets: 0, datagrams: 0 })
+        Ok(Self { input, container, packet: Vec::new(), packets: 0, datagrams: 0, cut: 0, first_cut: None })
     }
 
     /// The next datagram; `None` at the end. Other packets, and fragments of datagrams, are passed over.
@@ -119,6 +132,10 @@ impl Datagrams {
                 return Ok(None);
             };
             self.packets += 1;
+            if missing > 0 {
+                self.cut += 1;
+                self.first_cut.get_or_insert(offset);
+            }
             if let Some(Found { to, payload, cut }) = datagram::find(link, &self.packet, missing) {
                 self.datagrams += 1;
                 return Ok(Some(Datagram { offset, time, to, payload, missing: cut }));
@@ -146,8 +163,10 @@ impl Datagrams {
             return Ok(());
         }
         let whole = payload.len() + missing;
-        Err(self
-            .damaged(offset, format!("only {} of a datagram's {whole} bytes were captured", payload.len())))
+        Err(self.damaged(
+            offset,
+            format!("only {} of a datagram's {whole} bytes were captured: {WHOLE}", payload.len()),
+        ))
     }
 }
 

@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::limits::{CONNECTIONS_MAX, INSTRUMENTS_MAX};
 use crate::record::simulated::{self, Payload};
-use crate::record::{Body, Record, RecordReader, Source};
-use crate::venue::{ConnectionId, Session};
+use crate::record::{Body, Place, Record, RecordReader, Source, Verified};
+use crate::venue::{ConnectionId, KeptSession, Session};
 use crate::{EventBody, FeedError, Instrument, MarketEvent, Symbol, SymbolId, Timestamp};
 
 /// Plays a recording.
@@ -31,6 +32,8 @@ pub struct RecordingReader {
     /// Of the message that is read; venues parse in place.
     payload: Vec<u8>,
     messages: u64,
+    /// Of the whole recording.
+    records_total: u64,
     has_ended: bool,
     /// What stopped the survey, and after how many records: playing will stop there too, but knows less of why.
     damage: Option<(u64, FeedError)>,
@@ -40,6 +43,8 @@ pub struct RecordingReader {
 struct Part {
     venue: String,
     format: String,
+    /// Of its first source.
+    address: String,
     kind: Kind,
     /// The number of its first instrument among all.
     first: usize,
@@ -60,7 +65,7 @@ struct Simulated {
     is_connected: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Line {
     part: usize,
     connection: ConnectionId,
@@ -71,6 +76,29 @@ struct Numbered {
     lines: Vec<Line>,
     /// The segment that numbered them.
     segment: u64,
+}
+
+/// Where a reader stands in a recording, and what it remembers of what is before.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeptReader {
+    place: Place,
+    parts: Vec<KeptPart>,
+    lines: Vec<(Source, Line)>,
+    messages: u64,
+    records_total: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptPart {
+    venue: String,
+    format: String,
+    address: String,
+    instruments: Vec<Instrument>,
+    /// `None`: of the simulated market.
+    session: Option<KeptSession>,
+    /// Of the simulated market.
+    run: Vec<SymbolId>,
+    is_connected: bool,
 }
 
 /// The format of a venue's own messages, for [`Source::format`].
@@ -95,7 +123,7 @@ impl RecordingReader {
         };
         let mut parts = Vec::with_capacity(survey.parts.len());
         let mut instruments = Vec::new();
-        for Part { venue, format, kind, .. } in survey.parts {
+        for Part { venue, format, address, kind, .. } in survey.parts {
             let kind = match kind {
                 Kind::Venue(session) => {
                     let session = session.finish();
@@ -106,8 +134,8 @@ impl RecordingReader {
                     Kind::Simulated(Simulated { instruments, ..Simulated::default() })
                 }
             };
-            let part = Part { venue, format, kind, first: instruments.len() };
-            instruments.extend_from_slice(part.instruments());
+            let part = Part { venue, format, address, kind, first: instruments.len() };
+            instruments.extend(part.listed());
             parts.push(part);
         }
         if instruments.len() > INSTRUMENTS_MAX {
@@ -116,7 +144,50 @@ impl RecordingReader {
                 path.display()
             )));
         }
-        Ok(Self { instruments, damage, ..Self::new(path, parts)? })
+        let records_total = survey.reader.verified().records;
+        Ok(Self { instruments, damage, records_total, ..Self::new(path, parts)? })
+    }
+
+    /// Goes on in a recording where another reader of it stood.
+    ///
+    /// # Errors
+    /// [`FeedError`] when what was kept is not of this recording.
+    pub(crate) fn go_on(path: &Path, kept: KeptReader) -> Result<Self, FeedError> {
+        let mut parts = Vec::with_capacity(kept.parts.len());
+        let mut instruments = Vec::new();
+        for part in kept.parts {
+            let first = instruments.len();
+            let part = part.recall(first).map_err(|error| FeedError::Settings(error.to_string()))?;
+            instruments.extend(part.listed());
+            parts.push(part);
+        }
+        let mut reader = Self::new(path, parts)?;
+        reader.reader.go_on(&kept.place)?;
+        reader.lines = kept.lines.into_iter().collect();
+        reader.instruments = instruments;
+        reader.messages = kept.messages;
+        reader.records_total = kept.records_total;
+        Ok(reader)
+    }
+
+    /// Where it stands, and what it remembers; `None`: at its beginning, in a damaged recording, or in one of a venue that
+    /// cannot be kept.
+    pub(crate) fn keep(&self) -> Option<KeptReader> {
+        if self.damage.is_some() {
+            return None;
+        }
+        Some(KeptReader {
+            place: self.reader.place()?,
+            parts: self.parts.iter().map(Part::keep).collect::<Option<_>>()?,
+            lines: self.lines.iter().map(|(source, line)| (source.clone(), *line)).collect(),
+            messages: self.messages,
+            records_total: self.records_total,
+        })
+    }
+
+    /// How many records it has read, of how many.
+    pub(crate) fn records(&self) -> (u64, u64) {
+        (self.reader.record_number(), self.records_total)
     }
 
     /// All instruments, source by source; [`SymbolId`] is the index.
@@ -137,6 +208,12 @@ impl RecordingReader {
     #[must_use]
     pub const fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// What was read of it so far.
+    #[must_use]
+    pub const fn verified(&self) -> &Verified {
+        self.reader.verified()
     }
 
     /// Reads a record, appends its events, and returns when it was received; `None` at the end of the last whole block.
@@ -172,6 +249,7 @@ impl RecordingReader {
             instruments: Vec::new(),
             payload: Vec::new(),
             messages: 0,
+            records_total: 0,
             has_ended: false,
             damage: None,
         })
@@ -286,13 +364,13 @@ impl RecordingReader {
     }
 }
 
-/// Nobody knows which instruments the records that are missing here were of.
+/// Nobody knows which instruments the records that are missing here were of. Nothing says either that a book is empty: one
+/// by order is stale until it is built anew.
 fn tell_lost(instruments: usize, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
-    for symbol in (0..instruments).map(SymbolId::from_index) {
-        for body in [EventBody::Gap { expected: 0, found: 0 }, EventBody::BookClear] {
-            events.push(MarketEvent { symbol, ts_event: ts_recv, ts_recv, sequence: 0, body });
-        }
-    }
+    events.extend((0..instruments).map(SymbolId::from_index).map(|symbol| {
+        let body = EventBody::Gap { expected: 0, found: 0 };
+        MarketEvent { symbol, ts_event: ts_recv, ts_recv, sequence: 0, body }
+    }));
 }
 
 impl Part {
@@ -303,11 +381,35 @@ impl Part {
             (venue, JSON) => Kind::Venue(Box::new(Session::survey(venue, &source.address)?)),
             _ => return None,
         };
-        Some(Self { venue: source.venue.clone(), format: source.format.clone(), kind, first: 0 })
+        let Source { venue, format, address, .. } = source.clone();
+        Some(Self { venue, format, address, kind, first: 0 })
+    }
+
+    fn keep(&self) -> Option<KeptPart> {
+        let Self { venue, format, address, kind, .. } = self;
+        let (session, run, is_connected) = match kind {
+            Kind::Venue(session) => (Some(session.keep()?), Vec::new(), false),
+            Kind::Simulated(Simulated { run, is_connected, .. }) => (None, run.clone(), *is_connected),
+        };
+        Some(KeptPart {
+            venue: venue.clone(),
+            format: format.clone(),
+            address: address.clone(),
+            instruments: self.instruments().to_vec(),
+            session,
+            run,
+            is_connected,
+        })
     }
 
     fn carries(&self, source: &Source) -> bool {
         (&self.venue, &self.format) == (&source.venue, &source.format)
+    }
+
+    /// Its instruments, as whoever plays them is to know them.
+    fn listed(&self) -> impl Iterator<Item = Instrument> {
+        let begins_stale = matches!(self.kind, Kind::Venue(_));
+        self.instruments().iter().map(move |instrument| Instrument { begins_stale, ..instrument.clone() })
     }
 
     fn instruments(&self) -> &[Instrument] {
@@ -315,6 +417,23 @@ impl Part {
             Kind::Venue(session) => session.directory().instruments(),
             Kind::Simulated(simulated) => &simulated.instruments,
         }
+    }
+}
+
+impl KeptPart {
+    /// `first`: the number of its first instrument among all.
+    fn recall(self, first: usize) -> Result<Part, postcard::Error> {
+        let Self { venue, format, address, mut instruments, session, run, is_connected } = self;
+        let kind = match session {
+            Some(session) => Kind::Venue(Box::new(Session::recall(&venue, &address, instruments, session)?)),
+            None => {
+                for instrument in &mut instruments {
+                    instrument.venue = simulated::VENUE;
+                }
+                Kind::Simulated(Simulated { instruments, run, is_connected })
+            }
+        };
+        Ok(Part { venue, format, address, kind, first })
     }
 }
 

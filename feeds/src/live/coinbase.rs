@@ -6,7 +6,8 @@
 //! - One channel a request, and at most eight requests a second of one address
 //!   ([limits](https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits)).
 //! - `heartbeats` come every second: without them a channel on which nothing happens is closed after a minute.
-//! - The books of `…-USDC` products are those of `…-USD`, by whose names they come: follow these.
+//! - The books of `…-USDC` products are those of `…-USD`, by whose names they come: `venue/coinbase_advanced.rs` gives them
+//!   back the names that were asked for, of which there can be but one.
 
 use super::venues::{Kind, List, Resync, quoted};
 use crate::limits::{
@@ -21,12 +22,18 @@ pub(super) static KIND: Kind = Kind {
     connection_symbols_max: COINBASE_CONNECTION_SYMBOLS_MAX,
     request_symbols_max: COINBASE_REQUEST_SYMBOLS_MAX,
     request_spacing: COINBASE_REQUEST_SPACING,
+    spacing_is_shared: true,
     has_heartbeats: true,
+    one_book,
     list: List::Named(list_instruments),
     subscribe,
     // Its numbers are of the connection: a hole in them makes all books of it void.
     resync: Resync::Subscribe(COINBASE_REQUEST_SYMBOLS_MAX, resync),
 };
+
+fn one_book(symbol: &str) -> &str {
+    symbol.strip_suffix('C').filter(|name| name.ends_with("-USD")).unwrap_or(symbol)
+}
 
 fn list_instruments(symbols: &[&str]) -> String {
     request("subscribe", "status", symbols)

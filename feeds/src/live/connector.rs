@@ -18,11 +18,11 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tracing::{info, warn};
 
-use super::Standing;
 use super::intake::Intake;
 use super::rest::{Answer, Rest, RestError};
 use super::tape::Tape;
 use super::venues::{Kind, List, Resync};
+use super::{Standing, Turns};
 use crate::clock::monotonic;
 use crate::limits::{LIVE_BACKOFF_FIRST, LIVE_BACKOFF_MAX, LIVE_CONNECT_MAX, LIVE_MESSAGE_BYTES_MAX};
 use crate::record::Body;
@@ -51,6 +51,8 @@ pub(super) enum Fault {
     Venue(#[from] VenueError),
     #[error("the venue refuses: {0}")]
     Refused(String),
+    #[error("the venue refuses the symbol `{0}`: {1}")]
+    Symbol(String, #[source] RestError),
     #[error(transparent)]
     Rest(#[from] RestError),
     #[error("nobody asks for messages any more")]
@@ -74,6 +76,7 @@ pub(super) struct Connector {
     /// The numbers of its symbols.
     pub(super) symbols: Range<usize>,
     pub(super) silence_max: Duration,
+    pub(super) turns: Turns,
     pub(super) intake: Rc<RefCell<Intake>>,
     pub(super) standing: Arc<Standing>,
     pub(super) tape: Tape,
@@ -96,8 +99,21 @@ pub(super) async fn survey(
         List::Get(path) => {
             let rest = rest.expect("a venue that is asked by HTTP has an address for it");
             let mut events = Vec::new();
-            for symbols in symbols.chunks(kind.request_symbols_max) {
-                let Answer { url, mut payload } = rest.get(&path(symbols)).await?;
+            let mut asked: Vec<&[&str]> = symbols.chunks(kind.request_symbols_max).rev().collect();
+            while let Some(symbols) = asked.pop() {
+                let Answer { url, mut payload } = match rest.get(&path(symbols)).await {
+                    Ok(answer) => answer,
+                    Err(error) if !error.is_of_the_request() => return Err(error.into()),
+                    // One of them is wrong, and the venue does not say which.
+                    Err(error) => match symbols {
+                        [symbol] => return Err(Fault::Symbol((*symbol).to_owned(), error)),
+                        _ => {
+                            let (first, second) = symbols.split_at(symbols.len() / 2);
+                            asked.extend([second, first]);
+                            continue;
+                        }
+                    },
+                };
                 tape.note(Body::Answered { url: &url, payload: &payload });
                 session.on_answer(&url, &mut payload, Timestamp(0), &mut events)?;
             }
@@ -221,7 +237,10 @@ impl Connector {
                         Resync::Get(path) if snapshot.is_none() => snapshot = self.get(path, now),
                         Resync::Get(_) => {}
                     }
-                    if let Some(request) = requests.pop_front() {
+                    if !requests.is_empty()
+                        && self.turns.come(now)
+                        && let Some(request) = requests.pop_front()
+                    {
                         self.in_time(send(&mut socket, request, &self.tape)).await?;
                     }
                 }

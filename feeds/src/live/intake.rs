@@ -3,22 +3,23 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::TrySendError;
 use std::time::Instant;
 
 use tracing::warn;
 
+use super::Reader;
 use super::connector::Fault;
+use super::queue::{Message, Sender};
 use super::rest::Answer;
-use super::{Message, Reader};
 use crate::clock::monotonic;
 use crate::limits::{LIVE_RESYNC_SPACING, LIVE_SNAPSHOT_MAX};
-use crate::venue::{ConnectionId, Session, VenueError};
+use crate::venue::{ConnectionId, Problem, Session, VenueError};
 use crate::{Clock, EventBody, MarketEvent, SymbolId, Timestamp};
 
 pub(super) struct Intake {
     session: Session,
-    queue: SyncSender<Message>,
+    queue: Sender,
     reader: Reader,
     clock: Clock,
     events: Vec<MarketEvent>,
@@ -26,6 +27,8 @@ pub(super) struct Intake {
     books: Vec<Book>,
     /// Of messages that the queue had no room for.
     lost: BTreeSet<SymbolId>,
+    /// Messages about symbols that nobody asked for.
+    unasked: u64,
 }
 
 /// What is known of a symbol's snapshot.
@@ -50,10 +53,10 @@ impl Book {
 }
 
 impl Intake {
-    pub(super) fn new(session: Session, queue: SyncSender<Message>, reader: Reader) -> Self {
+    pub(super) fn new(session: Session, queue: Sender, reader: Reader) -> Self {
         let books = vec![Book::default(); session.directory().instruments().len()];
         let (clock, events, lost) = (Clock::System, Vec::new(), BTreeSet::new());
-        Self { session, queue, reader, clock, events, books, lost }
+        Self { session, queue, reader, clock, events, books, lost, unasked: 0 }
     }
 
     /// The venue's names of some symbols.
@@ -98,7 +101,19 @@ impl Intake {
         }
         self.note_books();
         self.forward()?;
-        Ok(read?)
+        Ok(read?.filter(|error| !self.leaves_aside(error)))
+    }
+
+    /// Of messages about symbols that nobody asked for, the log has the first, the second, the fourth and so on.
+    fn leaves_aside(&mut self, error: &VenueError) -> bool {
+        if error.problem != Problem::Unasked {
+            return false;
+        }
+        self.unasked += 1;
+        if self.unasked.is_power_of_two() {
+            warn!(%error, messages = self.unasked, "messages about symbols that nobody asked for are left aside");
+        }
+        true
     }
 
     /// The answer to a request of the connection. Returns what is wrong with it.

@@ -13,7 +13,9 @@ pub(super) static KIND: Kind = Kind {
     connection_symbols_max: KRAKEN_CONNECTION_SYMBOLS_MAX,
     request_symbols_max: KRAKEN_REQUEST_SYMBOLS_MAX,
     request_spacing: KRAKEN_REQUEST_SPACING,
+    spacing_is_shared: false,
     has_heartbeats: true,
+    one_book: |symbol| symbol,
     list: List::All(list_instruments),
     subscribe,
     // Its checksums are of one book each, and so are its faults.

@@ -19,10 +19,14 @@ pub(super) struct Kind {
     pub(super) connection_symbols_max: usize,
     /// Symbols of one request. More go in several requests.
     pub(super) request_symbols_max: usize,
-    /// How far apart the requests of a connection are.
+    /// How far apart requests are.
     pub(super) request_spacing: Duration,
+    /// Whether the venue counts requests by address, over all connections, and not by connection.
+    pub(super) spacing_is_shared: bool,
     /// Whether it speaks although nothing happens. Else it is asked whether it lives.
     pub(super) has_heartbeats: bool,
+    /// The name under which the messages of a symbol come: two with the same are one book.
+    pub(super) one_book: fn(&str) -> &str,
     pub(super) list: List,
     /// Asks for whatever is followed of these symbols, books from a snapshot on where the venue sends one.
     pub(super) subscribe: fn(&[&str]) -> Vec<String>,

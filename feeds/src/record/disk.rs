@@ -29,9 +29,22 @@ pub(super) struct Folder {
 
 pub(super) const MANIFEST: &str = "manifest";
 
+/// How the names of segments end.
+pub(crate) const SEGMENT_EXTENSION: &str = "twr";
+
 /// The file of a segment.
 pub(super) fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}.twr"))
+    folder.join(format!("{number:08}.{SEGMENT_EXTENSION}"))
+}
+
+/// Removes a recording, but not its folder.
+pub(super) fn remove(folder: &Path) {
+    for number in 1.. {
+        if fs::remove_file(segment_path(folder, number)).is_err() {
+            break;
+        }
+    }
+    let _ = fs::remove_file(folder.join(MANIFEST));
 }
 
 impl Folder {

@@ -75,6 +75,8 @@ pub(super) struct Span {
 pub(super) struct Seal {
     pub(super) blocks: Vec<IndexEntry>,
     pub(super) sources: Vec<Source>,
+    /// Whether its recorder went on in another segment; recordings of before this was told do not know.
+    pub(super) goes_on: Option<bool>,
 }
 
 /// Where a block is, and what is in it.
@@ -158,6 +160,7 @@ impl Seal {
                 span.write(out);
             }
             write_sources(&self.sources, out);
+            out.extend(self.goes_on.map(u8::from));
         })
     }
 
@@ -167,8 +170,18 @@ impl Seal {
             blocks.push(IndexEntry { offset: body.u64()?, span: body.span()? });
         }
         let sources = body.sources()?;
+        let goes_on = match body.0 {
+            [] => None,
+            _ => match body.u8()? {
+                0 => Some(false),
+                1 => Some(true),
+                other => {
+                    return Err(Malformed(format!("{other} where 0 or 1 tells whether another follows")));
+                }
+            },
+        };
         body.end()?;
-        Ok(Self { blocks, sources })
+        Ok(Self { blocks, sources, goes_on })
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::disk::MANIFEST;
 use super::layout::{Hash, Span, hex};
-use crate::limits::SEGMENTS_MAX;
+use crate::limits::{MANIFEST_LINE_BYTES_MAX, SEGMENTS_MAX};
 use crate::{FeedError, Timestamp};
 
 /// A segment that nothing will be added to.
@@ -25,8 +25,6 @@ pub(super) struct SegmentEntry {
 const TITLE: &str = "tickwire recording 1\n";
 const SEALED: &str = "sealed";
 const CUT: &str = "cut";
-/// A line is shorter than this, whatever its numbers.
-const LINE_BYTES_MAX: u64 = 256;
 
 /// The text of a manifest: segments are numbered from 1.
 pub(super) fn write(segments: &[SegmentEntry]) -> String {
@@ -47,11 +45,11 @@ pub(super) fn write(segments: &[SegmentEntry]) -> String {
 pub(super) fn read(folder: &Path) -> Result<Vec<SegmentEntry>, FeedError> {
     let path = folder.join(MANIFEST);
     let mut text = String::new();
-    let result =
-        File::open(&path).and_then(|file| file.take(SEGMENTS_MAX * LINE_BYTES_MAX).read_to_string(&mut text));
+    let result = File::open(&path)
+        .and_then(|file| file.take(SEGMENTS_MAX * MANIFEST_LINE_BYTES_MAX).read_to_string(&mut text));
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(FeedError::Io { path, offset: 0, source }),
+        Err(source) => return Err(FeedError::Io { path, offset: None, source }),
         Ok(_) => {}
     }
     parse(&text).map_err(|(offset, reason)| FeedError::Damaged {

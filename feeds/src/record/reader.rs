@@ -3,16 +3,19 @@
 //! Memory is a block, whatever the size of the recording. Every frame is checked against its hash and the one before, and
 //! every complete segment against the manifest, so that whoever has read to the end has verified it all.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
 
 use super::Source;
 use super::disk::{MANIFEST, segment_path};
-use super::entry::{Body, Record, SourceId};
+use super::entry::{Body, Lost, Record, SourceId};
 use super::layout::{Hash, Malformed, NO_HASH, Span, hex};
 use super::manifest::{self, SegmentEntry};
 use super::segment::{Chain, SegmentReader, Step};
-use crate::limits::SEGMENTS_MAX;
+use crate::input::check_kept;
+use crate::limits::{RECORD_LOSSES_KEPT_MAX, SEGMENTS_MAX};
 use crate::{FeedError, Timestamp};
 
 /// Reads the records of a recording.
@@ -41,12 +44,24 @@ struct Block {
     record: usize,
     /// Where the next one is.
     next: usize,
-    /// Where it begins, in which of the files.
+    /// Where it begins, in which of the files, and what comes before it.
     offset: u64,
     file: usize,
+    before: Option<Chain>,
     /// What it is to hold, and what was found so far.
     expected: Option<Span>,
     found: Option<Span>,
+}
+
+/// Where a reader stands between two records: enough to go on from there without what is before.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    file: usize,
+    /// Where in it the block begins, and what comes before it.
+    block: u64,
+    before: Chain,
+    /// Where in the block's bytes the next record is.
+    record: usize,
 }
 
 /// What was read of a recording, and found right.
@@ -66,6 +81,10 @@ pub struct Verified {
     pub span: Option<(Timestamp, Timestamp)>,
     /// Whether the last segment was closed. If not, its recorder was killed, or still writes it.
     pub is_closed: bool,
+    /// Whether the last segment, which was closed, says that another one follows it: that was removed, or never begun.
+    pub is_followed: bool,
+    /// The first of these losses; [`RECORD_LOSSES_KEPT_MAX`] at most.
+    pub losses: Vec<Lost>,
     /// What a killed recorder, or a failing disk, had not finished.
     pub cuts: Vec<Cut>,
     /// The hash of the last frame in hexadecimal digits: whoever keeps it can tell that nothing before has changed.
@@ -94,15 +113,17 @@ impl RecordReader {
     /// Opens the folder of a recording, or one segment of it.
     ///
     /// # Errors
-    /// [`FeedError::Io`]; [`FeedError::UnknownFormat`] for a folder in which nothing was recorded; [`FeedError::Damaged`]
-    /// for a manifest that is damaged, and segments that are missing.
+    /// [`FeedError::Io`], also for segments that are missing; [`FeedError::UnknownFormat`] for a folder in which nothing was
+    /// recorded; [`FeedError::Damaged`] for a manifest that is damaged; [`FeedError::Settings`] for what is neither a file
+    /// nor a folder, and for too many segments.
     pub fn open(path: &Path) -> Result<Self, FeedError> {
+        check_kept(path)?;
         if !path.is_dir() {
             return Ok(Self::new(vec![path.to_owned()], Vec::new(), None));
         }
         let reader = Self::open_folder(path)?;
         if reader.files.is_empty() && !path.join(MANIFEST).exists() {
-            let reason = "a folder without a recording".to_owned();
+            let reason = "a folder without a recording of `tickwire record`: give the files in it".to_owned();
             return Err(FeedError::UnknownFormat { path: path.to_owned(), reason });
         }
         Ok(reader)
@@ -155,7 +176,7 @@ impl RecordReader {
                 continue;
             }
             let Some(mut segment) = SegmentReader::open(path, None)? else { continue };
-            if segment.jump(|span| span.latest >= from)? {
+            if segment.jump(|block| block.span.latest >= from)? {
                 self.sources = segment.sources().to_vec();
                 self.verified.segments = 1;
                 self.segment = Some(segment);
@@ -165,6 +186,44 @@ impl RecordReader {
         }
         self.next = self.files.len();
         Ok(())
+    }
+
+    /// Where it stands; `None`: at its beginning.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let Block { next, offset, file, before, .. } = self.block;
+        Some(Place { file, block: offset, before: before?, record: next })
+    }
+
+    /// How many records there are before the place at which it stands.
+    pub(crate) fn record_number(&self) -> u64 {
+        let in_block = self.block.found.map_or(0, |found| found.records);
+        self.block.before.map_or(0, |before| before.next_record) + in_block
+    }
+
+    /// Goes to where a reader of the same recording stood. What is before is not read, and not verified.
+    ///
+    /// # Errors
+    /// [`FeedError::Io`], and [`FeedError::Damaged`] when there is no such place.
+    pub(crate) fn go_on(&mut self, place: &Place) -> Result<(), FeedError> {
+        let (files, segments) = (std::mem::take(&mut self.files), std::mem::take(&mut self.segments));
+        *self = Self::new(files, segments, None);
+        let path = self.files.get(place.file).cloned().unwrap_or_default();
+        let no_place = || Malformed("no block that a checkpoint tells of".to_owned()).at(&path, place.block);
+        let mut segment = SegmentReader::open(&path, None)?.ok_or_else(no_place)?;
+        if !segment.jump(|block| block.offset == place.block)? || segment.chain() != place.before {
+            return Err(no_place());
+        }
+        self.segment = Some(segment);
+        self.next = place.file + 1;
+        self.verified.segments = 1;
+        self.next_block()?;
+        while self.block.next < place.record {
+            let (record, bytes) = self.block.read(self.block.next).map_err(|reason| self.damaged(reason))?;
+            let ts_recv = record.ts_recv;
+            self.block.found.get_or_insert(Span::EMPTY).add_record(ts_recv);
+            self.block.next += bytes;
+        }
+        if self.block.next == place.record { Ok(()) } else { Err(no_place()) }
     }
 
     /// The next record; `None` at the end of the last whole block.
@@ -234,7 +293,7 @@ impl RecordReader {
             self.block.record = at;
             let (record, bytes) = self.block.read(at).map_err(|reason| self.damaged(reason))?;
             let (source, ts_recv) = (record.source, record.ts_recv);
-            let lost = if let Body::Lost(lost) = record.body { lost.records } else { 0 };
+            let lost = if let Body::Lost(lost) = record.body { Some(lost) } else { None };
             if source.is_some_and(|source| source.0 as usize >= self.sources.len()) {
                 return Err(self.damaged(Malformed("a record of a source that nobody told of".to_owned())));
             }
@@ -249,7 +308,12 @@ impl RecordReader {
             }
             self.from = None;
             self.verified.records += 1;
-            self.verified.records_lost = self.verified.records_lost.saturating_add(lost);
+            if let Some(lost) = lost {
+                self.verified.records_lost = self.verified.records_lost.saturating_add(lost.records);
+                if self.verified.losses.len() < RECORD_LOSSES_KEPT_MAX {
+                    self.verified.losses.push(lost);
+                }
+            }
             self.verified.bytes += bytes as u64;
             let (first, last) = self.verified.span.get_or_insert((ts_recv, ts_recv));
             *first = ts_recv.min(*first);
@@ -267,6 +331,7 @@ impl RecordReader {
                 }
                 continue;
             };
+            let before = Some(segment.chain());
             match segment.next_block(&mut self.block.bytes)? {
                 Step::Block { offset, span } => {
                     if self.sources.len() != segment.sources().len() {
@@ -275,7 +340,8 @@ impl RecordReader {
                     self.verified.blocks += 1;
                     let bytes = std::mem::take(&mut self.block.bytes);
                     let file = self.next - 1;
-                    self.block = Block { bytes, offset, file, expected: Some(span), ..Block::default() };
+                    self.block =
+                        Block { bytes, offset, file, before, expected: Some(span), ..Block::default() };
                     return Ok(true);
                 }
                 Step::End { entry, cut } => {
@@ -292,9 +358,10 @@ impl RecordReader {
         let Some(path) = self.files.get(self.next) else { return Ok(false) };
         self.next += 1;
         self.verified.segments += 1;
+        self.verified.is_followed = false;
         let Some(segment) = SegmentReader::open(path, self.chain)? else {
             let bytes = fs::metadata(path)
-                .map_err(|source| FeedError::Io { path: path.clone(), offset: 0, source })?
+                .map_err(|source| FeedError::Io { path: path.clone(), offset: None, source })?
                 .len();
             let hash = self.chain.map_or(NO_HASH, |chain| chain.link);
             let entry = SegmentEntry { is_sealed: false, bytes: 0, span: Span::EMPTY, hash };
@@ -309,6 +376,7 @@ impl RecordReader {
 
     fn end_segment(&mut self, mut entry: SegmentEntry, cut: u64) -> Result<(), FeedError> {
         let Some(segment) = self.segment.take() else { return Ok(()) };
+        self.verified.is_followed = entry.is_sealed && segment.goes_on();
         if entry.bytes == 0 {
             // Of no block, and so not a link of the chain.
             entry.hash = self.chain.map_or(NO_HASH, |chain| chain.link);
@@ -370,7 +438,7 @@ impl SegmentEntry {
 
 /// The segments of a folder, which must be numbered from 1 on, and be at least as many as are `listed`.
 fn list(folder: &Path, listed: usize) -> Result<Vec<PathBuf>, FeedError> {
-    let io_error = |source| FeedError::Io { path: folder.to_owned(), offset: 0, source };
+    let io_error = |source| FeedError::Io { path: folder.to_owned(), offset: None, source };
     let mut count = 0;
     let mut last = 0;
     for entry in fs::read_dir(folder).map_err(io_error)? {
@@ -385,13 +453,33 @@ fn list(folder: &Path, listed: usize) -> Result<Vec<PathBuf>, FeedError> {
     }
     let missing = (1..=last.max(listed as u64)).find(|&number| !segment_path(folder, number).exists());
     if let Some(number) = missing {
-        let reason = "the segment is missing".to_owned();
-        return Err(Malformed(reason).at(&segment_path(folder, number), 0));
+        let source = io::Error::new(io::ErrorKind::NotFound, "the segment is missing");
+        return Err(FeedError::Io { path: segment_path(folder, number), offset: None, source });
     }
     if count > SEGMENTS_MAX {
-        return Err(Malformed(format!("more than {SEGMENTS_MAX} segments")).at(folder, 0));
+        let folder = folder.display();
+        return Err(FeedError::Settings(format!("{folder}: more than {SEGMENTS_MAX} segments")));
     }
     Ok((1..=last).map(|number| segment_path(folder, number)).collect())
+}
+
+/// What stands in the folder of a recording, in a hash: of the manifest, and of the segments that it does not list.
+///
+/// # Errors
+/// As [`RecordReader::open`].
+pub(crate) fn fingerprint(folder: &Path) -> Result<Hash, FeedError> {
+    let segments = manifest::read(folder)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(manifest::write(&segments).as_bytes());
+    for (index, path) in list(folder, segments.len())?.into_iter().enumerate() {
+        let io_error = |source| FeedError::Io { path: path.clone(), offset: None, source };
+        let file = fs::File::open(&path).map_err(io_error)?;
+        hasher.update(&file.metadata().map_err(io_error)?.len().to_le_bytes());
+        if index >= segments.len() {
+            hasher.update_reader(file).map_err(io_error)?;
+        }
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// Where the recording in a folder can go on; what the manifest does not tell of is read for it.

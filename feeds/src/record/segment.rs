@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use zstd::bulk::Decompressor;
 
 use super::Source;
@@ -32,10 +33,12 @@ pub(super) struct SegmentReader {
     blocks: Vec<IndexEntry>,
     /// Whether those are all from the first one on.
     is_whole: bool,
+    /// As its seal says, once that has been read.
+    goes_on: bool,
 }
 
 /// What the next frame must be linked to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Chain {
     /// The hash of the frame before.
     pub(super) link: Hash,
@@ -61,7 +64,7 @@ enum Found {
 impl SegmentReader {
     /// Opens a segment, which must follow on `chain`, where that is known. `None`: its first frame is not all there.
     pub(super) fn open(path: &Path, chain: Option<Chain>) -> Result<Option<Self>, FeedError> {
-        let io_error = |source| FeedError::Io { path: path.to_owned(), offset: 0, source };
+        let io_error = |source| FeedError::Io { path: path.to_owned(), offset: None, source };
         let file = File::open(path).map_err(io_error)?;
         let mut reader = Self {
             path: path.to_owned(),
@@ -74,6 +77,7 @@ impl SegmentReader {
             sources: Vec::new(),
             blocks: Vec::new(),
             is_whole: true,
+            goes_on: false,
         };
         let Found::All(prefix) = reader.read_frame()? else { return Ok(None) };
         reader.read_head(prefix, chain).map_err(|reason| reader.damaged(reason))?;
@@ -96,6 +100,11 @@ impl SegmentReader {
     /// Whether all of it has been read, from its first block on.
     pub(super) const fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// Whether it says that another one follows it.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// Reads the next block's records into `records`.
@@ -131,12 +140,12 @@ impl SegmentReader {
 
     /// Finds all blocks, and goes to the one that `wanted` chooses; `false`: there is none. The links between what was
     /// read before and what comes now are not checked.
-    pub(super) fn jump(&mut self, wanted: impl Fn(&Span) -> bool) -> Result<bool, FeedError> {
+    pub(super) fn jump(&mut self, wanted: impl Fn(&IndexEntry) -> bool) -> Result<bool, FeedError> {
         let seal = match self.find_seal()? {
             Some(seal) => seal,
             None => self.walk()?,
         };
-        let Some(at) = seal.blocks.iter().position(|block| wanted(&block.span)) else { return Ok(false) };
+        let Some(at) = seal.blocks.iter().position(wanted) else { return Ok(false) };
         self.is_whole = at == 0;
         if at > 0 {
             self.sources = seal.sources;
@@ -205,6 +214,7 @@ impl SegmentReader {
             return Err(Malformed("the index is not that of the blocks before it".to_owned()));
         }
         self.chain.link = frame.hash;
+        self.goes_on = seal.goes_on == Some(true);
         Ok(())
     }
 
@@ -219,7 +229,7 @@ impl SegmentReader {
 
     /// The index at the end of the file, if there is one.
     fn find_seal(&mut self) -> Result<Option<Seal>, FeedError> {
-        let io_error = |source| FeedError::Io { path: self.path.clone(), offset: 0, source };
+        let io_error = |source| FeedError::Io { path: self.path.clone(), offset: None, source };
         let length = self.file.seek(SeekFrom::End(0)).map_err(io_error)?;
         let mut total = [0; 4];
         let Some(total_at) = length.checked_sub(4) else { return Ok(None) };
@@ -272,7 +282,7 @@ impl SegmentReader {
         }
         let sources = std::mem::replace(&mut self.sources, sources);
         self.go_to(begin)?;
-        Ok(Seal { blocks, sources })
+        Ok(Seal { blocks, sources, goes_on: None })
     }
 
     fn learn(&mut self, sources: Vec<Source>) -> Result<(), Malformed> {
@@ -293,7 +303,7 @@ impl SegmentReader {
 
     fn go_to(&mut self, offset: u64) -> Result<(), FeedError> {
         let result = self.file.seek(SeekFrom::Start(offset));
-        result.map_err(|source| FeedError::Io { path: self.path.clone(), offset, source })?;
+        result.map_err(|source| FeedError::Io { path: self.path.clone(), offset: Some(offset), source })?;
         self.offset = offset;
         Ok(())
     }
@@ -346,7 +356,7 @@ impl SegmentReader {
     }
 
     fn io_error(&self, source: std::io::Error) -> FeedError {
-        FeedError::Io { path: self.path.clone(), offset: self.offset, source }
+        FeedError::Io { path: self.path.clone(), offset: Some(self.offset), source }
     }
 }
 

@@ -92,7 +92,8 @@ pub(crate) fn write_instruments(instruments: &[Instrument], out: &mut Vec<u8>) {
     }
 }
 
-pub(crate) fn write_events(events: &[MarketEvent], out: &mut Vec<u8>) {
+/// Appends the encoding of one message's events.
+pub fn write_events(events: &[MarketEvent], out: &mut Vec<u8>) {
     out.push(EVENTS);
     for event in events {
         out.extend(event.symbol.0.to_le_bytes());
@@ -100,6 +101,17 @@ pub(crate) fn write_events(events: &[MarketEvent], out: &mut Vec<u8>) {
         out.extend(event.ts_recv.0.to_le_bytes());
         out.extend(event.sequence.to_le_bytes());
         write_body(&event.body, out);
+    }
+}
+
+/// Reads the encoding of one message's events, and appends them.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_events(encoded: &[u8], events: &mut Vec<MarketEvent>) -> Result<(), String> {
+    match read(encoded, events)? {
+        Payload::Events => Ok(()),
+        Payload::Instruments(_) => Err("instruments where events must stand".to_owned()),
     }
 }
 
@@ -367,6 +379,7 @@ impl Fields<'_> {
                 .map(usize::try_from)
                 .transpose()
                 .map_err(|error| Malformed(error.to_string()))?,
+            begins_stale: false,
         })
     }
 

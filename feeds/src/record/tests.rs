@@ -298,6 +298,50 @@ fn a_recorder_goes_on_where_the_one_before_ended_and_is_alone() {
 }
 
 #[test]
+fn a_recorder_that_is_abandoned_takes_back_what_it_made_and_nothing_else() {
+    let folder = folder();
+    let record = |path: &Path, ts: i64| {
+        let recorder = Recorder::start(&settings(path, 1 << 30), |_| {}).expect("a recorder");
+        recorder.handle().record(None, Timestamp(ts), Body::Note("hello"));
+        recorder
+    };
+    let deep = folder.path().join("of").join("the").join("day");
+    record(&deep, 1).abandon();
+    assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
+
+    // The folder was there, with something of somebody else in it.
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).expect("room");
+    std::fs::write(kept.join("notes.txt"), "mine").expect("room");
+    record(&kept, 1).abandon();
+    let left: Vec<_> =
+        std::fs::read_dir(&kept).expect("there").flatten().map(|one| one.file_name()).collect();
+    assert_eq!(left, ["notes.txt"]);
+
+    // So was a recording.
+    record(&kept, 1).stop().expect("room");
+    record(&kept, 2).abandon();
+    let times: Vec<i64> = read(&kept).0.iter().map(|record| record.ts).collect();
+    assert_eq!(times, [1, 2]);
+    assert!(read(&kept).1.is_closed);
+}
+
+#[test]
+fn losses_are_told_one_by_one_up_to_a_bound() {
+    let folder = folder();
+    let recorder = Recorder::start(&settings(folder.path(), 1 << 30), |_| {}).expect("a recorder");
+    let lost = |number| Lost { records: number, bytes: 10 * number, first: Timestamp(1), last: Timestamp(7) };
+    let most = crate::limits::RECORD_LOSSES_KEPT_MAX as u64;
+    for number in 1..=most + 3 {
+        recorder.handle().record(None, Timestamp(8), Body::Lost(lost(number)));
+    }
+    recorder.stop().expect("room");
+    let verified = RecordReader::open(folder.path()).and_then(RecordReader::verify).expect("sound");
+    assert_eq!(verified.losses, (1..=most).map(lost).collect::<Vec<_>>());
+    assert_eq!(verified.records_lost, (1..=most + 3).sum::<u64>());
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let folder = folder();
     let recorder = Recorder::start(&RecorderSettings::new(folder.path().to_owned()), |_| {}).expect("room");

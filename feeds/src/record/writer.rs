@@ -104,7 +104,7 @@ impl<D: Disk> Writer<D> {
 
     /// Closes the last segment.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        self.seal()?;
+        self.seal(false)?;
         if self.is_manifest_due { self.write_manifest() } else { Ok(()) }
     }
 
@@ -117,7 +117,7 @@ impl<D: Disk> Writer<D> {
                 || segment.blocks.len() >= SEGMENT_BLOCKS_MAX
         });
         if is_over || is_full {
-            self.seal()?;
+            self.seal(true)?;
         }
         match self.segment.take() {
             Some(segment) => self.append_block(segment, piece, sources),
@@ -208,10 +208,14 @@ impl<D: Disk> Writer<D> {
         self.end_segment(&segment, false);
     }
 
-    /// Ends the segment, if there is one.
-    fn seal(&mut self) -> io::Result<()> {
+    /// Ends the segment, if there is one, and says in it whether another follows.
+    fn seal(&mut self, goes_on: bool) -> io::Result<()> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
-        let seal = Seal { blocks: mem::take(&mut segment.blocks), sources: mem::take(&mut segment.sources) };
+        let seal = Seal {
+            blocks: mem::take(&mut segment.blocks),
+            sources: mem::take(&mut segment.sources),
+            goes_on: Some(goes_on),
+        };
         self.bytes.clear();
         let previous = self.link;
         let link = seal.write(&previous, &mut self.bytes);

@@ -95,6 +95,7 @@ mod tests {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::format::itch::{self, ItchPacketReader, ItchReader};
 use crate::format::lobster::{self, LobsterReader};
 use crate::format::pcap;
 use crate::format::recording::RecordingReader;
-use crate::record;
+use crate::record::{self, Verified};
 use crate::{FeedError, Input, Instrument, MarketEvent, Timestamp};
 
 /// Enough to tell the formats apart: a line of text with several columns.
@@ -92,11 +92,16 @@ impl Recording {
 
     /// Files of one format may hold an instrument at unlike scales, because they tell it only by its prices.
     pub(super) fn share_scales(recordings: &mut [Self]) {
-        let readers = recordings.iter_mut().filter_map(|recording| match recording {
-            Self::Dbn(reader) => Some(&mut **reader),
-            _ => None,
-        });
-        dbn::share_scales(&mut readers.collect::<Vec<_>>());
+        let (mut of_dbn, mut of_csv) = (Vec::new(), Vec::new());
+        for recording in recordings {
+            match recording {
+                Self::Dbn(reader) => of_dbn.push(&mut **reader),
+                Self::Csv(reader) => of_csv.push(&mut **reader),
+                _ => {}
+            }
+        }
+        dbn::share_scales(&mut of_dbn);
+        csv::share_scales(&mut of_csv);
     }
 
     pub(super) const fn format(&self) -> &'static str {
@@ -133,6 +138,22 @@ impl Recording {
                 types.map(|(kind, count)| (char::from(*kind).to_string(), *count)).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Lines of a capture whose kind is not known here.
+    pub(super) const fn unknown_lines(&self) -> u64 {
+        match self {
+            Self::Capture(reader) => reader.unknown_lines(),
+            _ => 0,
+        }
+    }
+
+    /// What was read of one of our own.
+    pub(super) const fn verified(&self) -> Option<&Verified> {
+        match self {
+            Self::Ours(reader) => Some(reader.verified()),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::format::itch::writer::Writer;
 use crate::input::zip::tests::{How, archive};
+use crate::record::{Body, Recorder, RecorderSettings};
 use crate::shared::shared;
 
 fn folder() -> TempDir {
@@ -313,5 +314,82 @@ fn captures_in_other_envelopes_are_told_by_the_content() {
         let file = &replay.files()[0];
         assert_eq!((file.format, file.venue, file.messages), ("exchange capture", venue, 1));
         assert_eq!(replay.instruments()[0].symbol.as_str(), "AB");
+    }
+}
+
+#[test]
+fn a_recording_that_is_given_twice_is_refused_by_name() {
+    let folder = folder();
+    let day = folder.path().join("day");
+    let recorder = Recorder::start(&RecorderSettings::new(day.clone()), |_| {}).expect("room");
+    recorder.handle().record(None, Timestamp(1), Body::Note("hello"));
+    recorder.stop().expect("room");
+    let segment = day.join("00000001.twr");
+    let [one, other] = two_files(folder.path());
+    // What stands in the folder and is no segment is another recording.
+    let beside = day.join("one.itch");
+    std::fs::copy(&one, &beside).expect("room");
+    check_distinct(&[day.clone(), beside, one.clone(), other]).expect("four recordings");
+
+    let roundabout = folder.path().join("day").join("..").join("day");
+    for (files, named) in [
+        ([day.clone(), roundabout.clone()], [&day, &roundabout]),
+        ([day.clone(), segment.clone()], [&segment, &day]),
+        ([segment.clone(), roundabout.clone()], [&segment, &roundabout]),
+        ([one.clone(), one.clone()], [&one, &one]),
+    ] {
+        let error = Replay::open(&settings(&files)).err().expect("refused").to_string();
+        assert!(error.contains("would be doubled"), "{error}");
+        for path in named {
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_no_known_kind_are_counted_through_every_repetition() {
+    let folder = folder();
+    let path = folder.path().join("some.jsonl");
+    let note = r#"{"t":"note","text":"hello"}"#;
+    let trade = r#"{"t":"recv","conn":"a","ts":2,"data":"[1,[[\"5541.20000\",\"0.15850568\",\"1534614057.321597\",\"s\",\"l\",\"\"]],\"trade\",\"XBT/USD\"]"}"#;
+    let text = format!("{}\n{note}\n{trade}\n{note}\n", r#"{"t":"header","exchange":"KRAKEN"}"#);
+    std::fs::write(&path, text).expect("room");
+    let mut replay = Replay::open(&ReplaySettings { repeat: true, ..settings(&[path]) }).expect("sound");
+    assert_eq!(replay.unknown_lines(), 0);
+    let mut events = Vec::new();
+    for passes in 1..4 {
+        while replay.next_message(&mut events).expect("sound") != Progress::Restarted {}
+        assert_eq!(replay.unknown_lines(), 2 * passes);
+    }
+}
+
+#[test]
+fn csv_files_of_one_instrument_share_the_finest_of_their_scales() {
+    let folder = folder();
+    let save = |name: &str, text: &str| Writer(text.as_bytes().to_vec()).save(folder.path(), name);
+    let trades = save("trades.csv", "exchange,symbol,time,price,size\nx,A,2024-01-01 00:00:01,10.5,0.25\n");
+    let quotes = save(
+        "quotes.csv",
+        "exchange,symbol,time,bid,bid_size,ask,ask_size\nx,A,2024-01-01 00:00:00,10.125,3,11,4\n",
+    );
+    let bars = save(
+        "bars.csv",
+        "exchange,symbol,time,open,high,low,close,volume,interval_ns\nx,B,2024-01-01 00:00:00,1,2,1,2,5,1000\n",
+    );
+    for files in [[&trades, &quotes, &bars], [&bars, &quotes, &trades]] {
+        let mut replay = Replay::open(&settings(&files.map(Clone::clone))).expect("alike");
+        let scale = |name: &str| {
+            let of_name = |instrument: &&Instrument| instrument.symbol.as_str() == name;
+            let instrument = replay.instruments().iter().find(of_name).expect("there");
+            (instrument.price_exponent.get(), instrument.size_exponent.get())
+        };
+        assert_eq!((scale("A"), scale("B")), ((-3, -2), (0, 0)));
+        let mut events = Vec::new();
+        while let Progress::Message { .. } = replay.next_message(&mut events).expect("sound") {}
+        let level = |price, size| Some(crate::Level { price: crate::Price(price), size: crate::Size(size) });
+        let quote = EventBody::Quote { bid: level(10_125, 300), ask: level(11_000, 400) };
+        assert!(events.iter().any(|event| event.body == quote));
+        let is_trade = |event: &MarketEvent| matches!(&event.body, EventBody::Trade(trade) if (trade.price.0, trade.size.0) == (10_500, 25));
+        assert!(events.iter().any(is_trade));
     }
 }

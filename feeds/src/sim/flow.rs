@@ -40,11 +40,13 @@ const LOTS_MEAN: i64 = 12;
 const AUCTION_TIMES: i64 = 50;
 
 /// Of 100 arrivals: market orders, replaces, trims. The rest are new orders and, the more of them rest, cancels.
-const MARKET_ORDERS: u32 = 7;
-const REPLACES: u32 = 13;
-const TRIMS: u32 = 4;
-const NEW_OR_CANCELS: usize = 76;
-const CANCELS_USUAL: usize = 30;
+const MARKET_ORDERS: u32 = 3;
+const REPLACES: u32 = 5;
+const TRIMS: u32 = 1;
+const NEW_OR_CANCELS: usize = 91;
+const CANCELS_USUAL: usize = 36;
+/// Of how many orders that the fair value has passed somebody trades against one; the others are withdrawn.
+const TRADED_OF_STALE: u32 = 8;
 
 /// One instrument's book and the forces on it.
 pub(super) struct Flow {
@@ -134,8 +136,8 @@ impl Flow {
             return self.add(side, draw, tape);
         }
         if ladder.best() > fair {
-            if draw.below(4) == 0 {
-                let met = ladder.sweep(fair, 3 * lots(draw), tape);
+            if draw.below(TRADED_OF_STALE) == 0 {
+                let met = ladder.sweep(fair, 6 * lots(draw), tape);
                 self.feel(side, met);
             } else {
                 ladder.cancel_best(tape);
@@ -144,9 +146,13 @@ impl Flow {
         }
         let roll = draw.below(100);
         if roll < MARKET_ORDERS {
-            // One in sixteen is large enough to go through several levels.
-            let times = if draw.below(16) == 0 { 10 } else { 1 };
-            let met = ladder.sweep(i64::MIN, times * lots(draw), tape);
+            // Most want what the best order offers; one in sixteen is large enough to go through several levels.
+            let wanted = match draw.below(16) {
+                0 => 10 * lots(draw),
+                1..=3 => lots(draw),
+                _ => ladder.best_lots(),
+            };
+            let met = ladder.sweep(i64::MIN, wanted, tape);
             self.feel(side, met);
         } else if roll < MARKET_ORDERS + REPLACES {
             let index = ladder.pick_near(draw);

@@ -52,6 +52,11 @@ impl Ladder {
         self.orders.last().map_or(WORST, |order| order.key)
     }
 
+    /// The size of the best order; 0: there is none.
+    pub(super) fn best_lots(&self) -> i64 {
+        self.orders.last().map_or(0, |order| order.lots)
+    }
+
     pub(super) fn add(&mut self, key: i64, lots: i64, tape: &mut Tape<'_>) {
         let id = tape.add(self.side, self.key(key), lots);
         self.insert(Order { id, key, lots });

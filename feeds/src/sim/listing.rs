@@ -99,6 +99,7 @@ pub(super) fn instrument(symbol: &str, price_exponent: i8, size_exponent: i8, ti
         tick_size: Some(Price(tick)),
         currency: Some("USD".to_owned()),
         book_levels_max: None,
+        begins_stale: false,
     }
 }
 

@@ -22,13 +22,12 @@ const SECTOR_REVERSION: i64 = 1 << 16;
 /// The factors move that often while each instrument has one message, in large markets.
 const STEPS_PER_ROUND: usize = 8;
 
-/// Arrivals excite arrivals: 7 of 10 messages are *echoes*, which follow one of the last [`MEMORY`] on the same
-/// instrument and after a quarter of the mean time. The others come to any instrument after 2 3/4 of it, which keeps
-/// the mean: 7 × 1/4 + 3 × 11/4 = 10. A fresh message and what echoes it are 1 / (1 - 0.7), more
-/// than three, on average.
-const ECHOES_OF_TEN: u32 = 7;
+/// Arrivals excite arrivals: 8 of 10 messages are *echoes*, which follow one of the last [`MEMORY`] on the same
+/// instrument and after a quarter of the mean time. The others come to any instrument after four times as long as the
+/// mean, which keeps it: 8 × 1/4 + 2 × 4 = 10. A fresh message and what echoes it are 1 / (1 - 0.8), five, on average.
+const ECHOES_OF_TEN: u32 = 8;
 const ECHO_WAIT_QUARTERS: u128 = 1;
-const FRESH_WAIT_QUARTERS: u128 = 11;
+const FRESH_WAIT_QUARTERS: u128 = 16;
 const MEMORY: usize = 64;
 
 /// An order-driven market. Each call costs the same however many instruments there are: messages are drawn one after

@@ -27,11 +27,11 @@
 //!   events: the book comes from the changes.
 //! - Klines are no events: bars are made from trades.
 
-use simd_json::tape::{Object, Value};
+use serde::{Deserialize, Serialize};
 
 use super::depth::{DepthRange, Depths, Link};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds};
 use crate::{Aggressor, EventBody, Exponent, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -54,14 +54,14 @@ pub(super) struct Binance {
 }
 
 /// Which symbols the messages were of.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Seen {
     None,
     One(SymbolId),
     Several,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum TradeStream {
     Single,
     Aggregate,
@@ -82,6 +82,15 @@ impl Venue for Binance {
         self.directory
     }
 
+    fn keep(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(&(&self.depths, &self.trades, &self.seen)).ok()
+    }
+
+    fn recall(&mut self, kept: &[u8]) -> Result<(), postcard::Error> {
+        (self.depths, self.trades, self.seen) = postcard::from_bytes(kept)?;
+        Ok(())
+    }
+
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
         self.depths.on_connect(receipt, events);
     }
@@ -89,7 +98,7 @@ impl Venue for Binance {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -113,7 +122,7 @@ impl Venue for Binance {
             _ => return Ok(()),
         };
         let name = json::text(&data, "s")?;
-        let symbol = self.directory.id(name)?;
+        let symbol = self.directory.id(name).map_err(VenueError::alone)?;
         self.seen = match self.seen {
             Seen::None => Seen::One(symbol),
             Seen::One(other) if other != symbol => Seen::Several,
@@ -136,7 +145,7 @@ impl Venue for Binance {
     fn on_answer(
         &mut self,
         url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -163,7 +172,7 @@ impl Binance {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let ts_event = time(data)?.ok_or_else(|| VenueError::new("E", Problem::Missing))?;
@@ -187,7 +196,7 @@ impl Binance {
     /// of all messages before.
     fn on_recorded_answer(
         &mut self,
-        answer: &Object<'_, '_>,
+        answer: &Object<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -205,7 +214,7 @@ impl Binance {
     fn on_snapshot(
         &mut self,
         symbol: SymbolId,
-        answer: &Object<'_, '_>,
+        answer: &Object<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -220,7 +229,7 @@ impl Binance {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let sequence = json::natural(data, "u")?;
@@ -241,7 +250,7 @@ impl Binance {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         self.on_any_trade(TradeStream::Aggregate, "a", symbol, receipt, data, events)
@@ -251,7 +260,7 @@ impl Binance {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         self.on_any_trade(TradeStream::Single, "t", symbol, receipt, data, events)
@@ -263,7 +272,7 @@ impl Binance {
         id_field: &'static str,
         symbol: SymbolId,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let ts_event = time(data)?.ok_or_else(|| VenueError::new("T", Problem::Missing))?;
@@ -286,8 +295,8 @@ fn is_partial_depth(stream: &str) -> bool {
 }
 
 /// `T`, else `E`, in milliseconds.
-fn time(data: &Object<'_, '_>) -> Result<Option<Timestamp>, VenueError> {
-    let Some(field) = ["T", "E"].into_iter().find(|field| data.get(*field).is_some()) else {
+fn time(data: &Object<'_>) -> Result<Option<Timestamp>, VenueError> {
+    let Some(field) = ["T", "E"].into_iter().find(|field| data.get(field).is_some()) else {
         return Ok(None);
     };
     milliseconds(data, field).map(Some)
@@ -309,7 +318,7 @@ const fn event(
 /// ```
 /// Futures have `pricePrecision` and `quantityPrecision` too, which stand in where a filter is missing or is zero
 /// (switched off).
-fn read_exchange_info(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
+fn read_exchange_info(answer: Value<'_>, directory: &mut Directory) -> Result<(), VenueError> {
     let answer = json::as_object(answer, "exchangeInfo")?;
     for symbol in &json::list(&answer, "symbols")? {
         let symbol = json::as_object(symbol, "symbols")?;

@@ -27,18 +27,16 @@
 //! - Books by order (`R0`) and funding make no events. Of an instrument with several books, the one whose snapshot came first counts.
 //! - Levels have no time. Prices and amounts are numbers of JSON, and are read from their digits.
 
-use rustc_hash::FxHashMap;
-use simd_json::tape::{Array, Object, Value};
-
 use super::book::{Book, clear_fed};
 use super::digits::DigitBook;
-use super::json;
+use super::json::{self, Array, Object, Value};
 use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Stamp, Venue, VenueError};
 use crate::limits::CHANNELS_MAX;
 use crate::{
     Aggressor, BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, Size, SymbolId, Trade,
     TradingStatus,
 };
+use rustc_hash::FxHashMap;
 
 /// Step 1.
 const SEQUENCE_FLAG: u64 = 65_536;
@@ -121,7 +119,7 @@ impl Venue for Bitfinex {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         if let Some(object) = message.as_object() {
@@ -152,7 +150,7 @@ impl Bitfinex {
     fn on_event(
         &mut self,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         match json::text_if_any(message, "event") {
@@ -214,7 +212,7 @@ impl Bitfinex {
     fn on_sequence(
         &mut self,
         receipt: Receipt,
-        sequence: Option<Value<'_, '_>>,
+        sequence: Option<Value<'_>>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<u64, VenueError> {
         let Some(Flags { due: Some(due), .. }) = self.connections.get_mut(&receipt.connection) else {
@@ -242,7 +240,7 @@ impl Bitfinex {
         receipt: Receipt,
         number: u64,
         stamp: Stamp,
-        content: &Array<'_, '_>,
+        content: &Array<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Stamp { symbol, .. } = stamp;
@@ -275,7 +273,7 @@ impl Bitfinex {
     }
 
     /// `[price, count, amount]`
-    fn level(&mut self, symbol: SymbolId, level: &Array<'_, '_>) -> Result<(Side, Level), VenueError> {
+    fn level(&mut self, symbol: SymbolId, level: &Array<'_>) -> Result<(Side, Level), VenueError> {
         let price_text = json::as_text(level.get(0), "price")?;
         let count = level.get(1).ok_or_else(|| VenueError::new("count", Problem::Missing))?;
         let count = json::as_natural(count, "count")?;
@@ -293,7 +291,7 @@ impl Bitfinex {
         &mut self,
         number: u64,
         stamp: Stamp,
-        checksum: Option<Value<'_, '_>>,
+        checksum: Option<Value<'_>>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let checksum = checksum.ok_or_else(|| VenueError::new("cs", Problem::Missing))?;
@@ -316,7 +314,7 @@ impl Bitfinex {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        trade: Option<Value<'_, '_>>,
+        trade: Option<Value<'_>>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = trade.ok_or_else(|| VenueError::new("te", Problem::Missing))?;

@@ -26,17 +26,15 @@
 //! - `side` of a trade is the taker's. The `partial` of `trade` tells of the past, and makes no events.
 //! - Prices are numbers of JSON, and are read from their digits.
 
-use rustc_hash::FxHashMap;
-use simd_json::tape::{Array, Object, Value};
-
 use super::book::{Book, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Array, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339};
 use crate::limits::LEVEL_IDS_MAX;
 use crate::{
     Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Price, Side, Size, SymbolId, Timestamp, Trade,
 };
+use rustc_hash::FxHashMap;
 
 /// What BitMEX's messages mean.
 pub(super) struct Bitmex {
@@ -110,7 +108,7 @@ impl Venue for Bitmex {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -170,7 +168,7 @@ impl Venue for Bitmex {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -193,7 +191,7 @@ impl Bitmex {
         table: &'static str,
         name: Option<&str>,
         receipt: Receipt,
-        rows: &Array<'_, '_>,
+        rows: &Array<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let mut books: Vec<(Stamp, Vec<Row>)> = Vec::new();
@@ -242,7 +240,7 @@ impl Bitmex {
         table: &'static str,
         action: Action,
         receipt: Receipt,
-        rows: &Array<'_, '_>,
+        rows: &Array<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         for row in rows {
@@ -284,12 +282,7 @@ impl Bitmex {
         stamp.tell_gap(0, 0, events);
     }
 
-    fn row(
-        &mut self,
-        action: Action,
-        receipt: Receipt,
-        row: Value<'_, '_>,
-    ) -> Result<(Stamp, Row), VenueError> {
+    fn row(&mut self, action: Action, receipt: Receipt, row: Value<'_>) -> Result<(Stamp, Row), VenueError> {
         let row = json::as_object(row, "data")?;
         let name = json::text(&row, "symbol")?;
         let symbol = self.directory.id(name)?;
@@ -319,7 +312,7 @@ impl Bitmex {
         read().map_err(|error: VenueError| error.of(name))
     }
 
-    fn trade(&mut self, symbol: SymbolId, row: &Object<'_, '_>) -> Result<Trade, VenueError> {
+    fn trade(&mut self, symbol: SymbolId, row: &Object<'_>) -> Result<Trade, VenueError> {
         Ok(Trade {
             price: self.directory.price(symbol, "price", json::text(row, "price")?)?,
             size: self.directory.size(symbol, "size", json::text(row, "size")?)?,

@@ -18,11 +18,9 @@
 //! - `type` of a trade is the taker's side: 0 buys, 1 sells.
 //! - `order_book` is the top of the book and `detail_order_book` its orders: no events, the book comes from the changes.
 
-use simd_json::tape::{Object, Value};
-
 use super::depth::{DepthRange, Depths, Link};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{Directory, Receipt, Stamp, Venue, VenueError, microseconds};
 use crate::{Aggressor, EventBody, Exponent, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -54,7 +52,7 @@ impl Venue for Bitstamp {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -97,7 +95,7 @@ impl Venue for Bitstamp {
     fn on_answer(
         &mut self,
         url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -120,7 +118,7 @@ impl Bitstamp {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {
@@ -139,13 +137,13 @@ impl Bitstamp {
 }
 
 /// The time is the number of the state, too.
-fn stamp(data: &Object<'_, '_>, symbol: SymbolId, ts_recv: Timestamp) -> Result<Stamp, VenueError> {
+fn stamp(data: &Object<'_>, symbol: SymbolId, ts_recv: Timestamp) -> Result<Stamp, VenueError> {
     let sequence = json::natural(data, "microtimestamp")?;
     let ts_event = microseconds("microtimestamp", sequence)?;
     Ok(Stamp { symbol, ts_event, ts_recv, sequence })
 }
 
-fn read_pairs(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
+fn read_pairs(answer: Value<'_>, directory: &mut Directory) -> Result<(), VenueError> {
     for pair in &json::as_list(answer, "trading-pairs-info")? {
         let pair = json::as_object(pair, "trading-pairs-info")?;
         let name = json::text(&pair, "url_symbol")?.to_ascii_uppercase();

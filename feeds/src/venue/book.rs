@@ -1,11 +1,13 @@
 //! Whether a book is complete: from its snapshot on, for as long as the connection that feeds it stands and, where the
 //! venue numbers its updates, no number is missing.
 
+use serde::{Deserialize, Serialize};
+
 use super::{ConnectionId, Receipt, Stamp};
 use crate::{EventBody, MarketEvent, SymbolId};
 
 /// What a session has of an instrument's book.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Book {
     /// No snapshot yet.
     #[default]
@@ -50,7 +52,7 @@ impl Book {
 }
 
 /// A book whose updates are numbered.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct NumberedBook {
     book: Book,
     /// What the next update must carry.

@@ -30,11 +30,9 @@
 
 use std::borrow::Cow;
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{NumberedBook, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{
     BySymbol, ConnectionId, Directory, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds,
 };
@@ -97,7 +95,7 @@ impl Venue for Bybit {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -134,7 +132,7 @@ impl Venue for Bybit {
     fn on_answer(
         &mut self,
         url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -174,7 +172,7 @@ impl Bybit {
         depth: u32,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let start = events.len();
@@ -222,7 +220,7 @@ impl Bybit {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let data = json::object(message, "data")?;
@@ -254,7 +252,7 @@ impl Bybit {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         for trade in &json::list(message, "data")? {

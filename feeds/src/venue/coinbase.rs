@@ -27,11 +27,11 @@
 //! `ticker` repeats a match, with the best prices but without their sizes. A quote without sizes is none, so it makes
 //! no event: the quote is the top of the level-2 book.
 
-use simd_json::tape::{Object, Value};
+use serde::{Deserialize, Serialize};
 
 use super::book::{Book, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, ConnectionId, Directory, Receipt, Venue, VenueError, rfc3339};
 use crate::{Aggressor, EventBody, Exponent, MarketEvent, Side, SymbolId, Timestamp, Trade, TradingStatus};
 
@@ -41,7 +41,7 @@ pub(super) struct Coinbase {
     products: BySymbol<Product>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Product {
     book: Book,
     /// Which connection tells the matches, and the `trade_id` that is due.
@@ -65,6 +65,15 @@ impl Venue for Coinbase {
         self.directory
     }
 
+    fn keep(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(&self.products).ok()
+    }
+
+    fn recall(&mut self, kept: &[u8]) -> Result<(), postcard::Error> {
+        self.products = postcard::from_bytes(kept)?;
+        Ok(())
+    }
+
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
         let is_fed = |product: &mut Product| {
             if product.match_due.is_some_and(|(feeder, _)| feeder == receipt.connection) {
@@ -78,7 +87,7 @@ impl Venue for Coinbase {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -102,7 +111,7 @@ impl Venue for Coinbase {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -116,7 +125,7 @@ impl Coinbase {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let snapshot = self.directory.snapshot(symbol, message, "bids", "asks")?;
@@ -131,7 +140,7 @@ impl Coinbase {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let start = events.len();
@@ -159,7 +168,7 @@ impl Coinbase {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let ts_event = rfc3339(message, "time")?;
@@ -189,7 +198,7 @@ impl Coinbase {
         &mut self,
         symbol: SymbolId,
         receipt: Receipt,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let due = after(json::natural(message, "trade_id")?)?;
@@ -200,7 +209,7 @@ impl Coinbase {
     /// The list is of all products, most of which are none of ours.
     fn on_status(
         &mut self,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -232,7 +241,7 @@ const fn event(symbol: SymbolId, ts_event: Timestamp, ts_recv: Timestamp, body: 
 }
 
 /// `[{"id":"SKL-EUR","quote_currency":"EUR","quote_increment":"0.0001","base_increment":"0.1",…},…]`
-fn read_products(answer: Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
+fn read_products(answer: Value<'_>, directory: &mut Directory) -> Result<(), VenueError> {
     for product in &json::as_list(answer, "products")? {
         let product = json::as_object(product, "products")?;
         let name = json::text(&product, "id")?;

@@ -26,13 +26,16 @@
 //! - `side` of a trade is the **maker's** side, so the aggressor's is the other one. A message lists its trades newest
 //!   first. The `snapshot` of trades is of the past, and makes no events.
 //! - `ticker` and `ticker_batch` are quotes.
+//! - A product in USDC has the book of the one in USD, and its messages come under that one's name.
+
+use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
-use simd_json::tape::{Object, Value};
+use serde::{Deserialize, Serialize};
 
 use super::book::{Book, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, ConnectionId, Directory, Receipt, Stamp, Venue, VenueError, rfc3339};
 use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -44,7 +47,7 @@ pub(super) struct CoinbaseAdvanced {
     due: FxHashMap<ConnectionId, u64>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Product {
     book: Book,
     /// Whose loss is a loss of this product.
@@ -66,6 +69,15 @@ impl Venue for CoinbaseAdvanced {
         self.directory
     }
 
+    fn keep(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(&(&self.products, &self.due)).ok()
+    }
+
+    fn recall(&mut self, kept: &[u8]) -> Result<(), postcard::Error> {
+        (self.products, self.due) = postcard::from_bytes(kept)?;
+        Ok(())
+    }
+
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
         self.due.remove(&receipt.connection);
         let is_fed = |product: &mut Product| product.book.on_connect(receipt.connection);
@@ -75,7 +87,7 @@ impl Venue for CoinbaseAdvanced {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -142,7 +154,7 @@ impl Venue for CoinbaseAdvanced {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -161,7 +173,7 @@ impl Venue for CoinbaseAdvanced {
 
 impl CoinbaseAdvanced {
     /// Products of the venue's list, in another spelling than by REST.
-    fn on_status(&mut self, message: &Object<'_, '_>) -> Result<(), VenueError> {
+    fn on_status(&mut self, message: &Object<'_>) -> Result<(), VenueError> {
         if !self.directory.is_surveying() {
             return Ok(());
         }
@@ -201,16 +213,30 @@ impl CoinbaseAdvanced {
         Ok(())
     }
 
+    /// The name under which a product is followed that is not known by its own: `BTC-USD` tells of `BTC-USDC` too, where that
+    /// alone was asked for.
+    fn followed_as<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let in_usdc = || Some(format!("{}-USDC", name.strip_suffix("-USD")?));
+        let is_ours = |name: &String| self.directory.find(name).is_some() || self.directory.lists(name);
+        match in_usdc().filter(is_ours) {
+            Some(in_usdc) if !self.directory.lists(name) => Cow::Owned(in_usdc),
+            _ => Cow::Borrowed(name),
+        }
+    }
+
     /// Reads `data`, of the product that it names.
     fn with_product(
         &mut self,
         receipt: Receipt,
         ts_event: Timestamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         read: impl FnOnce(&mut Self, Stamp) -> Result<(), VenueError>,
     ) -> Result<(), VenueError> {
         let name = json::text(data, "product_id")?;
-        let symbol = self.directory.id(name)?;
+        let symbol = match self.directory.find(name) {
+            Some(symbol) => symbol,
+            None => self.directory.id(&self.followed_as(name))?,
+        };
         self.products.of(symbol).connection = Some(receipt.connection);
         read(self, Stamp { ts_event, ..receipt.stamp(symbol) }).map_err(|error| error.of(name))
     }
@@ -220,7 +246,7 @@ impl CoinbaseAdvanced {
         &mut self,
         receipt: Receipt,
         stamp: Stamp,
-        event: &Object<'_, '_>,
+        event: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Stamp { symbol, .. } = stamp;
@@ -253,7 +279,7 @@ impl CoinbaseAdvanced {
         Ok(())
     }
 
-    fn level(&mut self, symbol: SymbolId, update: &Object<'_, '_>) -> Result<(Side, Level), VenueError> {
+    fn level(&mut self, symbol: SymbolId, update: &Object<'_>) -> Result<(Side, Level), VenueError> {
         let side = match json::text(update, "side")? {
             "bid" => Side::Bid,
             "offer" => Side::Ask,
@@ -267,7 +293,7 @@ impl CoinbaseAdvanced {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

@@ -13,19 +13,21 @@
 //! [spot]: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#how-to-manage-a-local-order-book-correctly
 //! [futures]: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/How-to-manage-a-local-order-book-correctly
 
+use serde::{Deserialize, Serialize};
+
 use super::{BySymbol, ConnectionId, Receipt, Stamp};
 use crate::limits::DEPTH_BUFFER_EVENTS_MAX;
 use crate::{BookSnapshot, EventBody, MarketEvent, SymbolId};
 
 /// The books of a venue, as far as they are joined.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Depths {
     books: BySymbol<Book>,
     /// The sum of what the books keep.
     buffered: usize,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Book {
     depth: Depth,
     /// The connection of its depth stream.
@@ -33,7 +35,7 @@ struct Book {
 }
 
 /// The update numbers of one depth message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DepthRange {
     /// `U`
     pub(super) first: u64,
@@ -43,7 +45,7 @@ pub(super) struct DepthRange {
 }
 
 /// How a depth message says which one it follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Link {
     /// Its numbers begin where those of the one before end: spot `U`.
     Next,
@@ -111,7 +113,7 @@ impl Depths {
 }
 
 /// How far one symbol's book has come.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Depth {
     joined: Option<Joined>,
     /// Messages kept in step 1, and the number of events of each.
@@ -120,7 +122,7 @@ struct Depth {
     events: Vec<MarketEvent>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 enum Joined {
     /// The snapshot's `lastUpdateId`: the next message is for steps 3 and 4.
     Snapshot(u64),

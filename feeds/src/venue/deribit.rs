@@ -25,11 +25,9 @@
 //! - `direction` of a trade is the taker's. `trade_seq` numbers the trades of the instrument.
 //! - Prices and amounts are numbers of JSON, and are read from their digits.
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{NumberedBook, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
 use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -79,7 +77,7 @@ impl Venue for Deribit {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -131,7 +129,7 @@ impl Venue for Deribit {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -153,7 +151,7 @@ impl Deribit {
     fn with_name(
         &mut self,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         read: impl FnOnce(&mut Self, Stamp) -> Result<(), VenueError>,
     ) -> Result<(), VenueError> {
         // Options on small coins have a lower-case `d` for the point of their strike.
@@ -170,7 +168,7 @@ impl Deribit {
         interval: &str,
         receipt: Receipt,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Stamp { symbol, .. } = stamp;
@@ -206,7 +204,7 @@ impl Deribit {
     fn side(
         &mut self,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         field: &'static str,
     ) -> Result<Vec<Level>, VenueError> {
         let level = |level| {
@@ -227,7 +225,7 @@ impl Deribit {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::DIGIT_LEVELS_MAX;
 use crate::{BookChecksum, Level, Price, Side, Size};
 
 /// Price levels, and how they were printed.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct DigitBook {
     bids: BTreeMap<Price, Printed>,
     asks: BTreeMap<Price, Printed>,

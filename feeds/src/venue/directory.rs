@@ -1,14 +1,15 @@
 //! The instruments of a session, by the venue's names, and the reading of their numbers.
 
-use rustc_hash::FxHashMap;
-use simd_json::prelude::ValueAsScalar;
-use simd_json::tape::{Object, Value};
+use std::borrow::Cow;
 
-use super::{Problem, Stamp, VenueError, json, level_if_any};
+use super::json::{self, Object, Value};
+use super::{Problem, Stamp, VenueError, level_if_any};
 use crate::limits::INSTRUMENTS_MAX;
 use crate::{
-    BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, Price, Side, Size, Symbol, SymbolId,
+    BookSnapshot, EventBody, Exponent, Instrument, Level, MarketEvent, NumberError, Price, Side, Size,
+    Symbol, SymbolId,
 };
+use rustc_hash::FxHashMap;
 
 /// The instruments of a session.
 ///
@@ -205,39 +206,51 @@ impl Directory {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         });
         Ok(id)
     }
 
     /// Reads a price. While surveying the result is zero.
+    #[inline]
     pub(super) fn price(
         &mut self,
         id: SymbolId,
         field: &'static str,
         text: &str,
     ) -> Result<Price, VenueError> {
-        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
-            None => Price::parse(text, self.instruments[id.index()].price_exponent),
-            Some(survey) => survey.scales[id.index()].price.see(text).map(|()| Price::ZERO),
+            None => {
+                let exponent = self.instruments[id.index()].price_exponent;
+                plain_first(text, |text| Price::parse(text, exponent))
+            }
+            Some(survey) => {
+                plain_first(text, |text| survey.scales[id.index()].price.see(text)).map(|()| Price::ZERO)
+            }
         };
         read.map_err(|error| VenueError::new(field, error))
     }
 
     /// Reads a size. While surveying the result is zero.
+    #[inline]
     pub(super) fn size(&mut self, id: SymbolId, field: &'static str, text: &str) -> Result<Size, VenueError> {
         if text.starts_with('-') {
             return Err(VenueError::new(field, Problem::Expected("a size of zero or more")));
         }
-        let text = &json::without_exponent(text);
         let read = match &mut self.survey {
-            None => Size::parse(text, self.instruments[id.index()].size_exponent),
-            Some(survey) => survey.scales[id.index()].size.see(text).map(|()| Size::ZERO),
+            None => {
+                let exponent = self.instruments[id.index()].size_exponent;
+                plain_first(text, |text| Size::parse(text, exponent))
+            }
+            Some(survey) => {
+                plain_first(text, |text| survey.scales[id.index()].size.see(text)).map(|()| Size::ZERO)
+            }
         };
         read.map_err(|error| VenueError::new(field, error))
     }
 
     /// Reads a level.
+    #[inline]
     pub(super) fn level(
         &mut self,
         id: SymbolId,
@@ -253,7 +266,7 @@ impl Directory {
         &mut self,
         id: SymbolId,
         field: &'static str,
-        level: Value<'_, '_>,
+        level: Value<'_>,
     ) -> Result<Level, VenueError> {
         let (price, size) = json::price_and_size(level, field)?;
         self.level(id, field, price, size)
@@ -263,12 +276,16 @@ impl Directory {
     pub(super) fn snapshot(
         &mut self,
         id: SymbolId,
-        object: &Object<'_, '_>,
+        object: &Object<'_>,
         bids: &'static str,
         asks: &'static str,
     ) -> Result<BookSnapshot, VenueError> {
         let mut side = |field| -> Result<Vec<Level>, VenueError> {
-            json::list(object, field)?.iter().map(|level| self.level_of(id, field, level)).collect()
+            let mut levels = Vec::new();
+            for level in &json::list(object, field)? {
+                levels.push(self.level_of(id, field, level)?);
+            }
+            Ok(levels)
         };
         Ok(BookSnapshot { bids: side(bids)?, asks: side(asks)? })
     }
@@ -277,7 +294,7 @@ impl Directory {
     pub(super) fn level_sets(
         &mut self,
         stamp: Stamp,
-        object: &Object<'_, '_>,
+        object: &Object<'_>,
         field: &'static str,
         side: Side,
         events: &mut Vec<MarketEvent>,
@@ -293,12 +310,12 @@ impl Directory {
     pub(super) fn best(
         &mut self,
         id: SymbolId,
-        object: &Object<'_, '_>,
+        object: &Object<'_>,
         price_field: &'static str,
         size_field: &'static str,
     ) -> Result<Option<Level>, VenueError> {
         let told = |field| match object.get(field) {
-            Some(value) if value.as_null().is_none() => {
+            Some(value) if !value.is_null() => {
                 json::as_text(Some(value), field).map(|text| Some(text).filter(|text| !text.is_empty()))
             }
             _ => Ok(None),
@@ -337,8 +354,26 @@ impl Directory {
     }
 }
 
+/// Reads a number as it is, and only where that fails, without its exponent: hardly any has one.
+#[inline]
+fn plain_first<T>(
+    text: &str,
+    mut read: impl FnMut(&str) -> Result<T, NumberError>,
+) -> Result<T, NumberError> {
+    match read(text) {
+        Err(error) => match json::without_exponent(text) {
+            Cow::Owned(plain) => read(&plain),
+            Cow::Borrowed(_) => Err(error),
+        },
+        read => read,
+    }
+}
+
 impl Scale {
-    fn see(&mut self, text: &str) -> Result<(), crate::NumberError> {
+    fn see(&mut self, text: &str) -> Result<(), NumberError> {
+        if self.needed.is_some_and(|needed| Price::parse(text, needed).is_ok()) {
+            return Ok(());
+        }
         let digits = if text.contains('.') { text.trim_end_matches('0') } else { text };
         let exponent = Exponent::of_text(digits)?;
         Price::parse(text, exponent)?;

@@ -21,14 +21,12 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-use simd_json::tape::{Object, Value};
-
 use super::book::{Book, clear_fed};
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, ConnectionId, Directory, Receipt, Stamp, Venue, VenueError, rfc3339};
 use crate::limits::{LEVEL_IDS_MAX, REORDERED_MESSAGES_MAX};
 use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, Price, Side, Size, SymbolId, Trade};
+use rustc_hash::FxHashMap;
 
 /// What dYdX's messages mean.
 pub(super) struct Dydx {
@@ -81,7 +79,7 @@ impl Venue for Dydx {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -151,7 +149,7 @@ impl Dydx {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        contents: &Object<'_, '_>,
+        contents: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let mut offsets = FxHashMap::default();
@@ -187,7 +185,7 @@ impl Dydx {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        contents: &Object<'_, '_>,
+        contents: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let offset = json::natural(contents, "offset")?;
@@ -231,7 +229,7 @@ impl Dydx {
         receipt: Receipt,
         symbol: SymbolId,
         is_past: bool,
-        contents: &Object<'_, '_>,
+        contents: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         for trade in &json::list(contents, "trades")? {

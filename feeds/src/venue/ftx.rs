@@ -24,11 +24,9 @@
 
 use std::borrow::Cow;
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{Book, clear_fed};
 use super::digits::DigitBook;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339, seconds, taker};
 use crate::{BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Trade};
 
@@ -74,7 +72,7 @@ impl Venue for Ftx {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -115,7 +113,7 @@ impl Ftx {
         receipt: Receipt,
         stamp: Stamp,
         kind: &str,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let is_snapshot = match kind {
@@ -160,7 +158,7 @@ impl Ftx {
     fn side(
         &mut self,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         field: &'static str,
         side: Side,
     ) -> Result<Vec<Level>, VenueError> {
@@ -179,7 +177,7 @@ impl Ftx {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

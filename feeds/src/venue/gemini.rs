@@ -15,10 +15,8 @@
 //!   no events. The others set levels; size zero deletes. Nothing is numbered, and the book has no time.
 //! - `side` of a trade is the taker's.
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{Book, clear_fed};
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
 use crate::{BookSnapshot, EventBody, MarketEvent, Side, SymbolId, Trade};
 
@@ -50,7 +48,7 @@ impl Venue for Gemini {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -70,7 +68,7 @@ impl Gemini {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let stamp = receipt.stamp(symbol);
@@ -109,7 +107,7 @@ impl Gemini {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

@@ -18,10 +18,8 @@
 //! - `side` of a trade is the taker's. `snapshotTrades` is of the past, and makes no events.
 //! - A `ticker` has no sizes, so it is no quote.
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{NumberedBook, clear_fed};
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, rfc3339, taker};
 use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Trade};
 
@@ -53,7 +51,7 @@ impl Venue for Hitbtc {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -76,7 +74,7 @@ impl Hitbtc {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        params: &Object<'_, '_>,
+        params: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (stamp, due) = stamp(receipt, symbol, params)?;
@@ -92,7 +90,7 @@ impl Hitbtc {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        params: &Object<'_, '_>,
+        params: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (stamp, due) = stamp(receipt, symbol, params)?;
@@ -110,7 +108,7 @@ impl Hitbtc {
     fn side(
         &mut self,
         symbol: SymbolId,
-        params: &Object<'_, '_>,
+        params: &Object<'_>,
         field: &'static str,
     ) -> Result<Vec<Level>, VenueError> {
         let level = |level| {
@@ -124,7 +122,7 @@ impl Hitbtc {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        params: &Object<'_, '_>,
+        params: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         for trade in &json::list(params, "data")? {
@@ -143,7 +141,7 @@ impl Hitbtc {
 }
 
 /// The stamp of a book's message, and the number that follows.
-fn stamp(receipt: Receipt, symbol: SymbolId, params: &Object<'_, '_>) -> Result<(Stamp, u64), VenueError> {
+fn stamp(receipt: Receipt, symbol: SymbolId, params: &Object<'_>) -> Result<(Stamp, u64), VenueError> {
     let sequence = json::natural(params, "sequence")?;
     let due =
         sequence.checked_add(1).ok_or_else(|| VenueError::expected("sequence", "less than 2^64 - 1"))?;

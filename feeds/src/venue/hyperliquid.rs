@@ -13,9 +13,7 @@
 //! - `l2Book` is the whole book of 20 levels a side, bids first, each time: there is nothing to number.
 //! - `side` of a trade is the taker's: `B` buys, `A` sells.
 
-use simd_json::tape::{Object, Value};
-
-use super::json;
+use super::json::{self, Object, Value};
 use super::{Directory, Problem, Receipt, Stamp, Venue, VenueError, milliseconds};
 use crate::{Aggressor, BookSnapshot, EventBody, Level, MarketEvent, SymbolId, Trade};
 
@@ -45,7 +43,7 @@ impl Venue for Hyperliquid {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -77,7 +75,7 @@ impl Hyperliquid {
     fn with_coin(
         &mut self,
         receipt: Receipt,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         read: impl FnOnce(&mut Self, Stamp) -> Result<(), VenueError>,
     ) -> Result<(), VenueError> {
         let name = json::text(data, "coin")?.to_ascii_uppercase();
@@ -87,7 +85,7 @@ impl Hyperliquid {
             .map_err(|error| error.of(&name))
     }
 
-    fn side(&mut self, symbol: SymbolId, side: Option<Value<'_, '_>>) -> Result<Vec<Level>, VenueError> {
+    fn side(&mut self, symbol: SymbolId, side: Option<Value<'_>>) -> Result<Vec<Level>, VenueError> {
         let side = side.ok_or_else(|| VenueError::new("levels", Problem::Missing))?;
         let level = |level| {
             let level = json::as_object(level, "levels")?;
@@ -101,7 +99,7 @@ impl Hyperliquid {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

@@ -23,12 +23,11 @@
 //!
 //! [`Instrument::book_levels_max`]: crate::Instrument::book_levels_max
 
-use simd_json::tape::{Array, Object, Value};
-
 use super::book::{Book, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Array, Object, Value};
 use super::{BySymbol, ConnectionId, Directory, Problem, Receipt, Venue, VenueError, level_if_any, seconds};
+use crate::price::parse_digits;
 use crate::{
     Aggressor, BookChecksum, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId,
     Timestamp, Trade, TradingStatus,
@@ -57,6 +56,15 @@ impl Venue for Kraken {
         self.directory
     }
 
+    fn keep(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(&(&self.books, &self.is_online)).ok()
+    }
+
+    fn recall(&mut self, kept: &[u8]) -> Result<(), postcard::Error> {
+        (self.books, self.is_online) = postcard::from_bytes(kept)?;
+        Ok(())
+    }
+
     fn on_connect(&mut self, receipt: Receipt, _address: &str, events: &mut Vec<MarketEvent>) {
         clear_fed(receipt, self.books.iter_mut(), |book| book.on_connect(receipt.connection), events);
     }
@@ -64,7 +72,7 @@ impl Venue for Kraken {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Receipt { connection, ts_recv } = receipt;
@@ -73,18 +81,24 @@ impl Venue for Kraken {
             return Ok(());
         }
         let parts = json::as_list(message, "message")?;
-        let Some(count) = parts.len().checked_sub(3).filter(|count| *count > 0) else {
+        let (mut length, mut last_two) = (0_usize, [None; 2]);
+        for part in &parts {
+            last_two = [last_two[1], Some(part)];
+            length += 1;
+        }
+        let Some(count) = length.checked_sub(3).filter(|count| *count > 0) else {
             return Err(VenueError::expected("message", "[number, data…, channel, pair]"));
         };
-        let channel = json::as_text(parts.get(count + 1), "channelName")?;
-        let pair = json::as_text(parts.get(count + 2), "pair")?;
-        let first = parts.get(1).ok_or_else(|| VenueError::new(CHANNEL_DATA, Problem::Missing))?;
+        let channel = json::as_text(last_two[0], "channelName")?;
+        let pair = json::as_text(last_two[1], "pair")?;
+        let mut data = parts.iter().skip(1).take(count);
+        let first = data.clone().next().ok_or_else(|| VenueError::new(CHANNEL_DATA, Problem::Missing))?;
         let mut read = || match channel {
             "trade" => self.on_trades(pair, &json::as_list(first, CHANNEL_DATA)?, ts_recv, events),
             "ticker" => self.on_ticker(pair, &json::as_object(first, CHANNEL_DATA)?, ts_recv, events),
             "spread" => self.on_spread(pair, &json::as_list(first, CHANNEL_DATA)?, ts_recv, events),
             _ => match channel.strip_prefix("book-").map(str::parse) {
-                Some(Ok(levels)) => self.on_book(connection, pair, levels, &parts, ts_recv, events),
+                Some(Ok(levels)) => self.on_book(connection, pair, levels, &mut data, ts_recv, events),
                 Some(Err(_)) => Err(VenueError::expected("channelName", "book-<levels>")),
                 None => Ok(()),
             },
@@ -99,7 +113,7 @@ impl Venue for Kraken {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -109,7 +123,7 @@ impl Venue for Kraken {
 
 impl Kraken {
     /// `systemStatus` other than `online` stops all instruments, until it is `online` again.
-    fn on_status(&mut self, object: &Object<'_, '_>, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
+    fn on_status(&mut self, object: &Object<'_>, ts_recv: Timestamp, events: &mut Vec<MarketEvent>) {
         if json::text_if_any(object, "event") != Some("systemStatus") {
             return;
         }
@@ -134,7 +148,7 @@ impl Kraken {
     fn on_trades(
         &mut self,
         pair: &str,
-        trades: &Array<'_, '_>,
+        trades: &Array<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -160,7 +174,7 @@ impl Kraken {
     fn on_ticker(
         &mut self,
         pair: &str,
-        ticker: &Object<'_, '_>,
+        ticker: &Object<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -181,7 +195,7 @@ impl Kraken {
     fn on_spread(
         &mut self,
         pair: &str,
-        spread: &Array<'_, '_>,
+        spread: &Array<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -202,7 +216,7 @@ impl Kraken {
         connection: ConnectionId,
         pair: &str,
         levels: usize,
-        parts: &Array<'_, '_>,
+        data: &mut dyn Iterator<Item = Value<'_>>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -211,13 +225,17 @@ impl Kraken {
         let start = events.len();
         let mut ts_event = None;
         let mut checksum = None;
-        for part in parts.iter().skip(1).take(parts.len().saturating_sub(3)) {
+        for part in data {
             let part = json::as_object(part, CHANNEL_DATA)?;
-            if part.get("as").is_some() || part.get("bs").is_some() {
+            let [whole_asks, whole_bids, asks, bids, digest] = part.fields(["as", "bs", "a", "b", "c"]);
+            if whole_asks.is_some() || whole_bids.is_some() {
                 // Step 1.
                 let mut snapshot = BookSnapshot::default();
-                for (field, side) in [("as", &mut snapshot.asks), ("bs", &mut snapshot.bids)] {
-                    for level in &json::list(&part, field)? {
+                for (field, list, side) in
+                    [("as", whole_asks, &mut snapshot.asks), ("bs", whole_bids, &mut snapshot.bids)]
+                {
+                    let list = list.ok_or_else(|| VenueError::new(field, Problem::Missing))?;
+                    for level in &json::as_list(list, field)? {
                         let (level, time) = self.level(symbol, field, level)?;
                         side.push(level);
                         ts_event = ts_event.max(Some(time));
@@ -229,19 +247,19 @@ impl Kraken {
                 continue;
             }
             // Step 2.
-            for (field, side) in [("a", Side::Ask), ("b", Side::Bid)] {
-                let Some(list) = part.get(field) else { continue };
+            for (field, list, side) in [("a", asks, Side::Ask), ("b", bids, Side::Bid)] {
+                let Some(list) = list else { continue };
                 for level in &json::as_list(list, field)? {
                     let (level, time) = self.level(symbol, field, level)?;
                     events.push(event(symbol, time, ts_recv, EventBody::LevelSet { side, level }));
                     ts_event = ts_event.max(Some(time));
                 }
             }
-            if let Some(text) = part.get("c") {
-                let text = json::as_text(Some(text), "c")?;
-                let number = text
-                    .parse()
-                    .map_err(|_| VenueError::expected("c", "a checksum of 32 bits in decimal digits"))?;
+            if digest.is_some() {
+                let number = json::as_text(digest, "c")?;
+                let number = parse_digits(number.as_bytes())
+                    .and_then(|number| u32::try_from(number).ok())
+                    .ok_or_else(|| VenueError::expected("c", "a checksum of 32 bits in decimal digits"))?;
                 checksum = Some(BookChecksum::Kraken(number));
             }
         }
@@ -261,7 +279,7 @@ impl Kraken {
         &mut self,
         symbol: SymbolId,
         field: &'static str,
-        level: Value<'_, '_>,
+        level: Value<'_>,
     ) -> Result<(Level, Timestamp), VenueError> {
         let level = json::as_list(level, field)?;
         let mut fields = level.iter();
@@ -281,10 +299,10 @@ const fn event(symbol: SymbolId, ts_event: Timestamp, ts_recv: Timestamp, body: 
 }
 
 /// `{"error":[],"result":{"XXMRZUSD":{"wsname":"XMR/USD","pair_decimals":2,"lot_decimals":8,…},…}}`
-fn read_asset_pairs(answer: &Value<'_, '_>, directory: &mut Directory) -> Result<(), VenueError> {
+fn read_asset_pairs(answer: &Value<'_>, directory: &mut Directory) -> Result<(), VenueError> {
     let answer = json::as_object(*answer, "AssetPairs")?;
     let result = answer.get("result").ok_or_else(|| VenueError::new("result", Problem::Missing))?;
-    for (_, pair) in &json::as_object(result, "result")? {
+    for (_, pair) in json::as_object(result, "result")?.iter() {
         let pair = json::as_object(pair, "result")?;
         // Pairs without a name for the WebSocket (dark pools) never appear there.
         let Some(name) = json::text_if_any(&pair, "wsname") else { continue };

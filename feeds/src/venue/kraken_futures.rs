@@ -21,11 +21,9 @@
 //! - `ticker_lite` has no sizes, so it is no quote.
 //! - Prices and quantities are numbers of JSON, and are read from their digits.
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{NumberedBook, clear_fed};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
 use crate::{BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -61,7 +59,7 @@ impl Venue for KrakenFutures {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -94,7 +92,7 @@ impl Venue for KrakenFutures {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -115,7 +113,7 @@ impl KrakenFutures {
         &mut self,
         receipt: Receipt,
         stamp: Stamp,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (sequence, due) = numbers(message)?;
@@ -135,7 +133,7 @@ impl KrakenFutures {
         &mut self,
         receipt: Receipt,
         stamp: Stamp,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (sequence, due) = numbers(message)?;
@@ -152,7 +150,7 @@ impl KrakenFutures {
         Ok(())
     }
 
-    fn level(&mut self, symbol: SymbolId, level: &Object<'_, '_>) -> Result<Level, VenueError> {
+    fn level(&mut self, symbol: SymbolId, level: &Object<'_>) -> Result<Level, VenueError> {
         self.directory.level(symbol, "price", json::text(level, "price")?, json::text(level, "qty")?)
     }
 
@@ -160,7 +158,7 @@ impl KrakenFutures {
         &mut self,
         _receipt: Receipt,
         stamp: Stamp,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let Level { price, size } = self.level(stamp.symbol, message)?;
@@ -174,7 +172,7 @@ impl KrakenFutures {
         &mut self,
         _receipt: Receipt,
         stamp: Stamp,
-        message: &Object<'_, '_>,
+        message: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let bid = self.directory.best(stamp.symbol, message, "bid", "bid_size")?;
@@ -185,7 +183,7 @@ impl KrakenFutures {
 }
 
 /// `seq`, and the one that follows.
-fn numbers(message: &Object<'_, '_>) -> Result<(u64, u64), VenueError> {
+fn numbers(message: &Object<'_>) -> Result<(u64, u64), VenueError> {
     let sequence = json::natural(message, "seq")?;
     let due = sequence.checked_add(1).ok_or_else(|| VenueError::expected("seq", "less than 2^64 - 1"))?;
     Ok((sequence, due))

@@ -27,12 +27,12 @@
 //! Nothing is numbered: a lost message shows in the checksum alone. A snapshot of trades tells what was before, and is
 //! no event.
 
-use simd_json::tape::{Object, Value};
+use serde::{Deserialize, Serialize};
 
 use super::book::{NumberedBook, clear_fed};
 use super::digits::DigitBook;
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Problem, Receipt, Stamp, Venue, VenueError, rfc3339, taker};
 use crate::{BookChecksum, BookSnapshot, EventBody, Exponent, Level, MarketEvent, Side, SymbolId, Trade};
 use crate::{TradingStatus, limits::KRAKEN_BOOK_LEVELS};
@@ -48,7 +48,7 @@ pub(super) struct KrakenV2 {
     is_online: bool,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Book {
     numbered: NumberedBook,
     digits: DigitBook,
@@ -69,6 +69,15 @@ impl Venue for KrakenV2 {
         self.directory
     }
 
+    fn keep(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(&(&self.books, &self.is_online)).ok()
+    }
+
+    fn recall(&mut self, kept: &[u8]) -> Result<(), postcard::Error> {
+        (self.books, self.is_online) = postcard::from_bytes(kept)?;
+        Ok(())
+    }
+
     fn has_bare_numbers(&self) -> bool {
         true
     }
@@ -81,7 +90,7 @@ impl Venue for KrakenV2 {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -121,7 +130,7 @@ impl Venue for KrakenV2 {
 
 impl KrakenV2 {
     /// Pairs of the venue's list; their names are those that are subscribed.
-    fn on_instruments(&mut self, message: &Object<'_, '_>) -> Result<(), VenueError> {
+    fn on_instruments(&mut self, message: &Object<'_>) -> Result<(), VenueError> {
         if !self.directory.is_surveying() {
             return Ok(());
         }
@@ -150,7 +159,7 @@ impl KrakenV2 {
     /// A `system` other than `online` stops all instruments, until it is `online` again.
     fn on_status(
         &mut self,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         receipt: Receipt,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -177,7 +186,7 @@ impl KrakenV2 {
         is_snapshot: bool,
         receipt: Receipt,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         // The first snapshots of this version had no time.
@@ -220,7 +229,7 @@ impl KrakenV2 {
         &mut self,
         symbol: SymbolId,
         is_snapshot: bool,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         field: &'static str,
         side: Side,
     ) -> Result<Vec<Level>, VenueError> {
@@ -247,7 +256,7 @@ impl KrakenV2 {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {
@@ -264,7 +273,7 @@ impl KrakenV2 {
     fn on_ticker(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let bid = self.directory.best(stamp.symbol, data, "bid", "bid_qty")?;

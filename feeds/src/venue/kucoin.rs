@@ -19,11 +19,9 @@
 //! - `side` of a match is the taker's.
 //! - Changes have no time but in messages since 2022.
 
-use simd_json::tape::{Object, Value};
-
 use super::depth::{DepthRange, Depths, Link};
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{Directory, Receipt, Stamp, Venue, VenueError, milliseconds, taker};
 use crate::{EventBody, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -55,7 +53,7 @@ impl Venue for Kucoin {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -91,7 +89,7 @@ impl Venue for Kucoin {
     fn on_answer(
         &mut self,
         url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         ts_recv: Timestamp,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -127,7 +125,7 @@ impl Kucoin {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (first, last) = (json::natural(data, "sequenceStart")?, json::natural(data, "sequenceEnd")?);
@@ -155,7 +153,7 @@ impl Kucoin {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let (ts_event, sequence) = (milliseconds(data, "time")?, json::natural(data, "sequence")?);
@@ -170,7 +168,7 @@ impl Kucoin {
         &mut self,
         receipt: Receipt,
         symbol: SymbolId,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let nanoseconds = i64::try_from(json::natural(data, "time")?)

@@ -27,12 +27,10 @@
 //! - `bbo-tbt` and `tickers` are quotes. `books5` are tops of the book and no events: the book comes from the changes.
 //! - Of an instrument with several book channels, the one whose snapshot came first is the book.
 
-use simd_json::tape::{Object, Value};
-
 use super::book::{NumberedBook, clear_fed};
 use super::digits::DigitBook;
 use super::directory::Listing;
-use super::json;
+use super::json::{self, Object, Value};
 use super::{BySymbol, Directory, Receipt, Stamp, Venue, VenueError, level_if_any, milliseconds, taker};
 use crate::{BookChecksum, BookSnapshot, EventBody, Level, MarketEvent, Side, SymbolId, Timestamp, Trade};
 
@@ -83,7 +81,7 @@ impl Venue for Okx {
     fn on_message(
         &mut self,
         receipt: Receipt,
-        message: Value<'_, '_>,
+        message: Value<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let message = json::as_object(message, "message")?;
@@ -124,7 +122,7 @@ impl Venue for Okx {
     fn on_answer(
         &mut self,
         _url: &str,
-        answer: Value<'_, '_>,
+        answer: Value<'_>,
         _ts_recv: Timestamp,
         _events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
@@ -148,7 +146,7 @@ impl Okx {
         action: &str,
         receipt: Receipt,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let is_snapshot = match action {
@@ -201,7 +199,7 @@ impl Okx {
         &mut self,
         symbol: SymbolId,
         is_snapshot: bool,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         field: &'static str,
         side: Side,
     ) -> Result<Vec<Level>, VenueError> {
@@ -222,7 +220,7 @@ impl Okx {
     fn on_best(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let mut best = |field| {
@@ -238,7 +236,7 @@ impl Okx {
     fn on_ticker(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let bid = self.directory.best(stamp.symbol, data, "bidPx", "bidSz")?;
@@ -250,7 +248,7 @@ impl Okx {
     fn on_trade(
         &mut self,
         stamp: Stamp,
-        data: &Object<'_, '_>,
+        data: &Object<'_>,
         events: &mut Vec<MarketEvent>,
     ) -> Result<(), VenueError> {
         let trade = Trade {

@@ -119,6 +119,22 @@ fn a_message_that_is_not_as_documented_costs_one_book() {
 }
 
 #[test]
+fn messages_about_a_symbol_that_nobody_asked_for_are_left_aside() {
+    let (mut venue, mut client, mut connection) = followed(NEVER, None);
+    venue.server.set("XRPUSDT", "bids", 50, 1);
+    for id in 1..=3 {
+        connection.send(&trade("XRPUSDT", "0.50000000", id));
+        connection.send(&venue.update("XRPUSDT", &[("bids", 51, 1)]));
+    }
+    connection.send(&trade(BTC, "65083.67000000", 7));
+    connection.send(&venue.update(ETH, &[("asks", 191_950, 5)]));
+    client.until("what follows", |client| !client.trades.is_empty() && client.has_book(&venue, ETH));
+    assert_eq!(client.trades, [(BTC.to_owned(), 6_508_367, 1_034, Some(7))]);
+    assert_eq!((client.gaps(), client.connections().lost), ([0, 0], 0));
+    assert!(client.has_book(&venue, BTC));
+}
+
+#[test]
 fn a_connection_that_breaks_is_made_anew() {
     let (mut venue, mut client, mut connection) = followed(NEVER, None);
     let update = venue.update(BTC, &[("asks", 6_510_800, 3)]);
@@ -151,12 +167,13 @@ fn a_quiet_connection_is_asked_whether_it_lives_and_a_silent_one_is_given_up() {
 }
 
 #[test]
-fn a_symbol_that_the_venue_does_not_list_is_refused() {
+fn a_symbol_that_the_venue_does_not_list_is_named() {
     let mut venue = Binance::listen();
     venue.server.set(BTC, "bids", 1, 1);
-    let error = Client::open(&venue, &[BTC, "NOSUCH"], NEVER, None).map(|_| ()).expect_err("an error");
+    venue.server.set(ETH, "bids", 1, 1);
+    let error = Client::open(&venue, &[BTC, ETH, "NOSUCH"], NEVER, None).map(|_| ()).expect_err("an error");
     let told = error.to_string();
-    assert!(told.contains("NOSUCH") && told.contains("Invalid symbol."), "{told}");
+    assert!(told.contains("refuses the symbol `NOSUCH`") && told.contains("Invalid symbol."), "{told}");
     assert!(matches!(error, FeedError::Live { .. }));
 }
 

@@ -137,6 +137,33 @@ fn a_symbol_that_the_venue_does_not_list_is_named() {
 }
 
 #[test]
+fn a_product_in_usdc_keeps_its_name_though_it_comes_under_that_of_the_one_in_usd() {
+    const USDC: &str = "BTC-USDC";
+    let renamed = |event: serde_json::Value| -> serde_json::Value {
+        serde_json::from_str(&event.to_string().replace(USDC, BTC)).expect("JSON")
+    };
+    let recording = Recording::start();
+    let mut venue = Coinbase::listen();
+    venue.0.set(USDC, "bids", 6_508_366, 20_371_215);
+    venue.0.set(USDC, "asks", 6_510_654, 100_000);
+    let mut client =
+        Client::open(&venue, &[USDC], NEVER, Some(recording.handle())).expect("a venue that lists it");
+    let mut connection = venue.accept();
+    connection.expect_subscription(&[USDC]);
+    connection.say("l2_data", &renamed(venue.snapshot(USDC)));
+    client.until("the book", |client| client.has(&venue));
+    let update = venue.update(USDC, &[("bids", 6_508_400, 5)]);
+    connection.say("l2_data", &renamed(update));
+    connection.say("market_trades", &trades("update", &[5]));
+    client.until("the trade", |client| client.trades.len() == 1);
+    assert!(client.has(&venue));
+    assert_eq!(client.trades, [(USDC.to_owned(), 6_508_367, 1_034_361, Some(5))]);
+    drop(connection);
+    client.until("the gap", |client| client.gaps_of(USDC) == 1);
+    recording.assert_replays(client, &[USDC]);
+}
+
+#[test]
 fn a_recording_of_it_is_replayed_as_it_was_followed_faults_and_all() {
     let recording = Recording::start();
     let (mut venue, mut client, mut connection) = followed(NEVER, Some(recording.handle()));

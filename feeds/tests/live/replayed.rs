@@ -36,13 +36,9 @@ impl Recording {
         drop(client);
         self.recorder.stop().expect("all is recorded");
 
-        let mut replay = Replay::open(&ReplaySettings {
-            files: vec![self.settings.folder],
-            repeat: false,
-            symbols: None,
-            from: None,
-        })
-        .expect("a recording");
+        let files = vec![self.settings.folder];
+        let mut replay =
+            Replay::open(&ReplaySettings { files, ..ReplaySettings::default() }).expect("a recording");
         let names: Vec<String> = replay.instruments().iter().map(|i| i.symbol.as_str().to_owned()).collect();
         for (symbol, expected) in symbols.iter().zip(instruments) {
             let found =

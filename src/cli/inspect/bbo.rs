@@ -143,6 +143,7 @@ mod tests {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         };
         let mut market = Market::new(&[instrument]);
         let mut check = BboCheck::new(1);

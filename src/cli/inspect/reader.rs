@@ -7,13 +7,15 @@ use feeds::{Feed, FeedError, Instrument, MarketEvent, SymbolId, Timestamp};
 
 use super::Selection;
 use super::bbo::BboCheck;
-use super::progress::Progress;
-use super::report::{Checks, FileReport, Kinds, Span, SymbolReport};
+use super::report::{Checks, FileReport, Kinds, Recorded, Span, SymbolReport};
+use crate::cli::progress::Progress;
 use crate::market::{Change, Market};
 
 /// What is in a file. Where it is damaged, what came before is told, and the error.
 pub(super) fn inspect(path: &Path, selection: &mut Selection) -> FileReport {
-    let mut progress = Progress::new(path);
+    let mut progress = Progress::of(path.display());
+    // That may take as long as reading it, and tells nothing meanwhile.
+    progress.show("opening");
     let settings = ReplaySettings { files: vec![path.to_owned()], ..ReplaySettings::default() };
     let mut replay = match Replay::open(&settings) {
         Ok(replay) => replay,
@@ -61,7 +63,7 @@ impl Reading {
             self.market.end_message();
             events.clear();
             messages += 1;
-            progress.at(messages);
+            progress.at(messages, None);
         }
         Ok(())
     }
@@ -91,6 +93,8 @@ impl Reading {
             events,
             events_by_kind: self.kinds,
             unmapped: replay.unmapped(0).into_iter().collect(),
+            unknown_lines: replay.unknown_lines(),
+            recording: replay.recorded(0).map(|verified| Recorded::new(path, verified)),
             span: self.span.map(|(first, last)| Span::new(first, last, events)),
             symbols,
             checks: Checks::new(self.market.faults(), &self.bbo, instruments),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use feeds::record::{Cut, Lost, Verified};
 use feeds::{EventBody, Exponent, FeedError, Instrument, Level, SymbolId, Timestamp};
 use serde::Serialize;
 
@@ -23,6 +24,10 @@ pub(super) struct FileReport {
     pub(super) events_by_kind: Kinds,
     /// Messages that are no event, by what they are, where the format tells these apart.
     pub(super) unmapped: BTreeMap<String, u64>,
+    /// Lines of a capture of a kind that is not known here: they are no messages, and make no events.
+    pub(super) unknown_lines: u64,
+    /// Of a recording of `tickwire record`, how it ends and what is missing in it.
+    pub(super) recording: Option<Recorded>,
     /// `None`: no events.
     pub(super) span: Option<Span>,
     pub(super) symbols: Vec<SymbolReport>,
@@ -35,6 +40,67 @@ impl FileReport {
     /// Of a file that cannot be read at all.
     pub(super) fn unread(path: &Path, error: &FeedError) -> Self {
         Self { path: path.display().to_string(), error: Some(error.to_string()), ..Self::default() }
+    }
+}
+
+/// How a recording ends, and what was lost when it was made.
+#[derive(Serialize)]
+pub(super) struct Recorded {
+    /// Whether its end was written; if not, its recorder was killed, or still writes it.
+    pub(super) closed: bool,
+    /// Whether the last segment of a folder says that another one follows: that was removed, or never begun.
+    pub(super) followed: bool,
+    /// Beginnings of frames that a killed recorder or a failing disk left.
+    pub(super) cuts: Vec<ShownCut>,
+    /// Records for which the recorder had no room.
+    pub(super) records_lost: u64,
+    /// The first of these losses; [`feeds::limits::RECORD_LOSSES_KEPT_MAX`] at most.
+    pub(super) losses: Vec<Loss>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ShownCut {
+    pub(super) path: String,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// Records that were lost one after the other.
+#[derive(Serialize)]
+pub(super) struct Loss {
+    pub(super) records: u64,
+    /// Of their payloads.
+    pub(super) bytes: u64,
+    first_ns: i64,
+    last_ns: i64,
+    /// RFC 3339.
+    pub(super) first: String,
+    pub(super) last: String,
+}
+
+impl Recorded {
+    pub(super) fn new(path: &Path, verified: &Verified) -> Self {
+        let cut = |cut: &Cut| ShownCut {
+            path: cut.path.display().to_string(),
+            offset: cut.offset,
+            bytes: cut.bytes,
+        };
+        let loss = |lost: &Lost| Loss {
+            records: lost.records,
+            bytes: lost.bytes,
+            first_ns: lost.first.0,
+            last_ns: lost.last.0,
+            first: lost.first.to_string(),
+            last: lost.last.to_string(),
+        };
+        Self {
+            closed: verified.is_closed,
+            // A segment by itself is followed by those that nobody asked for.
+            followed: verified.is_followed && path.is_dir(),
+            cuts: verified.cuts.iter().map(cut).collect(),
+            records_lost: verified.records_lost,
+            losses: verified.losses.iter().map(loss).collect(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::market::Market;
 use figures::{Figures, Row};
 
 /// The input that is no file.
-const SIM: &str = "sim";
+pub(super) const SIM: &str = "sim";
 
 /// The figures of an input, or of one of its instruments.
 struct Column {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::report::{Best, Checks, FileReport, ShownLevel, Span, SymbolReport};
+use super::report::{Best, Checks, FileReport, Loss, Recorded, ShownCut, ShownLevel, Span, SymbolReport};
 
 /// Rows of the table of symbols.
 const ROWS_MAX: usize = 20;
@@ -30,7 +30,18 @@ impl Display for FileReport {
                 line(f, "time", format_args!("{} to {}", span.first, span.last))?;
                 line(f, "", span)?;
             }
+            if let Some(recorded) = &self.recording {
+                write!(f, "{recorded}")?;
+            }
             line(f, "checks", &self.checks)?;
+            if self.unknown_lines > 0 {
+                let count = Grouped(self.unknown_lines.into());
+                line(
+                    f,
+                    "WARNING",
+                    format_args!("{count} lines of a kind that is NOT KNOWN here: they made no events"),
+                )?;
+            }
             for (warning, examples) in self.checks.warnings() {
                 line(f, "WARNING", warning)?;
                 for example in examples {
@@ -46,6 +57,38 @@ impl Display for FileReport {
         }
         if !self.symbols.is_empty() {
             self.table(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Recorded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for ShownCut { path, offset, bytes } in &self.cuts {
+            line(
+                f,
+                "cut",
+                format_args!("{path}: {bytes} bytes from byte {offset} on are the beginning of a frame"),
+            )?;
+        }
+        if !self.closed {
+            line(f, "open", "no end was written: its recorder was killed, or still writes it")?;
+        }
+        if self.followed {
+            line(
+                f,
+                "MISSING",
+                "its last segment says that another one follows: segments were removed from the end,",
+            )?;
+            line(f, "", "or its recorder was killed, or the disk was full, before there was one")?;
+        }
+        if self.records_lost > 0 {
+            let count = Grouped(self.records_lost.into());
+            line(f, "LOST", format_args!("{count} records had no room when it was recorded"))?;
+        }
+        for Loss { records, bytes, first, last, .. } in self.losses.iter().take(EXAMPLES_MAX) {
+            let records = Grouped((*records).into());
+            line(f, "", format_args!("such as {records} records of {bytes} bytes, {first} to {last}"))?;
         }
         Ok(())
     }

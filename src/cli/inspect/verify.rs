@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use feeds::FeedError;
-use feeds::record::{Cut, RecordReader, Verified};
+use feeds::record::{RecordReader, Verified};
 use serde::Serialize;
 
 use super::print;
+use super::report::Recorded;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -29,26 +30,18 @@ struct Verdict {
     records: u64,
     /// Of the records, without compression.
     bytes: u64,
-    /// What had no room when it was recorded, as the recording tells.
-    records_lost: u64,
     first_ts_recv: Option<i64>,
     last_ts_recv: Option<i64>,
-    /// Whether its recorder closed it.
-    closed: bool,
-    /// Beginnings of frames that a killed recorder or a failing disk left.
-    cuts: Vec<ShownCut>,
+    /// How it ends, and what is missing in it.
+    #[serde(flatten)]
+    recorded: Recorded,
     /// Of the last frame.
     hash: String,
     error: Option<String>,
     #[serde(skip)]
     span: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownCut {
-    path: String,
-    offset: u64,
-    bytes: u64,
+    #[serde(skip)]
+    is_folder: bool,
 }
 
 pub(super) fn run(paths: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
@@ -82,22 +75,23 @@ impl Verdict {
             }
             Err(error) => (Verified::default(), Some(error)),
         };
-        let Verified { segments, blocks, records, bytes, records_lost, span, is_closed, cuts, hash } =
-            verified;
+        let recorded = Recorded::new(path, &verified);
+        let Verified { segments, blocks, records, bytes, span, hash, .. } = verified;
+        let is_folder = path.is_dir();
+        let error = error.map(|error| error.to_string());
         Self {
             path: path.display().to_string(),
+            is_folder,
             sound: error.is_none(),
             segments,
             blocks,
             records,
             bytes,
-            records_lost,
             first_ts_recv: span.map(|(first, _)| first.0),
             last_ts_recv: span.map(|(_, last)| last.0),
-            closed: is_closed,
-            cuts: cuts.into_iter().map(ShownCut::from).collect(),
+            recorded,
             hash,
-            error: error.map(|error| error.to_string()),
+            error,
             span: span.map(|(first, last)| format!("{first} to {last}")),
         }
     }
@@ -108,12 +102,6 @@ fn read(reader: &mut RecordReader) -> Result<(), FeedError> {
     Ok(())
 }
 
-impl From<Cut> for ShownCut {
-    fn from(cut: Cut) -> Self {
-        Self { path: cut.path.display().to_string(), offset: cut.offset, bytes: cut.bytes }
-    }
-}
-
 impl Display for Verdict {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.path)?;
@@ -122,25 +110,24 @@ impl Display for Verdict {
         if let Some(span) = &self.span {
             writeln!(f, "  time      {span}")?;
         }
-        if self.records_lost > 0 {
-            writeln!(f, "  LOST      {} records had no room when it was recorded", self.records_lost)?;
-        }
-        for ShownCut { path, offset, bytes } in &self.cuts {
-            writeln!(
-                f,
-                "  cut       {path}: {bytes} bytes from byte {offset} on are the beginning of a frame"
-            )?;
-        }
+        write!(f, "{}", self.recorded)?;
         if let Some(error) = &self.error {
             writeln!(f, "  ERROR     {error}")?;
             return writeln!(f, "            what is told here came before it");
         }
-        if !self.closed {
-            writeln!(f, "  open      its recorder was killed, or still writes it")?;
-        }
         if self.hash.is_empty() {
             return writeln!(f, "  chain     sound, of nothing");
         }
-        writeln!(f, "  chain     sound, the last hash is {}", self.hash)
+        writeln!(f, "  chain     sound, the last hash is {}", self.hash)?;
+        let unknown = if !self.is_folder {
+            "segments before and behind this one: give the folder"
+        } else if self.recorded.followed {
+            "which of the two it is, and how much is missing"
+        } else if self.recorded.closed {
+            "runs of its recorder behind this one, if all their segments were removed: compare the last hash with a kept one"
+        } else {
+            "blocks behind the last one, which a recorder that was killed had not written, or somebody removed"
+        };
+        writeln!(f, "  not known {unknown}")
     }
 }

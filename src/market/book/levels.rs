@@ -1,6 +1,7 @@
 //! One side of a book: its price levels in order.
 
 use feeds::{Level, Price, Side, Size};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::BOOK_LEVELS_MAX;
 
@@ -16,7 +17,7 @@ const SCAN: usize = 16;
 ///
 /// Both sides share the code by ranking prices with an XOR: with 0 for bids (higher is better), with all ones for
 /// asks, which reverses the order of all 64-bit integers and, unlike a minus sign, cannot overflow.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Levels {
     flip: i64,
     levels: Vec<Level>,

@@ -25,7 +25,7 @@ const SLOTS_PER_ORDER: usize = 8;
 ///
 /// Clearing a book raises its generation, which makes its orders invisible at once; those in the table are vacant
 /// slots from then on, and those in the map are swept when they may be half of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::market) struct Orders {
     /// Empty, or a power of two long.
     table: Vec<Slot>,
@@ -57,6 +57,9 @@ pub(super) enum AddError {
     Full,
 }
 
+/// An order of some instrument.
+pub(in crate::market) type RestingOrder = (SymbolId, OrderId, Side, Level);
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     id: OrderId,
@@ -86,6 +89,21 @@ impl Orders {
             resting: 0,
             books: vec![BookOrders::default(); instruments],
         }
+    }
+
+    /// A table in which these rest; `None`: they cannot.
+    pub(in crate::market) fn of(
+        instruments: usize,
+        resting: impl IntoIterator<Item = RestingOrder>,
+    ) -> Option<Self> {
+        let mut orders = Self::new(instruments);
+        for (symbol, id, side, level) in resting {
+            if symbol.index() >= instruments || level.size <= Size::ZERO {
+                return None;
+            }
+            orders.add(symbol, id, side, level).ok()?;
+        }
+        Some(orders)
     }
 
     /// Adds an order of a positive size.
@@ -206,6 +224,20 @@ impl Orders {
         }
         self.books[symbol.index()].resting -= 1;
         self.resting -= 1;
+    }
+
+    /// All that rest, by instrument and number.
+    pub(in crate::market) fn resting(&self) -> Vec<RestingOrder> {
+        let in_table = self.table.iter().filter(|slot| self.is_resting(slot));
+        let in_table = in_table.map(|slot| (slot.symbol(), slot.id, slot.order()));
+        let of_book = |symbol: SymbolId| self.books[symbol.index()].generation;
+        let older = self.overflow.iter().map(|(&(symbol, id), order)| (symbol, id, *order));
+        let older = older.filter(|(symbol, _, order)| order.generation == of_book(*symbol));
+        let all =
+            in_table.chain(older).map(|(symbol, id, Order { side, level, .. })| (symbol, id, side, level));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|(symbol, id, ..)| (*symbol, *id));
+        all
     }
 
     /// Removes all orders of a book.

@@ -6,6 +6,7 @@ use feeds::{BookChecksum, BookSnapshot, TradingStatus};
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::StatusState;
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Bid), Just(Side::Ask)]
@@ -158,6 +159,36 @@ proptest! {
             });
             prop_assert_eq!(printed, expected_trade);
             prop_assert_eq!(harness.market.faults().unknown_orders - unknown_before, u64::from(unknown));
+        }
+    }
+
+    /// Of what came between a gap and the venue's new start from nothing, no order is ever in the book.
+    #[test]
+    fn a_book_by_order_is_not_to_be_trusted_from_a_gap_to_the_next_clear(
+        events in prop::collection::vec(
+            prop_oneof![12 => order_event(), 1 => Just(EventBody::Gap { expected: 1, found: 3 })],
+            0..100,
+        ),
+    ) {
+        let mut harness = Harness::new(&[instrument("A", None)]);
+        let mut model = SlowOrders::default();
+        let (mut is_whole, mut has_begun) = (true, false);
+        for body in events {
+            match &body {
+                EventBody::Gap { .. } => (model, is_whole) = (SlowOrders::default(), false),
+                EventBody::BookClear => (model, is_whole) = (SlowOrders::default(), true),
+                body if is_whole => { model.apply(body); }
+                _ => {}
+            }
+            has_begun |= matches!(&body, EventBody::OrderAdd { level, .. } if level.size > Size::ZERO);
+            harness.apply(0, body);
+            prop_assert_eq!(harness.book(0), model.book());
+            let is_stale = harness.market.status(SymbolId(0)).state == StatusState::Stale;
+            if !is_whole {
+                prop_assert_eq!(is_stale, has_begun);
+            } else if !model.0.is_empty() {
+                prop_assert!(!is_stale);
+            }
         }
     }
 

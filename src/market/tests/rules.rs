@@ -6,6 +6,7 @@ use feeds::{BookChecksum, BookSnapshot, TradingStatus};
 
 use super::*;
 use crate::limits::{BARS_MAX, FAULT_EXAMPLES_MAX, TRADES_MAX};
+use crate::state::StatusState;
 
 const A: SymbolId = SymbolId(0);
 const SECOND: i64 = 1_000_000_000;
@@ -110,7 +111,6 @@ fn the_quote_is_the_venues_until_there_is_a_book() {
 fn after_a_gap_the_book_is_stale_until_a_snapshot() {
     let mut harness = one();
     let gap = || EventBody::Gap { expected: 5, found: 9 };
-    assert_eq!(harness.apply(0, gap()), [], "no book, nothing to distrust");
     harness.apply(0, set(Side::Bid, 10, 1));
     let changes = harness.apply(0, gap());
     let void = [
@@ -126,7 +126,57 @@ fn after_a_gap_the_book_is_stale_until_a_snapshot() {
     assert_eq!(harness.apply(0, snapshot(&[level(11, 2)], &[])), void);
     assert_eq!(status_of(&harness).0, StatusState::Trading);
     assert_eq!(harness.book(0)[0], [level(11, 2)]);
-    assert_eq!((harness.market.faults().sequence_gaps, harness.market.faults().untrusted), (2, 1));
+    assert_eq!((harness.market.faults().sequence_gaps, harness.market.faults().untrusted), (1, 1));
+}
+
+#[test]
+fn a_gap_before_there_is_a_book_is_told_when_one_begins() {
+    let gap = || EventBody::Gap { expected: 5, found: 9 };
+    let quote = || EventBody::Quote { bid: Some(level(9, 1)), ask: None };
+    let stale = (StatusState::Stale, "gap".to_owned());
+    for begin in [add(1, Side::Bid, 10, 1), set(Side::Bid, 10, 1)] {
+        let mut harness = one();
+        assert_eq!(harness.apply(0, gap()), []);
+        harness.apply(0, quote());
+        assert_eq!(status_of(&harness).0, StatusState::Trading, "quotes and trades need no book");
+        harness.apply(0, begin.clone());
+        assert_eq!((status_of(&harness), harness.book(0)), (stale.clone(), [vec![], vec![]]));
+        assert_eq!(harness.market.quote(A), Quote::default());
+        assert_eq!(harness.market.faults().untrusted, 1);
+        harness.apply(0, snapshot(&[level(11, 2)], &[]));
+        assert_eq!(
+            (status_of(&harness).0, harness.market.quote(A).bid),
+            (StatusState::Trading, Some(level(11, 2)))
+        );
+        harness.apply(0, EventBody::BookClear);
+        harness.apply(0, begin);
+        assert_eq!(harness.book(0)[0], [level(10, 1)], "healed for good");
+    }
+    // A venue that starts from nothing tells all orders that there are then, but not all levels.
+    for (begin, found) in [(add(1, Side::Bid, 10, 1), vec![level(10, 1)]), (set(Side::Bid, 10, 1), vec![])] {
+        let mut harness = one();
+        harness.apply(0, gap());
+        harness.apply(0, EventBody::BookClear);
+        harness.apply(0, begin);
+        assert_eq!(harness.book(0)[0], found);
+    }
+}
+
+#[test]
+fn a_book_of_a_live_venue_is_stale_until_its_first_snapshot_in_every_run() {
+    let mut harness = Harness::new(&[Instrument { begins_stale: true, ..instrument("A", None) }]);
+    for _ in 0..2 {
+        let stale = (StatusState::Stale, "no snapshot".to_owned());
+        assert_eq!(status_of(&harness), stale);
+        assert_eq!(harness.apply(0, EventBody::Gap { expected: 0, found: 0 }), []);
+        assert_eq!(harness.apply(0, EventBody::BookClear), []);
+        assert_eq!(harness.apply(0, set(Side::Bid, 11, 1)), []);
+        assert_eq!(status_of(&harness), stale);
+        let changes = harness.apply(0, snapshot(&[], &[]));
+        assert_eq!(changes, [Change::Status { symbol: A }], "an empty book is a book");
+        assert_eq!(status_of(&harness), (StatusState::Trading, String::new()));
+        harness.market.reset();
+    }
 }
 
 #[test]
@@ -223,9 +273,10 @@ fn a_book_is_by_order_or_by_level_but_not_both() {
 fn the_feeds_state_lies_over_the_venues() {
     let mut harness = one();
     let halt = || EventBody::Status { status: TradingStatus::Halted, reason: "LUDP".to_owned() };
+    let silent = Status { state: StatusState::Stale, reason: "silent".into() };
     let mut changes = Vec::new();
-    harness.market.set_feed_state(A, Some((StatusState::Stale, "silent")), &mut changes);
-    harness.market.set_feed_state(A, Some((StatusState::Stale, "silent")), &mut changes);
+    harness.market.set_feed_state(A, Some(&silent), &mut changes);
+    harness.market.set_feed_state(A, Some(&silent), &mut changes);
     assert_eq!(changes, [Change::Status { symbol: A }]);
     assert_eq!(harness.apply(0, halt()), [], "hidden");
     assert_eq!(status_of(&harness), (StatusState::Stale, "silent".to_owned()));

@@ -1,7 +1,7 @@
 //! A publisher with two shards of clients that follow topics, slowly and obviously: at any rate, in both encodings, each
 //! with the state that it made of its messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ pub(super) struct Rig {
     pub(super) clients: Vec<Client>,
     /// From the updates of shard 0.
     changes: Changes,
+    /// What the twins are yet to get; `None`: the beginning of another run.
+    pub(super) late: VecDeque<Option<MarketEvent>>,
 }
 
 /// Of each raw topic in each epoch: how many changes led to the state of each number.
@@ -85,33 +87,33 @@ pub(super) enum Data {
 impl Rig {
     /// Shard 0 holds a client of every raw topic, which counts the changes; shard 1 is for the tests.
     pub(super) fn new() -> Self {
-        let mut rig = Self::without_reference();
-        for symbol in 0..SYMBOLS {
-            for channel in CHANNELS {
-                let topic = TopicId::new(channel, SymbolId::from_index(symbol));
-                rig.join(0, topic, Encoding::Json);
-            }
-        }
-        rig.settle();
-        rig
+        Self::without_reference().with_reference()
     }
 
     pub(super) fn without_reference() -> Self {
-        let instruments: Vec<_> = (0..SYMBOLS)
-            .map(|number| Instrument {
-                symbol: Symbol::new(&format!("S{number}")).expect("a symbol"),
-                venue: "TEST",
-                price_exponent: Exponent::new(-2).expect("within range"),
-                size_exponent: Exponent::ONE,
-                tick_size: None,
-                currency: None,
-                book_levels_max: None,
-            })
-            .collect();
-        let directory = Directory::new(&instruments);
-        let (bus, ends) = Bus::new(TopicId::count(SYMBOLS), 2);
+        Self::over(Directory::new(&instruments()))
+    }
+
+    /// The same, where each instrument has a twin.
+    pub(super) fn with_twins() -> Self {
+        Self::over(Directory::with_twins(&instruments())).with_reference()
+    }
+
+    fn with_reference(mut self) -> Self {
+        for symbol in 0..self.publisher.directory.len() {
+            for channel in CHANNELS {
+                let topic = TopicId::new(channel, SymbolId::from_index(symbol));
+                self.join(0, topic, Encoding::Json);
+            }
+        }
+        self.settle();
+        self
+    }
+
+    fn over(directory: Directory) -> Self {
+        let (bus, ends) = Bus::new(TopicId::count(directory.len()), 2);
         let metrics = Metrics::default();
-        let quotes = quote_cache(SYMBOLS).0;
+        let quotes = quote_cache(directory.len()).0;
         let publisher = Publisher::new(directory, quotes, bus, metrics, "e0".into(), WhenFull::Conflate);
         Self {
             publisher,
@@ -122,6 +124,7 @@ impl Rig {
             epochs: 0,
             clients: Vec::new(),
             changes: BTreeMap::new(),
+            late: VecDeque::new(),
         }
     }
 
@@ -130,7 +133,11 @@ impl Rig {
         let ts = Timestamp(self.event_time);
         let symbol = SymbolId::from_index(symbol);
         self.publisher.advance(ts);
-        self.publisher.apply(&[MarketEvent { symbol, ts_event: ts, ts_recv: ts, sequence: 0, body }]);
+        let event = MarketEvent { symbol, ts_event: ts, ts_recv: ts, sequence: 0, body };
+        self.publisher.apply(std::slice::from_ref(&event));
+        if self.publisher.directory.has_twins() {
+            self.late.push_back(Some(event));
+        }
     }
 
     /// A bid below 40 or an ask above.
@@ -160,7 +167,43 @@ impl Rig {
 
     pub(super) fn restart(&mut self) {
         self.epochs += 1;
-        self.publisher.restart(format!("e{}", self.epochs).into());
+        self.publisher.restart(format!("e{}", self.epochs).into(), None);
+        if self.publisher.directory.has_twins() {
+            self.late.push_back(None);
+        }
+    }
+
+    /// The twins get the next of what their originals had.
+    pub(super) fn late(&mut self) {
+        match self.late.pop_front() {
+            Some(Some(event)) => {
+                self.publisher.advance_delayed(event.ts_event);
+                self.publisher.apply_delayed(&mut [event]);
+            }
+            Some(None) => self.restart_late(),
+            None => {}
+        }
+    }
+
+    /// What the twins have not had yet is lost: they go on from what their originals are.
+    pub(super) fn go_on(&mut self) {
+        if self.late.drain(..).any(|late| late.is_none()) {
+            self.restart_late();
+        }
+        let market = self.publisher.copy_market();
+        self.publisher.continue_delayed(market);
+    }
+
+    fn restart_late(&mut self) {
+        self.epochs += 1;
+        self.publisher.restart_delayed(format!("e{}", self.epochs).into());
+    }
+
+    /// Begins another run with what was kept of one.
+    pub(super) fn restart_with(&mut self, kept: &[u8]) {
+        self.epochs += 1;
+        let recalled = self.publisher.recall(kept).expect("what a publisher kept");
+        self.publisher.restart(format!("e{}", self.epochs).into(), Some(recalled));
     }
 
     /// A client that asks for a topic's state.
@@ -237,10 +280,27 @@ impl Rig {
     fn drain(&mut self, shard: usize) {
         while let Some(batch) = self.ends[shard].batches.try_recv() {
             for message in &batch.messages {
-                if shard == 0 && message.kind == Kind::Update && message.topic.rate() == Rate::Raw {
-                    let count = self.changes.entry((batch.epoch.to_string(), message.topic)).or_default();
-                    let before = count.last_key_value().map_or(0, |(_, &count)| count);
-                    count.insert(message.seq, before + 1);
+                // A state in place of another is one change, too.
+                let made = match message.kind {
+                    Kind::Update | Kind::Snapshot => 1,
+                    Kind::Gap => u64::from(message.merged),
+                    Kind::Requested | Kind::Resumed { .. } => 0,
+                };
+                if shard == 0 && made > 0 && message.topic.rate() == Rate::Raw {
+                    let key = (batch.epoch.to_string(), message.topic);
+                    let is_new = &*batch.epoch != "e0" && !self.changes.contains_key(&key);
+                    if message.kind == Kind::Snapshot && is_new {
+                        // The first state of a further epoch is no change; of what did not begin anew, the count goes on.
+                        let before = self.before(&key);
+                        let goes_on = before.last_key_value().is_some_and(|(&seq, _)| seq <= message.seq);
+                        self.changes.insert(key, if goes_on { before } else { BTreeMap::new() });
+                    } else {
+                        let count = self.changes.entry(key).or_default();
+                        let before = count.last_key_value().map_or(0, |(_, &count)| count);
+                        // Each of the trades that a gap passes over has a number of its own.
+                        let numbers = message.seq + 1 - made..=message.seq;
+                        count.extend(numbers.zip(before + 1..));
+                    }
                 }
                 for client in &mut self.clients {
                     if client.shard == shard && client.topic == message.topic && !client.is_cut {
@@ -249,6 +309,14 @@ impl Rig {
                 }
             }
         }
+    }
+
+    /// The count of a topic's changes in the epoch before that one.
+    fn before(&self, (epoch, topic): &(String, TopicId)) -> BTreeMap<u64, u64> {
+        let number: u32 = epoch[1..].parse().expect("as this rig names them");
+        let before =
+            number.checked_sub(1).and_then(|number| self.changes.get(&(format!("e{number}"), *topic)));
+        before.cloned().unwrap_or_default()
     }
 
     /// Every client that is there holds the market's state, when all that changed has been due.
@@ -288,7 +356,8 @@ impl Rig {
     }
 
     fn market(&self, topic: TopicId) -> Data {
-        let (market, symbol) = (&self.publisher.market, topic.symbol());
+        let symbol = topic.symbol();
+        let market = self.publisher.markets.of(symbol);
         match topic.channel() {
             Channel::Quote => Data::Quote(market.quote(symbol)),
             Channel::Trade => Data::Trade(market.trades(symbol).next_back().map(|record| record.trade)),
@@ -408,6 +477,20 @@ impl Client {
             }
         }
     }
+}
+
+fn instruments() -> Vec<Instrument> {
+    let instruments = (0..SYMBOLS).map(|number| Instrument {
+        symbol: Symbol::new(&format!("S{number}")).expect("a symbol"),
+        venue: "TEST",
+        price_exponent: Exponent::new(-2).expect("within range"),
+        size_exponent: Exponent::ONE,
+        tick_size: None,
+        currency: None,
+        book_levels_max: None,
+        begins_stale: false,
+    });
+    instruments.collect()
 }
 
 /// How many changes of the raw topic led from one number to another; `None`: not counted.

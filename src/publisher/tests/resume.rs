@@ -145,6 +145,27 @@ fn who_holds_another_runs_state_begins_anew() {
 }
 
 #[test]
+fn a_run_that_begins_with_what_was_kept_is_told_to_all_who_follow() {
+    let mut rig = Rig::new();
+    join_all(&mut rig);
+    move_market(&mut rig, 10);
+    rig.settle();
+    let (kept, numbers) = (rig.publisher.keep().expect("a state"), rig.publisher.numbers.clone());
+    move_market(&mut rig, 30);
+    rig.settle();
+    assert_ne!(rig.publisher.numbers, numbers);
+    rig.restart_with(&kept);
+    assert_eq!(rig.publisher.numbers, numbers);
+    assert_eq!(rig.publisher.keep().expect("a state"), kept);
+    rig.settle();
+    rig.check();
+    move_market(&mut rig, 50);
+    rig.settle();
+    rig.check();
+    assert!(rig.publisher.recall(&kept[..kept.len() / 2]).is_err(), "half of it");
+}
+
+#[test]
 fn who_comes_back_while_its_shard_is_full_is_answered_when_it_is_not() {
     let mut rig = Rig::new();
     let clients = join_all(&mut rig);

@@ -1,30 +1,42 @@
 //! The parameters of a request: those that the route has, each at most once.
 
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 
 use super::refusal::{Refusal, shortened};
 
 /// All that stands behind the `?`, as name and value.
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(in crate::server) struct Parameters(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|_| {
-            Refusal::bad_request("the query is not of the form name=value&name=value".to_owned())
-        })?;
-        Ok(Self(pairs))
+        Self::of(&parts.uri)
     }
 }
 
 impl Parameters {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// What stands there is none.
+    pub(in crate::server) fn of(uri: &Uri) -> Result<Self, Refusal> {
+        let Query(pairs) = Query::try_from_uri(uri).map_err(|_| {
+            Refusal::bad_request("the query is not of the form name=value&name=value".to_owned())
+        })?;
+        Ok(Self(pairs))
+    }
+
     /// The values of these parameters, `None` where one is not given.
     ///
     /// # Errors
     /// A parameter of another name, or one that is given twice.
-    pub(super) fn take<const N: usize>(self, names: [&str; N]) -> Result<[Option<String>; N], Refusal> {
+    pub(in crate::server) fn take<const N: usize>(
+        self,
+        names: [&str; N],
+    ) -> Result<[Option<String>; N], Refusal> {
         let mut values = [const { None }; N];
         for (name, value) in self.0 {
             let Some(index) = names.iter().position(|known| *known == name) else {

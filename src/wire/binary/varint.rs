@@ -4,7 +4,7 @@ use super::decode::{Fault, RecordError};
 
 /// Appends an unsigned number.
 #[inline]
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::wire) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7F) as u8 | 0x80);
         value >>= 7;
@@ -39,13 +39,13 @@ pub(super) const fn unzigzag(value: u64) -> i64 {
 
 /// Reads values one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'a> {
+pub(in crate::wire) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::wire) const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(in crate::wire) const fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         Ok(slice)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, RecordError> {
+    pub(in crate::wire) fn number(&mut self) -> Result<u64, RecordError> {
         let start = self.at;
         let first = self.byte()?;
         if first < 0x80 {

@@ -67,6 +67,19 @@ fn every_other_message_is_read() {
     assert_eq!(one(heartbeat), ServerMessage::Heartbeat(Heartbeat { ts: TS, lag_us: 5, laggard: false }));
     let shutdown = r#"[{"channel":"system","type":"shutdown","reconnect_after_ms":3250}]"#;
     assert_eq!(one(shutdown), ServerMessage::Shutdown { reconnect_after_ms: 3_250 });
+    let expiring = r#"[{"channel":"system","type":"token_expiring","expires":1763848800000000}]"#;
+    let expires = Timestamp(1_763_848_800_000_000_000);
+    assert_eq!(one(expiring), ServerMessage::TokenExpiring { expires });
+    let entitlement = r#"[{"channel":"system","type":"entitlement","delayed":true,"removed":[{"channel":"book","depth":25,"symbol":"A"}],"moved":[{"channel":"quote","max_frequency":"250ms","symbol":"B"},{"channel":"new","symbol":"C"}]}]"#;
+    let name = |channel, symbol| TopicName { channel, symbol };
+    assert_eq!(
+        one(entitlement),
+        ServerMessage::Entitlement {
+            delayed: true,
+            removed: vec![name(Channel::Book(Depth::D25), "A")],
+            moved: vec![name(Channel::Quote, "B")],
+        }
+    );
 
     let ack = r#"[{"method":"subscribe","success":true,"req_id":2,"result":{"channel":"book","depth":10,"epoch":"k3f9","granted":[{"symbol":"AAPL","topic":2,"price_exponent":-2,"size_exponent":0,"seq":7}],"rejected":[{"symbol":"A\"B","code":"UNKNOWN_SYMBOL"}]}}]"#;
     let granted = GrantedTopic { symbol: "AAPL", topic: 2, price_exponent: -2, size_exponent: 0, seq: 7 };

@@ -2,7 +2,7 @@
 
 use feeds::{Exponent, Timestamp};
 
-use super::super::code::ErrorCode;
+use super::super::code::{CloseCode, ErrorCode};
 use super::super::json::{channel_fields, integer, text};
 use super::{ReqId, RequestError};
 use crate::topic::{Channel, Rate, TopicId};
@@ -33,6 +33,8 @@ pub struct Acknowledged<'a> {
     pub rate: Rate,
     /// The run of the stream.
     pub epoch: &'a str,
+    /// Whether its topics are late; said where they are.
+    pub delayed: bool,
 }
 
 /// What of a `subscribe` was done; with `has_more`, of its first part: the next answers the rest.
@@ -80,9 +82,13 @@ pub fn ack_unsubscribe<'a>(
     out.extend_from_slice(b"}}");
 }
 
-/// The client is who it says, or nobody asks.
-pub fn ack_auth(out: &mut Vec<u8>, req_id: Option<&ReqId>) {
+/// The client is who it says, until its token is over, or nobody asks.
+pub fn ack_auth(out: &mut Vec<u8>, req_id: Option<&ReqId>, expires: Option<Timestamp>) {
     success(out, "auth", req_id);
+    if let Some(expires) = expires {
+        out.extend_from_slice(b"\"expires\":");
+        integer(out, expires.micros());
+    }
     out.extend_from_slice(b"}}");
 }
 
@@ -104,10 +110,7 @@ pub fn ack_list<'a>(
     out.extend_from_slice(b"\"subscriptions\":");
     array(out, subscriptions, |out, (topic, symbol, seq)| {
         out.push(b'{');
-        channel_fields(out, topic.channel());
-        rate_field(out, topic.rate());
-        out.extend_from_slice(b",\"symbol\":");
-        text(out, symbol);
+        topic_fields(out, topic, symbol);
         out.extend_from_slice(b",\"seq\":");
         integer(out, seq);
         out.push(b'}');
@@ -140,9 +143,68 @@ pub fn system_shutdown(out: &mut Vec<u8>, reconnect_after_ms: u64) {
     out.push(b'}');
 }
 
+/// The server is about to close the connection with that code. Where the code lets the client come back, it is welcome
+/// after that many milliseconds.
+pub fn system_closing(out: &mut Vec<u8>, code: CloseCode, retry_after_ms: u64) {
+    out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"closing\",\"code\":");
+    integer(out, code.code());
+    out.extend_from_slice(b",\"retry_after_ms\":");
+    integer(out, retry_after_ms);
+    out.push(b'}');
+}
+
+/// The server ends a stream of events, which has no close frame, for that reason.
+pub fn system_closed(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+    out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"closing\",\"code\":");
+    integer(out, code.code());
+    out.extend_from_slice(b",\"reason\":");
+    text(out, reason);
+    out.push(b'}');
+}
+
+/// The client's token is over soon: another is to be presented by `auth`.
+pub fn system_token_expiring(out: &mut Vec<u8>, expires: Timestamp) {
+    out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"token_expiring\",\"expires\":");
+    integer(out, expires.micros());
+    out.push(b'}');
+}
+
+/// What the client may see has changed. `removed` it follows no more; `moved` it is about to be granted anew, at the rate
+/// said, each with its state. With `has_more`, another message says the rest.
+pub fn system_entitlement<'a>(
+    out: &mut Vec<u8>,
+    delayed: bool,
+    removed: impl Iterator<Item = (TopicId, &'a str)>,
+    moved: impl Iterator<Item = (TopicId, &'a str)>,
+    has_more: bool,
+) {
+    out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"entitlement\",\"delayed\":");
+    out.extend_from_slice(if delayed { b"true" } else { b"false" });
+    let topic = |out: &mut Vec<u8>, (topic, symbol)| {
+        out.push(b'{');
+        topic_fields(out, topic, symbol);
+        out.push(b'}');
+    };
+    out.extend_from_slice(b",\"removed\":");
+    array(out, removed, topic);
+    out.extend_from_slice(b",\"moved\":");
+    array(out, moved, topic);
+    out.extend_from_slice(if has_more { b",\"more\":true}".as_slice() } else { b"}" });
+}
+
+fn topic_fields(out: &mut Vec<u8>, topic: TopicId, symbol: &str) {
+    channel_fields(out, topic.channel());
+    rate_field(out, topic.rate());
+    out.extend_from_slice(b",\"symbol\":");
+    text(out, symbol);
+}
+
 fn acknowledged_fields(out: &mut Vec<u8>, acknowledged: &Acknowledged<'_>) {
     channel_fields(out, acknowledged.channel);
     rate_field(out, acknowledged.rate);
+    if acknowledged.delayed {
+        out.extend_from_slice(b",\"delayed\":true");
+    }
     out.extend_from_slice(b",\"epoch\":");
     text(out, acknowledged.epoch);
 }
@@ -233,8 +295,13 @@ mod tests {
             size_exponent: exponent(0),
             seq: 918_240,
         };
-        let quote =
-            Acknowledged { req_id: Some(&number), channel: Channel::Quote, rate: Rate::Raw, epoch: "k3f9" };
+        let quote = Acknowledged {
+            req_id: Some(&number),
+            channel: Channel::Quote,
+            rate: Rate::Raw,
+            epoch: "k3f9",
+            delayed: false,
+        };
         let both = [granted, Granted { symbol: "MSFT", topic: TopicId(24), ..granted }];
         assert_eq!(
             written(|out| {
@@ -269,7 +336,19 @@ mod tests {
             written(|out| pong(out, Some(&text), Timestamp(1_763_848_800_123_456_789))),
             r#"{"method":"ping","success":true,"req_id":"a\\b","result":{"ts":1763848800123456}}"#
         );
-        assert_eq!(written(|out| ack_auth(out, None)), r#"{"method":"auth","success":true,"result":{}}"#);
+        assert_eq!(
+            written(|out| ack_auth(out, None, None)),
+            r#"{"method":"auth","success":true,"result":{}}"#
+        );
+        let expires = Timestamp(1_763_848_800_000_000_000);
+        assert_eq!(
+            written(|out| ack_auth(out, None, Some(expires))),
+            r#"{"method":"auth","success":true,"result":{"expires":1763848800000000}}"#
+        );
+        assert_eq!(
+            written(|out| system_token_expiring(out, expires)),
+            r#"{"channel":"system","type":"token_expiring","expires":1763848800000000}"#
+        );
         assert_eq!(
             written(|out| {
                 let topic = |channel, symbol| TopicId::new(channel, SymbolId(symbol));
@@ -282,6 +361,10 @@ mod tests {
         assert_eq!(
             written(|out| system_shutdown(out, 3_250)),
             r#"{"channel":"system","type":"shutdown","reconnect_after_ms":3250}"#
+        );
+        assert_eq!(
+            written(|out| system_closing(out, CloseCode::RateLimited, 1_000)),
+            r#"{"channel":"system","type":"closing","code":4029,"retry_after_ms":1000}"#
         );
     }
 

@@ -7,11 +7,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value};
 
 use super::super::code::ErrorCode;
+use super::distinct::Distinct;
 use crate::limits::{ECHO_BYTES_MAX, REQ_ID_BYTES_MAX, REQUEST_BYTES_MAX, SYMBOLS_PER_REQUEST_MAX};
+use crate::secret::Secret;
 use crate::topic::{Channel, Depth, Interval, Rate};
 
 /// A request that is well-formed. Whether its symbols exist is not known yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// The client's own number of it, to be echoed.
     pub req_id: Option<ReqId>,
@@ -30,12 +32,12 @@ pub enum ReqId {
 }
 
 /// What a request asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Method {
     /// Who the client is.
     Auth {
-        /// Its token: a secret, not to be logged.
-        token: Token,
+        /// Its token, or API key.
+        token: Secret,
     },
     /// To follow topics.
     Subscribe {
@@ -93,16 +95,6 @@ pub enum OnOverflow {
     Disconnect,
 }
 
-/// A token, which does not show itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub String);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 /// Which instruments a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Symbols {
@@ -152,7 +144,7 @@ impl Request {
                 format!("the message has {} bytes, at most {REQUEST_BYTES_MAX} are read", text.len());
             return Err((ErrorCode::MessageTooLarge, message));
         }
-        let value: Value =
+        let Distinct(value) =
             serde_json::from_slice(text).map_err(|error| (ErrorCode::BadJson, error.to_string()))?;
         let Value::Object(mut fields) = value else {
             return Err(bad_request("a request is a JSON object"));
@@ -181,6 +173,19 @@ impl Request {
 }
 
 impl Method {
+    /// As a request has it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Auth { .. } => "auth",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Resync { .. } => "resync",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Ping => "ping",
+            Self::List => "list",
+        }
+    }
+
     fn parse(name: &str, mut params: Map<String, Value>) -> Result<Self, Fault> {
         let method = match name {
             "subscribe" => {
@@ -211,7 +216,7 @@ impl Method {
                 Self::Unsubscribe { channel, symbols: take_symbols(&mut params)? }
             }
             "auth" => match params.remove("token") {
-                Some(Value::String(token)) => Self::Auth { token: Token(token) },
+                Some(Value::String(token)) => Self::Auth { token: Secret::new(token) },
                 Some(_) => return Err(bad_request("`params.token` must be a string")),
                 None => return Err(bad_request("`params.token` is missing")),
             },
@@ -453,7 +458,7 @@ fn take_symbols(params: &mut Map<String, Value>) -> Result<Symbols, Fault> {
 }
 
 /// A client's text as it is shown back to it: cut at [`ECHO_BYTES_MAX`].
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(ECHO_BYTES_MAX);
     text[..end].to_owned()
 }
@@ -476,6 +481,32 @@ mod tests {
 
     fn subscribe(params: &Value) -> Value {
         json!({"method": "subscribe", "params": params})
+    }
+
+    #[test]
+    fn a_key_is_named_once() {
+        for text in [
+            r#"{"method":"ping","method":"list"}"#,
+            r#"{"method":"subscribe","params":{"channel":"quote","symbols":["A"],"\u0063hannel":"trade"}}"#,
+        ] {
+            let error = Request::parse(text.as_bytes()).expect_err("twice");
+            assert_eq!(error.code, ErrorCode::BadJson);
+            assert!(error.message.contains("` comes twice"), "{}", error.message);
+        }
+    }
+
+    proptest! {
+        /// Where no key comes twice, the values are those that everybody reads.
+        #[test]
+        fn values_are_read_as_others_read_them(text in "[\\[\\]{}\",:0-9eE.+-]{0,24}|[{]\"a\":(1|2.5|-3|true|null|\"x\"|\\[1,[{][}]\\])[}]") {
+            let (ours, others) = (serde_json::from_str::<Distinct>(&text), serde_json::from_str::<Value>(&text));
+            match (ours, others) {
+                (Ok(Distinct(ours)), Ok(others)) => prop_assert_eq!(ours, others),
+                (Err(_), Err(_)) => {}
+                (Err(error), Ok(_)) => prop_assert!(error.to_string().contains("comes twice"), "{error}"),
+                (Ok(_), Err(error)) => prop_assert!(false, "{error}"),
+            }
+        }
     }
 
     #[test]
@@ -564,7 +595,7 @@ mod tests {
         let auth = parse(&json!({"method": "auth", "params": {"token": "secret"}, "req_id": "a\"b"}));
         let expected = Request {
             req_id: Some(ReqId::Text("a\"b".into())),
-            method: Method::Auth { token: Token("secret".into()) },
+            method: Method::Auth { token: Secret::new("secret".into()) },
         };
         assert!(!format!("{auth:?}").contains("secret"));
         assert_eq!(auth, Ok(expected));

@@ -1,5 +1,6 @@
 //! The lines of a capture, without their payloads' meaning.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::limits::LINE_BYTES_MAX;
@@ -9,8 +10,10 @@ use crate::{FeedError, Input, Timestamp};
 
 /// Reads a capture line by line into memory that is kept.
 ///
-/// A line is parsed in place, which unescapes the payload; the payload is then copied once, to be parsed in place by
-/// the venue. The time is taken from the line's own digits before, because a JSON parser would make it a float.
+/// Nearly all lines are messages in the very form that the recorder writes. Of those only the beginning is read here, and
+/// the payload is left where it is, to be read there by the venue ([`Envelope::nested`]): that it is read to its end is
+/// what says that the line is JSON. Where it cannot be read so, the line is taken apart as any other
+/// ([`Envelope::take_apart`]), which copies the payload without its escapes.
 pub(super) struct Envelope {
     input: Input,
     json: Json,
@@ -20,7 +23,9 @@ pub(super) struct Envelope {
     line: Vec<u8>,
     /// Where the line begins.
     offset: u64,
-    payload: Vec<u8>,
+    place: Place,
+    /// A payload without its escapes.
+    unescaped: Vec<u8>,
     connection: String,
     /// The URL of an `http` line, the address of a `connect` line; else empty.
     url: String,
@@ -35,6 +40,15 @@ pub(super) enum Wrapping {
     Stamped,
     /// The line is the payload, and the time the venue's own, `ts` in milliseconds.
     Bare,
+}
+
+/// Where the line's payload is.
+enum Place {
+    /// Within a text of the line, whose escapes it has.
+    Nested(Range<usize>),
+    /// In the line from here on.
+    Line(usize),
+    Unescaped,
 }
 
 /// What a line is.
@@ -63,7 +77,8 @@ impl Envelope {
             exchange: String::new(),
             line: Vec::new(),
             offset: 0,
-            payload: Vec::new(),
+            place: Place::Unescaped,
+            unescaped: Vec::new(),
             connection: String::new(),
             url: String::new(),
         };
@@ -79,7 +94,7 @@ impl Envelope {
         if envelope.wrapping == Wrapping::Object {
             envelope.exchange = envelope
                 .json
-                .parse(&mut envelope.line, |line| {
+                .parse(false, &envelope.line, |line| {
                     let line = json::as_object(line, "line")?;
                     let is_header = json::text(&line, "t")? == HEADER;
                     Ok(is_header.then_some(json::text(&line, "exchange")?.to_owned()))
@@ -144,9 +159,29 @@ impl Envelope {
         &self.connection
     }
 
+    /// The line's payload as it stands within a text of the line, with its escapes; `None`: it is [`Envelope::payload`].
+    pub(super) fn nested(&self) -> Option<&[u8]> {
+        match &self.place {
+            Place::Nested(range) => Some(&self.line[range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// Takes a line apart whose payload could not be read where it stands.
+    ///
+    /// # Errors
+    /// [`FeedError::Damaged`] when the line is not what it looked like.
+    pub(super) fn take_apart(&mut self) -> Result<(), FeedError> {
+        let taken = self.parse_object(Timestamp::default());
+        taken.map(|_| ()).map_err(|error| self.damaged(self.reason(&error)))
+    }
+
     /// The line's payload.
     pub(super) fn payload(&mut self) -> &mut [u8] {
-        &mut self.payload
+        match self.place {
+            Place::Line(start) => &mut self.line[start..],
+            _ => &mut self.unescaped,
+        }
     }
 
     /// The address of a `connect` line; empty where it has none.
@@ -154,9 +189,14 @@ impl Envelope {
         &self.url
     }
 
+    /// The request of an `http` line.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The request and the payload of an `http` line.
     pub(super) fn answer(&mut self) -> (&str, &mut [u8]) {
-        (&self.url, &mut self.payload)
+        (&self.url, &mut self.unescaped)
     }
 
     /// The error for this line.
@@ -177,12 +217,14 @@ impl Envelope {
     /// `None` for a header: captures that were put together from several have one for each.
     fn parse_line(&mut self, ts_before: Timestamp) -> Result<Option<Line>, VenueError> {
         match self.wrapping {
-            Wrapping::Object => self.parse_object(ts_before),
+            Wrapping::Object => match self.look_at_usual() {
+                Some(line) => Ok(Some(line)),
+                None => self.parse_object(ts_before),
+            },
             Wrapping::Stamped => {
                 let (stamp, payload) = split_stamp(&self.line)
                     .ok_or_else(|| VenueError::expected("line", "<nanoseconds> <JSON>"))?;
-                self.payload.clear();
-                self.payload.extend_from_slice(payload);
+                self.place = Place::Line(self.line.len() - payload.len());
                 let ts_recv = decimal("line", stamp, NANOSECONDS)?;
                 Ok(Some(Line { kind: Kind::Recv, ts_recv }))
             }
@@ -190,17 +232,44 @@ impl Envelope {
                 let stamp =
                     raw_number(&self.line, b"ts").ok_or_else(|| VenueError::expected("ts", "a number"))?;
                 let ts_recv = decimal("ts", stamp, MILLISECONDS)?;
-                self.payload.clear();
-                self.payload.extend_from_slice(&self.line);
+                self.place = Place::Line(0);
                 Ok(Some(Line { kind: Kind::Recv, ts_recv }))
             }
         }
     }
 
+    /// Reads a line in the form that the recorder writes messages and answers in, up to the payload, which is taken to be
+    /// all that is left. `None`: it is not of that form.
+    fn look_at_usual(&mut self) -> Option<Line> {
+        let rest = self.line.strip_prefix(br#"{"t":""#)?;
+        let (kind, rest) = match rest.strip_prefix(br#"recv","conn":""#) {
+            Some(rest) => (Kind::Recv, rest),
+            None => (Kind::Http, rest.strip_prefix(br#"http","conn":""#)?),
+        };
+        let (connection, rest) = json::plain_text(rest)?;
+        let rest = rest.strip_prefix(br#","ts":"#)?;
+        let (time, rest) = rest.split_at(rest.iter().position(|byte| *byte == b',')?);
+        let (url, rest) = match kind {
+            Kind::Http => json::plain_text(rest.strip_prefix(br#","url":""#)?)?,
+            _ => ("", rest),
+        };
+        let payload = rest.strip_prefix(br#","data":""#)?.strip_suffix(br#""}"#)?;
+        // Whatever else a number may begin with, a number of JSON may not in all cases.
+        let ts_recv = seconds("ts", time).ok().filter(|_| matches!(time, [b'1'..=b'9', ..]))?;
+        let end = self.line.len() - br#""}"#.len();
+        self.place = Place::Nested(end - payload.len()..end);
+        if connection != self.connection {
+            connection.clone_into(&mut self.connection);
+        }
+        url.clone_into(&mut self.url);
+        Some(Line { kind, ts_recv })
+    }
+
     fn parse_object(&mut self, ts_before: Timestamp) -> Result<Option<Line>, VenueError> {
         let time = raw_number(&self.line, b"ts").map(|text| seconds("ts", text));
-        let Self { json, line, exchange, payload, connection, url, .. } = self;
-        json.parse(line, |line| {
+        let Self { json, line, exchange, place, unescaped, connection, url, .. } = self;
+        *place = Place::Unescaped;
+        json.parse(false, line, |line| {
             let line = json::as_object(line, "line")?;
             let kind = match json::text(&line, "t")? {
                 "recv" => Kind::Recv,
@@ -214,11 +283,10 @@ impl Envelope {
                     return Ok(Some(Line { kind: Kind::Unknown, ts_recv }));
                 }
             };
-            connection.clear();
-            connection.push_str(json::text(&line, "conn")?);
-            payload.clear();
+            json::text(&line, "conn")?.clone_into(connection);
+            unescaped.clear();
             if matches!(kind, Kind::Recv | Kind::Http) {
-                payload.extend_from_slice(json::text(&line, "data")?.as_bytes());
+                unescaped.extend_from_slice(json::text(&line, "data")?.as_bytes());
             }
             url.clear();
             match kind {

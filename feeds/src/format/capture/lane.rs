@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use super::envelope::{Envelope, Line};
-use crate::limits::CAPTURE_LANES_MAX;
+use crate::limits::{CAPTURE_LANES_MAX, CAPTURE_TOLERANCE_NANOSECONDS};
 use crate::{FeedError, Timestamp};
 
 /// The stretches of a capture, read side by side.
@@ -34,9 +34,6 @@ pub(super) struct LaneStarts {
     starts: Vec<u64>,
     last: Timestamp,
 }
-
-/// Time that goes back by less makes no new lane: threads of a recorder that overtook each other.
-const TOLERANCE_NANOSECONDS: i64 = 1_000_000_000;
 
 impl Lanes {
     /// Opens a capture with lanes that start at `starts`, the first of which is the file's start.
@@ -86,7 +83,7 @@ impl LaneStarts {
     /// # Errors
     /// The reason why the file is refused.
     pub(super) fn see(&mut self, offset: u64, ts_recv: Timestamp) -> Result<(), String> {
-        if ts_recv.0 < self.last.0.saturating_sub(TOLERANCE_NANOSECONDS) {
+        if ts_recv.0 < self.last.0.saturating_sub(CAPTURE_TOLERANCE_NANOSECONDS) {
             if self.starts.len() + 1 >= CAPTURE_LANES_MAX {
                 return Err(format!("the time goes back for the {CAPTURE_LANES_MAX}th time"));
             }

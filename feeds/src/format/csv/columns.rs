@@ -148,6 +148,9 @@ impl Columns {
         {
             Content::Bars { interval: get("interval_ns"), open, high, low, close, volume }
         } else if let (Some(bid), Some(ask)) = (get("bid"), get("ask")) {
+            if get("price").is_some() && size.is_some() {
+                return Err("columns of trades (price, size) and of quotes (bid, ask) at once".to_owned());
+            }
             Content::Quotes { bid, bid_size: get("bid_size"), ask, ask_size: get("ask_size") }
         } else if let (Some(price), Some(size)) = (get("price"), size) {
             Content::Trades { price, size, side: get("side"), id: get("id") }

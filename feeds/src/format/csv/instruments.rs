@@ -1,15 +1,19 @@
 //! The instruments of a file, and the reading of their numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use super::number::plain;
-use crate::limits::{CSV_VENUES_MAX, INSTRUMENTS_MAX};
-use crate::{Exponent, FeedError, Instrument, NumberError, Price, Size, Symbol, SymbolId, Timestamp};
+use crate::limits::{INSTRUMENTS_MAX, VENUES_MAX};
+use crate::{
+    Exponent, FeedError, Instrument, NumberError, Price, Size, Symbol, SymbolId, Timestamp, kept_venue,
+};
 
 /// The venue of files that tell none.
 pub(super) const VENUE: &str = "CSV";
+
+/// By venue and symbol, the exponents of prices and of sizes.
+pub(super) type Finest = BTreeMap<(&'static str, Symbol), (Exponent, Exponent)>;
 
 /// Learns the instruments while it surveys, and reads their numbers afterwards.
 pub(super) struct Instruments {
@@ -53,6 +57,15 @@ impl Instruments {
             instrument.size_exponent = seen.size;
         }
         Ok(self)
+    }
+
+    /// Reads numbers at the scale that `finest` has for an instrument, which must not be coarser.
+    pub(super) fn rescale(&mut self, finest: &Finest) {
+        for instrument in &mut self.list {
+            if let Some((price, size)) = finest.get(&(instrument.venue, instrument.symbol.clone())) {
+                (instrument.price_exponent, instrument.size_exponent) = (*price, *size);
+            }
+        }
     }
 
     pub(super) fn list(&self) -> &[Instrument] {
@@ -147,6 +160,7 @@ impl Instruments {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         });
         Ok(id)
     }
@@ -161,19 +175,8 @@ fn see(needed: &mut Exponent, text: &str) -> Result<(), NumberError> {
     Ok(())
 }
 
-/// An exchange's name as venues are named elsewhere: `binance-futures` is `BINANCE_FUTURES`. Instruments hold it for as
-/// long as the program runs, so that it is never given back: there may be only so many.
+/// An exchange's name as venues are named elsewhere: `binance-futures` is `BINANCE_FUTURES`.
 fn venue(exchange: &str) -> Result<&'static str, String> {
-    static VENUES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let name = Symbol::new(&exchange.replace('-', "_")).map_err(|error| format!("exchange: {error}"))?;
-    let mut venues = VENUES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = venues.get(name.as_str()) {
-        return Ok(known);
-    }
-    if venues.len() >= CSV_VENUES_MAX {
-        return Err(format!("more than {CSV_VENUES_MAX} exchanges"));
-    }
-    let kept: &'static str = Box::leak(name.as_str().into());
-    venues.insert(kept);
-    Ok(kept)
+    kept_venue(&name).ok_or_else(|| format!("more than {VENUES_MAX} exchanges"))
 }

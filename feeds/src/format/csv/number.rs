@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Digits that an exponent may stand for.
-const EXPONENT_MAX: i32 = 64;
+use crate::limits::CSV_EXPONENT_MAX;
 
 /// The same number without an exponent: some programs print `1e-7` for what is small. What is no number stays as it is,
 /// and is refused by whoever reads it.
@@ -13,7 +12,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 
 fn expand(text: &str) -> Option<String> {
     let (number, exponent) = text.split_once(['e', 'E'])?;
-    let exponent: i32 = exponent.parse().ok().filter(|exponent: &i32| exponent.abs() <= EXPONENT_MAX)?;
+    let exponent: i32 = exponent.parse().ok().filter(|exponent: &i32| exponent.abs() <= CSV_EXPONENT_MAX)?;
     let (sign, number) = number.strip_prefix('-').map_or(("", number), |number| ("-", number));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

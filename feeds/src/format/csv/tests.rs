@@ -394,6 +394,10 @@ fn a_file_that_is_called_csv_and_tells_too_little_is_told_what_is_missing() {
         ("time;price;size\n1;2;3\n", "`time;price;size`, tells no column with a time"),
         ("time,price\n1,2\n", "`time,price`, tells columns that make no trades, quotes, books or bars"),
         ("14400054,1800100,300\r\n", "`14400054,1800100,300`, tells no column with a time"),
+        (
+            "time,bid,ask,price,size\n1,2,3,2,1\n",
+            "`time,bid,ask,price,size`, tells columns of trades (price, size) and of quotes (bid, ask) at once",
+        ),
     ] {
         let found = refusal(path, head.as_bytes()).expect("a reason");
         assert!(found.contains(reason) && found.contains("day.csv.gz.columns"), "{found}");

@@ -115,6 +115,7 @@ impl Directory {
                 tick_size: tick.map(|tick| Price(tick / POWERS[DECIMALS_MAX - decimals])),
                 currency: definition.and_then(|definition| definition.currency.clone()),
                 book_levels_max: None,
+                begins_stale: false,
             });
         }
         self.names = self.names_at_start.clone();

@@ -77,6 +77,7 @@ impl Directory {
                 tick_size: None,
                 currency: Some(CURRENCY.to_owned()),
                 book_levels_max: None,
+                begins_stale: false,
             });
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! receipt alone that this concerns.
 
 use super::{Packet, fill, read};
-use crate::limits::{PACKET_BYTES_MAX, PCAP_INTERFACES_MAX};
+use crate::limits::{PACKET_BYTES_MAX, PCAP_INTERFACES_MAX, PCAP_OPTIONS_BYTES_MAX};
 use crate::{FeedError, Input, Timestamp};
 
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -29,9 +29,7 @@ const FRAME_BYTES: usize = 12;
 const SECTION_BYTES: usize = 16;
 const INTERFACE_BYTES: usize = 8;
 const PACKET_FIELDS_BYTES: usize = 20;
-/// Room for a packet's options beside it.
-const OPTIONS_BYTES_MAX: usize = 65_536;
-const BODY_BYTES_MAX: usize = PACKET_BYTES_MAX + OPTIONS_BYTES_MAX;
+const BODY_BYTES_MAX: usize = PACKET_BYTES_MAX + PCAP_OPTIONS_BYTES_MAX;
 
 const OPTION_RESOLUTION: u16 = 9;
 const OPTION_OFFSET: u16 = 14;
@@ -219,7 +217,7 @@ impl Blocks {
 
     fn skip(&mut self, input: &mut Input, mut bytes: usize) -> Result<(), FeedError> {
         while bytes > 0 {
-            let step = bytes.min(OPTIONS_BYTES_MAX);
+            let step = bytes.min(PCAP_OPTIONS_BYTES_MAX);
             read(input, &mut self.body, step)?;
             bytes -= step;
         }

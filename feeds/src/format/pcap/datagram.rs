@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
+use crate::limits::VLAN_TAGS_MAX;
+
 const LINK_NULL: u32 = 0;
 const LINK_ETHERNET: u32 = 1;
 const LINK_RAW: u32 = 101;
@@ -19,8 +21,6 @@ const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// IEEE 802.1Q, 802.1ad, and what came before that.
 const ETHERTYPES_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
-/// Tags within tags; more are nobody's network.
-const VLAN_TAGS_MAX: usize = 4;
 
 const PROTOCOL_UDP: u8 = 17;
 const UDP_BYTES: usize = 8;

@@ -189,6 +189,25 @@ fn damage_is_named_with_the_offset_of_its_record() {
     assert!(block(|bytes, at| bytes[at + 12..at + 20].fill(0xff)).contains("64 bits"));
 }
 
+/// `tcpdump -s 40` leaves not even the ports.
+#[test]
+fn a_capture_that_cut_its_packets_says_so() {
+    let whole = frame(1, 5, b"abcdefgh");
+    for container in CONTAINERS {
+        let mut writer = Writer::new(container);
+        writer.packet(1, &ethernet(&[], 0x0806, &[0; 28]));
+        let offset = writer.bytes.len();
+        writer.cut_packet(2, &whole[..40], whole.len()).cut_packet(3, &whole[..44], whole.len());
+        saved(&writer, |path| {
+            let error =
+                identify(path, |payload| (payload == b"abcdefgh").then_some(())).expect_err("nothing known");
+            let cut =
+                format!("cut 2 of its packets, the first of them at byte {offset}: capture whole packets");
+            assert!(error.to_string().contains(&cut), "{error}");
+        });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -33,6 +33,7 @@ fn any_instrument() -> impl Strategy<Value = Instrument> {
             tick_size: tick.map(Price),
             currency,
             book_levels_max,
+            begins_stale: false,
         })
 }
 

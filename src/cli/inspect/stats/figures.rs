@@ -295,6 +295,7 @@ mod tests {
             tick_size: None,
             currency: None,
             book_levels_max: None,
+            begins_stale: false,
         };
         let mut market = Market::new(std::slice::from_ref(&instrument));
         let (mut scale, mut figures) = (Scale::new(&instrument), Figures::new());

@@ -150,7 +150,7 @@ fn damage_names_the_instrument_and_the_field() {
             (trade.replace("Sell", "S"), "AB: `S`: expected `Buy` or `Sell`"),
             (trade.replace("\"0.04\"", "0.04"), "AB: `v`: expected a text"),
             (trade.replace("1700", "null"), "AB: `T`: expected a natural number"),
-            (trade[..40].to_owned() + "}", "`message`: not JSON: Syntax at character 40 ('}')"),
+            (trade[..40].to_owned() + "}", "`message`: not JSON: expected `,` or `]` at offset 41 of it"),
             ("7".to_owned(), "`message`: expected an object"),
         ],
     );

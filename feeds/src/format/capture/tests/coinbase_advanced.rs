@@ -150,7 +150,7 @@ fn damage_names_the_product_and_the_field() {
         (trades("update", u64::MAX), "`sequence_num`: expected less than 2^64 - 1"),
         (trades("update", 0).replace("BUY", "buy"), "A-B: `side`: expected `BUY` or `SELL`"),
         (trades("update", 0).replace("\"8\"", "\"-8\""), "A-B: `trade_id`: expected a natural number"),
-        (book[..60].to_owned(), "`message`: not JSON: Syntax at character 60 ('\\0')"),
+        (book[..60].to_owned(), "`message`: not JSON: expected the end of a text at offset 60 of it"),
     ] {
         let mut capture = capture();
         capture.recv("1", r#"{"type":"error"}"#);

@@ -96,6 +96,34 @@ fn damaged_lines_are_told_where_they_are() {
     }
 }
 
+/// An answer that nobody wants is not taken apart, but is a line of JSON like any other.
+#[test]
+fn answers_that_nobody_wants_are_read_to_their_end() {
+    let answer = |ts: &str, data: &str| {
+        format!(r#"{{"t":"http","conn":"h","ts":{ts},"url":"https://venue/time","data":"{data}"}}"#)
+    };
+    for data in ["", r#"{\"a\":\"\\\"b\"}"#, r"\/\b\f\n\r\t", r"\u00e9\ud83d\ude00", "é"] {
+        let mut capture = Capture::new("KRAKEN");
+        capture.recv("1", "{}").line(&answer("2", data)).recv("3", "{}");
+        assert_eq!(capture.play().expect("undamaged").lines.len(), 3, "{data}");
+    }
+    for (ts, data) in [
+        ("2", r#"a"b"#),
+        ("2", r"a\"),
+        ("2", r"\x"),
+        ("2", r"\u12"),
+        ("2", r"\ud83d"),
+        ("2", "\t"),
+        ("2", r#"","more":"x","data":"#),
+        ("02", ""),
+        ("-02", ""),
+    ] {
+        let mut capture = Capture::new("KRAKEN");
+        capture.recv("1", "{}").line(&answer(ts, data)).recv("3", "{}");
+        assert!(capture.damage().1.contains("not JSON"), "{ts} {data}");
+    }
+}
+
 #[test]
 fn a_file_that_ends_within_a_line_says_so() {
     let whole = r#"{"t":"recv","conn":"ws.1","ts":1,"data":"{\"event\":\"heartbeat\"}"}"#;
@@ -157,7 +185,7 @@ fn a_file_that_is_cut_off_plays_up_to_there() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, FeedError::Io { offset, .. } if offset > 0), "{error}");
+    assert!(matches!(error, FeedError::Io { offset: Some(offset), .. } if offset > 0), "{error}");
     assert!(reader.messages() > 100 && reader.messages() < 937, "{}", reader.messages());
     assert!(matches!(reader.next_message(&mut events), Ok(None)));
 }

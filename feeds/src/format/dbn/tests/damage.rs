@@ -68,7 +68,8 @@ fn survive(bytes: &[u8]) -> (u64, Option<FeedError>) {
 
 fn offset(error: Option<&FeedError>) -> Option<u64> {
     match error {
-        Some(FeedError::Damaged { offset, .. } | FeedError::Io { offset, .. }) => Some(*offset),
+        Some(FeedError::Damaged { offset, .. }) => Some(*offset),
+        Some(FeedError::Io { offset, .. }) => *offset,
         _ => None,
     }
 }

@@ -327,7 +327,14 @@ fn what_stands_before_the_damage_is_read_and_the_damage_is_named() {
     let path = writer.save(folder.path(), "cut.pcap");
     let (_, found, end) = read(&path);
     assert_eq!(found, told[..1]);
-    assert!(end.expect("damage").to_string().contains("were captured"));
+    const HEADERS_BYTES: usize = 14 + 20 + 8;
+    let whole = packets[1].len() - HEADERS_BYTES;
+    let reason = format!(
+        "only {} of a datagram's {whole} bytes were captured: capture whole packets",
+        50 - HEADERS_BYTES
+    );
+    let end = end.expect("damage").to_string();
+    assert!(end.contains(&format!("at byte {}: {reason}", offset(&sent[..1]))), "{end}");
 }
 
 #[test]

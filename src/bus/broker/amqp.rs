@@ -1,0 +1,313 @@
+//! RabbitMQ, by AMQP 0-9-1.
+//!
+//! A subject is a routing key of one topic exchange. A process has one queue, which is its own and goes with its connection,
+//! bound to the keys that it listens to: one queue keeps the order of each key. Nothing is acknowledged, and of what is
+//! published nothing confirmed: a confirmation would tell that the broker has a message, not that a gateway has, and who
+//! lacks one sees it by the numbers. Where nobody listens to what is asked, the broker says so.
+
+mod session;
+
+use std::hash::BuildHasher;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::options::{BasicPublishOptions, QueueBindOptions};
+use lapin::types::{FieldTable, ShortString};
+use rustc_hash::FxHashMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::address::Address;
+use super::client::{Arrived, Client, Messages, Unsent};
+use super::connection::{BusError, retry_after};
+use super::subject;
+use crate::limits::{
+    BROKER_MESSAGE_BYTES_MAX, BROKER_REQUESTS_MAX, BROKER_WAIT, QUIET_EVERY, SUBJECT_WAITING_MAX,
+};
+use crate::metrics::Metrics;
+use session::{Opened, Session};
+
+/// Where everything is published but answers.
+const EXCHANGE: &str = "tickwire";
+/// The exchange that leads to the queue, or to the asker, of that name.
+const TO_ONE: &str = "";
+/// Stands for a queue of whoever asks: the broker hands the answer to it without one.
+const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+#[derive(Clone)]
+pub(super) struct Amqp(Arc<Shared>);
+
+struct Shared {
+    address: Address,
+    name: &'static str,
+    metrics: Metrics,
+    /// The present one; `None` while the connection is lost.
+    session: Mutex<Option<Arc<Session>>>,
+    /// By routing key.
+    listening: Mutex<FxHashMap<String, mpsc::Sender<Arrived<Asker>>>>,
+    /// Who waits for an answer, by number.
+    asked: Mutex<FxHashMap<u64, oneshot::Sender<Bytes>>>,
+    asks: AtomicU64,
+}
+
+pub(super) struct Asker {
+    key: ShortString,
+    correlation: Option<ShortString>,
+}
+
+impl Client for Amqp {
+    type Subject = ShortString;
+    type Asker = Asker;
+    type Messages = mpsc::Receiver<Arrived<Asker>>;
+
+    async fn connect(
+        address: &Address,
+        name: &'static str,
+        metrics: &Metrics,
+    ) -> Result<(Self, mpsc::Receiver<()>), BusError> {
+        let shared = Arc::new(Shared {
+            address: address.clone(),
+            name,
+            metrics: metrics.clone(),
+            session: Mutex::default(),
+            listening: Mutex::default(),
+            asked: Mutex::default(),
+            asks: AtomicU64::new(0),
+        });
+        let opened = shared.open().await?;
+        let (sender, reconnected) = mpsc::channel(1);
+        tokio::spawn(keep(Arc::clone(&shared), opened, sender));
+        Ok((Self(shared), reconnected))
+    }
+
+    fn message_bytes_max(&self) -> usize {
+        BROKER_MESSAGE_BYTES_MAX
+    }
+
+    async fn publish(&self, subject: ShortString, bytes: Vec<u8>) -> Result<(), Unsent> {
+        self.0.send(EXCHANGE, subject, BasicProperties::default(), bytes).await
+    }
+
+    async fn answer(&self, asker: Asker, bytes: Vec<u8>) -> Result<(), Unsent> {
+        let properties = match asker.correlation {
+            Some(correlation) => BasicProperties::default().with_correlation_id(correlation),
+            None => BasicProperties::default(),
+        };
+        self.0.send(TO_ONE, asker.key, properties, bytes).await
+    }
+
+    async fn listen(&self, subject: String) -> Result<Self::Messages, String> {
+        let (sender, receiver) = mpsc::channel(SUBJECT_WAITING_MAX);
+        // Before the session is looked for: where there is none now, the next one binds it.
+        lock(&self.0.listening).insert(subject.clone(), sender);
+        if let Some(session) = self.0.session() {
+            // It fails where the connection has just been lost.
+            let _ = session.bind(subject, true).await;
+        }
+        Ok(receiver)
+    }
+
+    async fn ask(&self, bytes: Vec<u8>) -> Option<Bytes> {
+        let number = self.0.asks.fetch_add(1, Ordering::Relaxed);
+        let answer = timeout(BROKER_WAIT, self.0.ask(number, &bytes)).await;
+        lock(&self.0.asked).remove(&number);
+        answer.ok()?
+    }
+}
+
+impl Messages for mpsc::Receiver<Arrived<Asker>> {
+    type Asker = Asker;
+
+    async fn next(&mut self) -> Option<Arrived<Asker>> {
+        self.recv().await
+    }
+}
+
+/// Delivers what comes, and connects anew whenever the connection is lost. It ends with its runtime.
+async fn keep(shared: Arc<Shared>, mut opened: Opened, reconnected: mpsc::Sender<()>) {
+    let lot = std::hash::RandomState::new();
+    loop {
+        let reason = shared.deliver(&mut opened).await;
+        warn!(%reason, "the connection to the bus is lost");
+        *lock(&shared.session) = None;
+        lock(&shared.asked).clear();
+        drop(opened);
+        let mut attempts = 0;
+        opened = loop {
+            attempts += 1;
+            sleep(retry_after(attempts, lot.hash_one(attempts))).await;
+            match shared.open().await {
+                Ok(opened) => break opened,
+                Err(error) if attempts == 1 => info!(%error, "the bus is tried again and again"),
+                Err(error) => debug!(%error, attempts, "the bus"),
+            }
+        };
+        // One that is not taken yet says the same.
+        let _ = reconnected.try_send(());
+    }
+}
+
+impl Shared {
+    fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
+    /// Connects, and listens to all that is listened to.
+    async fn open(&self) -> Result<Opened, BusError> {
+        let opened = Opened::connect(&self.address, self.name).await?;
+        *lock(&self.session) = Some(Arc::clone(&opened.session));
+        let subjects: Vec<_> = lock(&self.listening).keys().cloned().collect();
+        let last = subjects.len();
+        for (number, subject) in (1..).zip(subjects) {
+            // The broker does them in order: when it says that the last is done, all are.
+            let bound = opened.session.bind(subject, number < last).await;
+            bound.map_err(|error| BusError::Wrong {
+                address: Box::new(self.address.clone()),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(opened)
+    }
+
+    /// Delivers until the connection is lost; says why it is.
+    async fn deliver(&self, opened: &mut Opened) -> String {
+        let mut sweep = interval(QUIET_EVERY);
+        loop {
+            let delivery = tokio::select! {
+                message = opened.messages.next() => message.map(|message| message.map(|message| self.take(message))),
+                answer = opened.answers.next() => answer.map(|answer| answer.map(|answer| self.take_answer(answer))),
+                _ = sweep.tick() => {
+                    self.sweep(&opened.session).await;
+                    Some(Ok(()))
+                }
+            };
+            match delivery {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return error.to_string(),
+                None => return "the broker has taken the queue away".to_owned(),
+            }
+        }
+    }
+
+    /// Never waits: the library's own queue has no bound. What there is no room for is lost, which shows by its number.
+    fn take(&self, delivery: Delivery) {
+        let asker = delivery
+            .properties
+            .reply_to()
+            .clone()
+            .map(|key| Asker { key, correlation: delivery.properties.correlation_id().clone() });
+        let arrived = Arrived { payload: Bytes::from(delivery.data), asker };
+        let listening = lock(&self.listening);
+        let sent = listening.get(delivery.routing_key.as_str()).map(|sender| sender.try_send(arrived));
+        if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
+            self.metrics.bus_overruns_total().add(1);
+        }
+    }
+
+    fn take_answer(&self, delivery: Delivery) {
+        let correlation = delivery.properties.correlation_id().as_ref();
+        let number = correlation.and_then(|correlation| correlation.as_str().parse().ok());
+        let asker = number.and_then(|number: u64| lock(&self.asked).remove(&number));
+        // Nobody may wait any more, or another ingest has been faster.
+        drop(asker.map(|asker| asker.send(Bytes::from(delivery.data))));
+    }
+
+    /// Ends what nobody listens to any more, and forgets who does not wait.
+    async fn sweep(&self, session: &Arc<Session>) {
+        lock(&self.asked).retain(|_, asker| !asker.is_closed());
+        let mut left = Vec::new();
+        lock(&self.listening).retain(|subject, sender| {
+            if sender.is_closed() {
+                left.push(subject.clone());
+            }
+            !sender.is_closed()
+        });
+        for subject in left {
+            let session = Arc::clone(session);
+            // Who listens to it again comes behind this, on the same channel. An error ends the queue too, which is seen.
+            begin(Box::pin(async move { session.unbind(subject).await })).await;
+        }
+    }
+
+    async fn send(
+        &self,
+        exchange: &'static str,
+        key: ShortString,
+        properties: BasicProperties,
+        bytes: Vec<u8>,
+    ) -> Result<(), Unsent> {
+        let session = self.session().ok_or(Unsent(None))?;
+        // The library's queue has no bound. With the session the room is closed.
+        let room = Arc::clone(&session.room).acquire_owned().await.map_err(|_| Unsent(None))?;
+        let sending = Box::pin(async move {
+            let options = BasicPublishOptions::default();
+            let sent = session.channel.basic_publish(exchange.into(), key, options, &bytes, properties).await;
+            drop(room);
+            sent.map(drop)
+        });
+        match begin(sending).await {
+            Some(Err(_)) => Err(Unsent(None)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    async fn ask(&self, number: u64, bytes: &[u8]) -> Option<Bytes> {
+        let session = self.session()?;
+        let (asker, answer) = oneshot::channel();
+        {
+            let mut asked = lock(&self.asked);
+            if asked.len() >= BROKER_REQUESTS_MAX {
+                return None;
+            }
+            asked.insert(number, asker);
+        }
+        let properties = BasicProperties::default()
+            .with_reply_to(REPLY_TO.into())
+            .with_correlation_id(number.to_string().into());
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let published =
+            session.asking.basic_publish(EXCHANGE.into(), subject::ASK.into(), options, bytes, properties);
+        // An error tells that the connection is lost, which is said where that is noticed.
+        let confirmed = published.await.ok()?.await.ok()?;
+        if confirmed.take_message().is_some() {
+            return None;
+        }
+        answer.await.ok()
+    }
+}
+
+impl Session {
+    /// Without waiting for the broker's answer if `is_hasty`.
+    async fn bind(&self, subject: String, is_hasty: bool) -> lapin::Result<()> {
+        let options = QueueBindOptions { nowait: is_hasty };
+        let (queue, none) = (self.queue.clone(), FieldTable::default());
+        self.channel.queue_bind(queue, EXCHANGE.into(), subject.into(), options, none).await
+    }
+
+    async fn unbind(&self, subject: String) -> lapin::Result<()> {
+        let (queue, none) = (self.queue.clone(), FieldTable::default());
+        self.channel.queue_unbind(queue, EXCHANGE.into(), subject.into(), none).await
+    }
+}
+
+/// Takes the first step, which puts a frame in its place behind those before it; what follows need not wait for the rest.
+async fn begin<T: Send + 'static>(mut work: Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
+    match std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => {
+            tokio::spawn(work);
+            None
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,165 @@
+//! A connection to RabbitMQ, from its making until it is lost.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use lapin::options::{
+    BasicConsumeOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind};
+use socket2::{SockRef, Socket};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{EXCHANGE, REPLY_TO, lock};
+use crate::bus::broker::address::{Address, Credentials};
+use crate::bus::broker::connection::BusError;
+use crate::limits::{BROKER_WAIT, QUEUE_WAITING_MAX, UNSENT_MAX};
+
+/// How often each side says that it lives: twice in vain, and the connection is made anew.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+const PORT: u16 = 5_672;
+/// Who may come in from the broker's own machine, until somebody says otherwise.
+const GUEST: &str = "guest";
+
+/// What is used of a connection by several.
+pub(super) struct Session {
+    pub(super) channel: Channel,
+    /// For questions alone: the broker confirms them, and says by that whether anybody is asked.
+    pub(super) asking: Channel,
+    pub(super) queue: ShortString,
+    /// For messages that are not written yet.
+    pub(super) room: Arc<Semaphore>,
+}
+
+/// A connection, which is closed with this.
+pub(super) struct Opened {
+    pub(super) session: Arc<Session>,
+    pub(super) messages: Consumer,
+    pub(super) answers: Consumer,
+    _connection: Connection,
+    _line: Line,
+}
+
+impl Opened {
+    /// Connects, and makes exchange and queue.
+    pub(super) async fn connect(address: &Address, name: &'static str) -> Result<Self, BusError> {
+        let line = Line::default();
+        let wrong = |reason| BusError::Wrong { address: Box::new(address.clone()), reason };
+        let unreachable = |reason| BusError::Unreachable { address: Box::new(address.clone()), reason };
+        let connecting = connect(address, name, Arc::downgrade(&line.0));
+        let connection = match timeout(BROKER_WAIT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) if is_refusal(&error) => return Err(BusError::Refused(Box::new(address.clone()))),
+            Ok(Err(error)) if line.is_there() => return Err(wrong(error.to_string())),
+            Ok(Err(error)) => return Err(unreachable(error.to_string())),
+            Err(_) if line.is_there() => return Err(wrong("it does not answer".to_owned())),
+            Err(_) => return Err(unreachable("no answer".to_owned())),
+        };
+        match timeout(BROKER_WAIT, Self::prepare(connection, line)).await {
+            Ok(opened) => opened.map_err(|error| wrong(error.to_string())),
+            Err(_) => Err(wrong("it does not answer".to_owned())),
+        }
+    }
+
+    async fn prepare(connection: Connection, line: Line) -> lapin::Result<Self> {
+        let none = FieldTable::default;
+        let channel = connection.create_channel().await?;
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, options, none()).await?;
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let mut bound = none();
+        bound.insert("x-max-length".into(), AMQPValue::LongInt(QUEUE_WAITING_MAX));
+        bound.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+        let queue = channel.queue_declare("".into(), options, bound).await?.name().clone();
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let messages = channel.basic_consume(queue.clone(), "".into(), options, none()).await?;
+        let asking = connection.create_channel().await?;
+        asking.confirm_select(ConfirmSelectOptions::default()).await?;
+        let answers = asking.basic_consume(REPLY_TO.into(), "".into(), options, none()).await?;
+        let room = Arc::new(Semaphore::new(UNSENT_MAX));
+        let session = Arc::new(Session { channel, asking, queue, room });
+        Ok(Self { session, messages, answers, _connection: connection, _line: line })
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.session.room.close();
+    }
+}
+
+async fn connect(
+    address: &Address,
+    name: &'static str,
+    line: Weak<Mutex<Option<Socket>>>,
+) -> lapin::Result<Connection> {
+    let (username, password) = match address.credentials() {
+        Credentials::Password(name, password) => (name.clone(), password.clone()),
+        Credentials::Nothing | Credentials::Token(_) => (GUEST.to_owned(), GUEST.to_owned()),
+    };
+    let (host, port) = address.host_and_port();
+    let seconds = u16::try_from(HEARTBEAT_EVERY.as_secs()).unwrap_or(u16::MAX);
+    let uri = AMQPUri {
+        scheme: AMQPScheme::AMQP,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo { username, password },
+            host: host.to_owned(),
+            port: port.unwrap_or(PORT),
+        },
+        vhost: address.virtual_host().unwrap_or_else(|| "/".to_owned()),
+        query: AMQPQueryString { heartbeat: Some(seconds), ..AMQPQueryString::default() },
+    };
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    Connection::connector(
+        uri,
+        lapin::runtime::default_runtime()?,
+        async move |uri, runtime| {
+            let addresses = runtime.to_socket_addrs((uri.authority.host, uri.authority.port));
+            let connected = timeout(BROKER_WAIT, AsyncTcpStream::connect(&runtime, addresses)).await;
+            let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if let AsyncTcpStream::Plain(plain) = &stream {
+                let line = line.upgrade().ok_or(io::Error::from(io::ErrorKind::ConnectionAborted))?;
+                *lock(&line) = Some(SockRef::from(plain.get_ref()).try_clone()?);
+            }
+            Ok(stream)
+        },
+        properties,
+    )
+    .await
+}
+
+/// Whether name, password or virtual host are not what the broker knows.
+fn is_refusal(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(error.get_id(), ACCESS_REFUSED | NOT_ALLOWED)
+}
+
+const ACCESS_REFUSED: u16 = 403;
+const NOT_ALLOWED: u16 = 530;
+
+/// The connection's socket, shut down with this. The library's thread would wait on it for ever where the broker says
+/// nothing while it is connected to.
+#[derive(Default)]
+struct Line(Arc<Mutex<Option<Socket>>>);
+
+impl Line {
+    /// Whether anybody has taken the connection.
+    fn is_there(&self) -> bool {
+        lock(&self.0).is_some()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(socket) = lock(&self.0).take() {
+            // It fails for a connection that has ended.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}

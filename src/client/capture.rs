@@ -1,0 +1,139 @@
+//! A connection in a file: written while it lives, and checked later, without a server. `capture/format.md` describes it.
+
+mod check;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use data_encoding::BASE64;
+use feeds::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Observed, Sender, Stats};
+use crate::wire::Encoding;
+use crate::ws::frame::Opcode;
+
+pub use check::{CaptureError, Checked, check};
+
+/// Of files that this version writes and reads.
+const VERSION: u32 = 1;
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Line {
+    /// The first.
+    Capture(Head),
+    Frame(Frame),
+    /// The last, if the capture was ended and not broken off.
+    End(End),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    version: u32,
+    url: String,
+    subprotocol: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Frame {
+    /// Nanoseconds since 1970.
+    at: i64,
+    from: Sender,
+    opcode: Kind,
+    wire_bytes: u64,
+    compressed: bool,
+    /// Base64.
+    payload: String,
+}
+
+/// What of a connection is captured: whole messages, and control frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Text,
+    Binary,
+    Close,
+    Ping,
+    Pong,
+}
+
+/// What the client knew when it stopped.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    messages: u64,
+    checksums: u64,
+    /// The numbers of the states that were known, by channel and symbol.
+    topics: BTreeMap<String, u64>,
+}
+
+impl End {
+    fn of(client: &Client) -> Self {
+        let Stats { messages, checksums_ok, .. } = *client.stats();
+        let states = client.states();
+        let topics = states.map(|(channel, symbol, seq)| (format!("{channel}:{symbol}"), seq)).collect();
+        Self { messages, checksums: checksums_ok, topics }
+    }
+}
+
+/// Writes a capture.
+#[derive(Debug)]
+pub struct Capture<W> {
+    out: W,
+}
+
+impl<W: Write> Capture<W> {
+    /// Begins one of a connection to `url`, where data is written so.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn begin(out: W, url: &str, encoding: Encoding) -> io::Result<Self> {
+        let mut capture = Self { out };
+        let head =
+            Head { version: VERSION, url: url.to_owned(), subprotocol: encoding.subprotocol().to_owned() };
+        capture.put(&Line::Capture(head))?;
+        Ok(capture)
+    }
+
+    /// Adds what was seen.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn add(&mut self, observed: &Observed<'_>) -> io::Result<()> {
+        let &Observed { at: Timestamp(at), sender, opcode, wire_bytes, is_compressed, payload } = observed;
+        let opcode = match opcode {
+            Opcode::Text => Kind::Text,
+            Opcode::Binary | Opcode::Continuation => Kind::Binary,
+            Opcode::Close => Kind::Close,
+            Opcode::Ping => Kind::Ping,
+            Opcode::Pong => Kind::Pong,
+        };
+        let payload = BASE64.encode(payload);
+        self.put(&Line::Frame(Frame {
+            at,
+            from: sender,
+            opcode,
+            wire_bytes,
+            compressed: is_compressed,
+            payload,
+        }))
+    }
+
+    /// Ends it with what the client knows that has taken all that was added.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn end(mut self, client: &Client) -> io::Result<()> {
+        self.put(&Line::End(End::of(client)))?;
+        self.out.flush()
+    }
+
+    fn put(&mut self, line: &Line) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        self.out.write_all(b"\n")
+    }
+}

@@ -1,0 +1,188 @@
+//! The contract of every bus, each kept to it by the same tests: in one process, and over brokers.
+//!
+//! Whoever listens gets the messages of each topic in order, each update after the state before it; what cannot be had
+//! is told, by a state or a gap; a state that is asked for takes its place among the updates.
+#![cfg(all(feature = "nats", feature = "amqp"))]
+
+mod contract {
+    pub(crate) mod listener;
+    mod losses;
+    pub(crate) mod rig;
+}
+mod service {
+    #[expect(dead_code, reason = "nothing is frozen there")]
+    pub(crate) mod broker;
+    pub(crate) mod eventually;
+    pub(crate) mod installed;
+    pub(crate) mod nats;
+    pub(crate) mod needed;
+    pub(crate) mod port;
+    #[expect(dead_code, reason = "there is no program here but the broker")]
+    pub(crate) mod program;
+    pub(crate) mod rabbit;
+}
+
+use contract::listener::all_topics;
+use contract::rig::{INSTRUMENTS, Rig};
+use feeds::SymbolId;
+use service::broker::{Broker, Kind};
+use tickwire::limits::BATCHES_WAITING_MAX;
+use tickwire::topic::{Channel, TopicId};
+
+/// Each of them as a test of each bus.
+macro_rules! each_bus {
+    ($($(#[$doc:meta])* fn $name:ident($rig:ident) $body:block)*) => {
+        $($(#[$doc])* fn $name(mut $rig: Rig) $body)*
+
+        mod in_process {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Rig::new(None));
+            })*
+        }
+
+        mod nats {
+            $(#[test]
+            fn $name() {
+                if let Some(broker) = super::Broker::shared(super::Kind::Nats) {
+                    super::$name(super::Rig::new(Some(broker)));
+                }
+            })*
+        }
+
+        mod rabbit_mq {
+            $(#[test]
+            fn $name() {
+                if let Some(broker) = super::Broker::shared(super::Kind::RabbitMq) {
+                    super::$name(super::Rig::new(Some(broker)));
+                }
+            })*
+        }
+    };
+}
+
+each_bus! {
+    fn every_topic_comes_as_a_state_and_then_every_update_in_order(rig) {
+        let topics = all_topics(INSTRUMENTS);
+        rig.play(500);
+        rig.listeners[0].follow(&topics);
+        rig.until("the first has its states", |rig| topics.iter().all(|&topic| rig.listeners[0].state(topic).is_some()));
+        // No faster than who listens: what waits for too long is conflated, and trades are lost by it.
+        for _ in 0..20 {
+            rig.play(50);
+            rig.settle_some(&topics[..1], &[0]);
+        }
+        // In the middle of it.
+        rig.listeners[1].follow(&topics);
+        for _ in 0..20 {
+            rig.play(50);
+            rig.settle_some(&topics[..1], &[0, 1]);
+        }
+        rig.settle(&topics);
+        let [first, second] = [0, 1].map(|listener: usize| rig.listeners[listener].counts);
+        assert!(first.updates > second.updates && second.updates > 0, "{first:?} {second:?}");
+        assert_eq!((first.lost_trades, second.lost_trades), (0, 0));
+        assert_eq!(first.states, topics.len() as u64, "nothing was made good");
+    }
+
+    fn who_comes_back_gets_what_it_missed(rig) {
+        let topics = all_topics(1);
+        rig.play(200);
+        rig.listeners[0].follow(&topics);
+        rig.listeners[1].follow(&topics);
+        rig.settle(&topics);
+        rig.listeners[0].leave(&topics);
+        rig.play(20);
+        rig.settle_some(&topics, &[1]);
+        let states = rig.listeners[0].counts.states;
+        rig.listeners[0].follow(&topics);
+        rig.settle(&topics);
+        let counts = rig.listeners[0].counts;
+        assert!(counts.resumed > 0 && counts.lost_trades == 0, "{counts:?}");
+        assert!(counts.states - states <= 1, "a status may come whole: {counts:?}");
+    }
+
+    fn another_run_of_the_stream_is_told_with_its_states(rig) {
+        let topics = all_topics(INSTRUMENTS);
+        rig.play(300);
+        rig.listeners[0].follow(&topics);
+        rig.settle_some(&topics, &[0]);
+        for run in 1..=3 {
+            rig.restart();
+            rig.play(300);
+            rig.settle_some(&topics, &[0]);
+            assert_eq!(rig.listeners[0].counts.restarts, run);
+        }
+        // Numbers of the run before are worth nothing.
+        rig.listeners[1].follow(&topics);
+        rig.settle(&topics);
+        rig.listeners[1].leave(&topics);
+        rig.restart();
+        rig.play(300);
+        rig.listeners[1].follow(&topics);
+        rig.settle(&topics);
+    }
+
+    fn who_does_not_take_what_comes_is_told_what_it_missed(rig) {
+        let topics = all_topics(INSTRUMENTS);
+        let trades: Vec<_> = (0..INSTRUMENTS).map(|symbol| TopicId::new(Channel::Trade, SymbolId(symbol))).collect();
+        rig.play(300);
+        rig.listeners[0].follow(&topics);
+        rig.listeners[1].follow(&topics);
+        rig.settle(&topics);
+        let numbers = |rig: &Rig| trades.iter().map(|&topic| rig.listeners[0].seq(topic)).sum::<u64>();
+        let before = (numbers(&rig), rig.listeners[0].counts);
+        for _ in 0..BATCHES_WAITING_MAX + 500 {
+            rig.play(2);
+            rig.listeners[1].take();
+        }
+        rig.settle(&topics);
+        let counts = rig.listeners[0].counts;
+        let told = counts.trades + counts.lost_trades - before.1.trades;
+        assert_eq!(told, numbers(&rig) - before.0, "every trade came, or its loss was told");
+    }
+
+    fn what_nobody_follows_does_not_travel(rig) {
+        let quote = TopicId::new(Channel::Quote, SymbolId(1));
+        rig.listeners[0].follow(&[quote]);
+        rig.play(300);
+        rig.settle_some(&[quote], &[0]);
+        let encoded = rig.metrics.topic_messages_total().get();
+        let updates = rig.listeners[0].counts.updates;
+        assert!(encoded <= updates + 20, "{encoded} encoded for {updates}");
+    }
+}
+
+/// Beside the contract: what is lost on the way is had again.
+fn a_server_that_is_killed_and_comes_back_leaves_no_hole(kind: Kind) {
+    let Some(broker) = Broker::own(kind) else { return };
+    let mut rig = Rig::new(Some(broker));
+    let topics = all_topics(INSTRUMENTS);
+    rig.play(300);
+    rig.listeners[0].follow(&topics);
+    rig.settle_some(&topics, &[0]);
+    for _ in 0..3 {
+        rig.play(20);
+        rig.server.as_mut().expect("a broker").kill();
+        // Somebody comes while it is away, and asks again when it is back.
+        rig.listeners[1].follow(&topics);
+        rig.play(200);
+        rig.until("a turn", |_| true);
+        rig.server.as_mut().expect("a broker").start_again();
+        rig.listeners[1].follow(&topics);
+        rig.play(20);
+        rig.settle(&topics);
+    }
+    assert_eq!(rig.listeners[0].counts.restarts, 0);
+    assert!(rig.sum(|metrics| metrics.bus_reconnects_total().get()) >= 6);
+}
+
+#[test]
+fn a_nats_server_that_is_killed_and_comes_back_leaves_no_hole() {
+    a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::Nats);
+}
+
+#[test]
+fn a_rabbit_mq_server_that_is_killed_and_comes_back_leaves_no_hole() {
+    a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::RabbitMq);
+}

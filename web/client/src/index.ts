@@ -1,0 +1,12 @@
+export { Client } from "./client.ts";
+export { type ComeBack, comeBack } from "./closing.ts";
+export { readRecords, RecordTopic } from "./binary/records.ts";
+export { RecordError } from "./binary/reader.ts";
+export { checksum } from "./checksum.ts";
+export { compareDecimals, decimal, isDecimal, isZero, mantissa } from "./decimal.ts";
+export type { ClientEvents, ConnectionState, Stats, Subscribed, SystemMessage } from "./events.ts";
+export type * from "./messages.ts";
+export { channelKey } from "./messages.ts";
+export { type ClientSettings, endpoints, type TokenSource } from "./settings.ts";
+export type { Divergence, Topic } from "./topic.ts";
+export type { WebSocketConstructor, WebSocketLike } from "./transport/socket.ts";
