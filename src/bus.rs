@@ -120,6 +120,13 @@ pub enum Request {
         /// Where to.
         reply: oneshot::Sender<States>,
     },
+    /// The trades of a topic that are known, for a gateway that takes them over.
+    Tape {
+        /// A raw `trade` topic.
+        topic: TopicId,
+        /// Where to.
+        reply: oneshot::Sender<Tape>,
+    },
     /// The newest trades or bars of a topic, oldest first.
     History {
         /// A `trade` or `bar` topic.
@@ -150,6 +157,19 @@ pub struct States {
     pub seq: u64,
     /// The objects with commas between.
     pub json: Vec<u8>,
+}
+
+/// The newest trades of an instrument in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tape {
+    /// The run of the stream that their numbers belong to.
+    pub epoch: Arc<str>,
+    /// The number of the oldest; 0 where there is none.
+    pub first: u64,
+    /// The number of the newest.
+    pub seq: u64,
+    /// Records of `tickwire.v1.bin`: the oldest as a snapshot, and each other as the update after the one before.
+    pub records: Vec<u8>,
 }
 
 /// A request could not be taken.

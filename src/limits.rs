@@ -420,6 +420,8 @@ pub const UNSENT_MAX: usize = 256;
 pub const DELIVERIES_PER_TURN_MAX: usize = 1_024;
 /// Requests of a gateway to its ingest that wait for an answer. One more is answered with `BUSY`.
 pub const BROKER_REQUESTS_MAX: usize = 256;
+/// Topics whose earlier trades a gateway asks its ingest for at once; more wait.
+pub const TAPES_ASKED_MAX: usize = 32;
 /// How long a broker may take to let us in, and an ingest to answer.
 pub const BROKER_WAIT: Duration = Duration::from_secs(3);
 /// How long to wait between two attempts to reach a broker: from the first, growing to the second, less up to half of it

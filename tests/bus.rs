@@ -102,6 +102,27 @@ each_bus! {
         assert!(counts.states - states <= 1, "a status may come whole: {counts:?}");
     }
 
+    /// As after a cut: where it comes back, nobody has followed them meanwhile.
+    fn who_comes_back_where_nobody_followed_gets_every_trade(rig) {
+        let trades: Vec<_> = (0..INSTRUMENTS).map(|symbol| TopicId::new(Channel::Trade, SymbolId(symbol))).collect();
+        rig.play(200);
+        rig.listeners[0].follow(&trades);
+        rig.settle_some(&trades, &[0]);
+        rig.listeners[0].leave(&trades);
+        let held = trades.iter().map(|&topic| rig.listeners[0].seq(topic)).collect::<Vec<_>>();
+        while trades.iter().zip(&held).any(|(&topic, held)| rig.oracle(topic).1 < held + 20) {
+            rig.play(20);
+        }
+        let (first, second) = rig.listeners.split_at_mut(1);
+        second[0].inherit(&first[0]);
+        second[0].follow(&trades);
+        rig.settle_some(&trades, &[1]);
+        let missed: u64 = trades.iter().zip(&held).map(|(&topic, held)| rig.listeners[1].seq(topic) - held).sum();
+        let counts = rig.listeners[1].counts;
+        assert_eq!((counts.lost_trades, counts.trades), (0, missed));
+        assert_eq!(counts.resumed, trades.len() as u64);
+    }
+
     fn another_run_of_the_stream_is_told_with_its_states(rig) {
         let topics = all_topics(INSTRUMENTS);
         rig.play(300);

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::levels;
 use super::state::{self, News};
+use crate::bus::Tape;
 use crate::bus::broker::message::{Carried, CarriedForm, Want};
 use crate::limits::{ASK_AGAIN_AFTER, TRADES_MAX};
 use crate::market::{TradeRecord, checksum};
@@ -40,6 +41,8 @@ struct Mirrored {
     held: Option<State>,
     /// What the ingest was asked for and has not sent yet, and since when.
     asked: Option<(Asked, Option<Instant>)>,
+    /// Of trades: the ingest was asked for those before the first that came, and has not got more, or they are here.
+    has_tape: bool,
 }
 
 /// What is asked of the ingest.
@@ -170,7 +173,7 @@ impl Mirror {
         let mut is_new = false;
         self.topics.entry(topic).or_insert_with(|| {
             is_new = true;
-            Mirrored { held: None, asked: Some((Asked::Whole, None)) }
+            Mirrored { asked: Some((Asked::Whole, None)), ..Mirrored::default() }
         });
         if is_new {
             self.wanted += 1;
@@ -184,6 +187,11 @@ impl Mirror {
         if self.topics.remove(&topic).is_some_and(|mirrored| mirrored.held.is_none()) {
             self.wanted -= 1;
         }
+    }
+
+    /// Whether a topic is there whose state has not come.
+    pub(super) fn is_wanted(&self, topic: TopicId) -> bool {
+        self.topics.get(&topic).is_some_and(|mirrored| mirrored.held.is_none())
     }
 
     /// Topics whose state has not come.
@@ -267,6 +275,42 @@ impl Mirror {
         self.topics.get(&topic)?.held.as_ref()
     }
 
+    /// Whether the ingest may have trades after number `held` that are not here.
+    pub(super) fn lacks_trades(&self, topic: TopicId, held: u64) -> bool {
+        let Some(mirrored) = self.topics.get(&topic).filter(|mirrored| !mirrored.has_tape) else {
+            return false;
+        };
+        mirrored.held.as_ref().is_none_or(|state| match &state.values {
+            Values::Trades(trades) => {
+                held < state.held.seq && trades.front().is_none_or(|oldest| held < oldest.number)
+            }
+            _ => false,
+        })
+    }
+
+    /// Takes over trades before those that have come; `None`: the ingest does not tell them.
+    ///
+    /// # Errors
+    /// [`MirrorError`] when they make no sense; none of them is taken over then.
+    pub(super) fn take_tape(&mut self, topic: TopicId, tape: Option<&Tape>) -> Result<(), MirrorError> {
+        let Some(mirrored) = self.topics.get_mut(&topic) else { return Ok(()) };
+        mirrored.has_tape = true;
+        let Some(State { values: Values::Trades(trades), .. }) = &mut mirrored.held else { return Ok(()) };
+        let (Some(tape), Some(oldest)) = (tape.filter(|tape| tape.epoch == self.epoch), trades.front())
+        else {
+            return Ok(());
+        };
+        let mut earlier = trades_in(topic, tape)?;
+        earlier.retain(|record| record.number < oldest.number);
+        if earlier.back().is_some_and(|newest| newest.number + 1 == oldest.number) {
+            let room = TRADES_MAX.saturating_sub(trades.len());
+            earlier.drain(..earlier.len().saturating_sub(room));
+            earlier.append(trades);
+            *trades = earlier;
+        }
+        Ok(())
+    }
+
     /// The newest trades of an instrument in a row, newest last.
     pub(super) fn trades(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = &TradeRecord> {
         let trades = self.get(TopicId::new(Channel::Trade, symbol)).map(|state| match &state.values {
@@ -343,6 +387,7 @@ impl Mirror {
         let before = mirrored.held.as_ref().map(|state| state.held.seq);
         mirrored.asked = None;
         mirrored.held = Some(state);
+        mirrored.has_tape &= before.is_none();
         Ok(match before {
             None => {
                 self.wanted -= 1;
@@ -394,6 +439,24 @@ fn state_in(carried: &Carried) -> Result<Snapshot<'_>, MirrorError> {
         }
         _ => Err(MirrorError::Other),
     }
+}
+
+/// All trades of a tape, oldest first.
+fn trades_in(topic: TopicId, tape: &Tape) -> Result<VecDeque<TradeRecord>, MirrorError> {
+    let mut state: Option<State> = None;
+    for record in decode_records(&tape.records) {
+        let record = record?;
+        match (&mut state, record.what) {
+            _ if record.topic != topic => return Err(MirrorError::Other),
+            (state @ None, What::Snapshot(snapshot)) => *state = Some(State::of(topic, &snapshot)?),
+            (Some(state), What::Update(update)) => drop(state.advance(&update)?),
+            _ => return Err(MirrorError::Other),
+        }
+    }
+    Ok(match state {
+        Some(State { values: Values::Trades(trades), .. }) => trades,
+        _ => VecDeque::new(),
+    })
 }
 
 impl<'a> Updates<'a> {

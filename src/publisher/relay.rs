@@ -10,14 +10,18 @@ use std::time::Instant;
 
 use feeds::clock::monotonic;
 use feeds::{Level, SymbolId, Timestamp};
+use rustc_hash::FxHashSet;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+use tracing::warn;
 
 use super::mirror::{self, Admitted, Mirror, MirrorError, Replaced};
 use super::state::{News, Present, State};
 use super::{Publisher, WhenFull};
 use crate::bus::broker::message::Carried;
-use crate::bus::{Bus, Kind, Request};
+use crate::bus::{Bus, Kind, Request, Tape};
 use crate::directory::{Class, Directory};
-use crate::limits::{BROKER_REQUESTS_MAX, REQUESTS_WAITING_MAX, STATES_WAIT};
+use crate::limits::{BROKER_REQUESTS_MAX, REQUESTS_WAITING_MAX, STATES_WAIT, TAPES_ASKED_MAX};
 use crate::market::quotes::quote_cache;
 use crate::metrics::Metrics;
 use crate::state::{Quote, Status, Ticker};
@@ -34,6 +38,12 @@ pub(super) struct Relay {
     has_news: bool,
     /// What is asked beside the stream: the ingest answers.
     forwards: Vec<Request>,
+    /// Topics whose earlier trades are awaited, for those who missed some at another gateway.
+    tapes_awaited: FxHashSet<TopicId>,
+    /// Those of them that are yet to be asked for.
+    tapes_to_ask: VecDeque<TopicId>,
+    /// Those that have been.
+    tapes: Vec<(TopicId, oneshot::Receiver<Tape>)>,
     wanted: Vec<TopicId>,
     forgotten: Vec<TopicId>,
 }
@@ -45,7 +55,7 @@ pub struct Errands {
     pub wanted: Vec<TopicId>,
     /// Topics that are not, any more.
     pub forgotten: Vec<TopicId>,
-    /// [`Request::Read`] and [`Request::History`], which the ingest answers.
+    /// [`Request::Read`], [`Request::History`] and [`Request::Tape`], which the ingest answers.
     pub forwards: Vec<Request>,
 }
 
@@ -61,6 +71,9 @@ impl Publisher {
             deferred: VecDeque::new(),
             has_news: false,
             forwards: Vec::new(),
+            tapes_awaited: FxHashSet::default(),
+            tapes_to_ask: VecDeque::new(),
+            tapes: Vec::new(),
             wanted: Vec::new(),
             forgotten: Vec::new(),
         };
@@ -79,6 +92,7 @@ impl Publisher {
     /// Takes what it wants of the bus since this was last called.
     pub fn take_errands(&mut self) -> Errands {
         let Some(relay) = &mut self.relay else { return Errands::default() };
+        relay.ask_for_tapes();
         Errands {
             wanted: std::mem::take(&mut relay.wanted),
             forgotten: std::mem::take(&mut relay.forgotten),
@@ -237,6 +251,13 @@ impl Publisher {
                     if relay.mirror.want(raw) {
                         relay.wanted.push(raw);
                     }
+                    let held = wanted.held.filter(|_| raw.channel() == Channel::Trade);
+                    if held.is_some_and(|held| {
+                        epoch == *relay.mirror.epoch() && relay.mirror.lacks_trades(raw, held)
+                    }) {
+                        relay.want_tape(raw);
+                        is_known = false;
+                    }
                 }
                 let request = Request::States { shard, ticket, epoch, topics };
                 if is_known {
@@ -250,7 +271,7 @@ impl Publisher {
             }
             Request::Read { ref topics, .. } if topics.is_empty() => Some(request),
             // Dropping the reply tells the reader that too many wait.
-            Request::Read { .. } | Request::History { .. } => {
+            Request::Read { .. } | Request::History { .. } | Request::Tape { .. } => {
                 if relay.forwards.len() < BROKER_REQUESTS_MAX {
                     relay.forwards.push(request);
                 }
@@ -264,15 +285,18 @@ impl Publisher {
         let Some(relay) = &mut self.relay else { return Vec::new() };
         let now = monotonic();
         relay.deferred.retain(|(since, _)| now.duration_since(*since) < STATES_WAIT);
+        relay.take_tapes();
         if !std::mem::take(&mut relay.has_news) {
             return Vec::new();
         }
-        let mirror = &relay.mirror;
+        let relay = &mut **relay;
         let is_known = |request: &Request| match request {
-            Request::States { topics, .. } => {
-                topics.iter().all(|wanted| mirror.get(wanted.topic.at(Rate::Raw)).is_some())
-            }
-            Request::Read { .. } | Request::History { .. } => true,
+            Request::States { topics, .. } => topics.iter().all(|wanted| {
+                let raw = wanted.topic.at(Rate::Raw);
+                let awaits_tape = wanted.held.is_some() && relay.tapes_awaited.contains(&raw);
+                relay.mirror.get(raw).is_some() && !awaits_tape
+            }),
+            Request::Read { .. } | Request::History { .. } | Request::Tape { .. } => true,
         };
         let (ready, deferred) = std::mem::take(&mut relay.deferred)
             .into_iter()
@@ -299,6 +323,46 @@ impl Publisher {
         for topic in unwanted {
             self.forget_mirrored(topic);
         }
+    }
+}
+
+impl Relay {
+    fn want_tape(&mut self, topic: TopicId) {
+        if self.tapes_awaited.insert(topic) {
+            self.tapes_to_ask.push_back(topic);
+        }
+    }
+
+    fn ask_for_tapes(&mut self) {
+        while self.tapes.len() < TAPES_ASKED_MAX
+            && self.forwards.len() < BROKER_REQUESTS_MAX
+            && let Some(topic) = self.tapes_to_ask.pop_front()
+        {
+            let (reply, receiver) = oneshot::channel();
+            self.forwards.push(Request::Tape { topic, reply });
+            self.tapes.push((topic, receiver));
+        }
+    }
+
+    /// Takes over the earlier trades that have come, once the topic's state has.
+    fn take_tapes(&mut self) {
+        let Self { tapes, tapes_awaited, mirror, has_news, .. } = self;
+        tapes.retain_mut(|(topic, receiver)| {
+            if mirror.is_wanted(*topic) {
+                return true;
+            }
+            let tape = match receiver.try_recv() {
+                Ok(tape) => Some(tape),
+                Err(TryRecvError::Closed) => None,
+                Err(TryRecvError::Empty) => return true,
+            };
+            if let Err(error) = mirror.take_tape(*topic, tape.as_ref()) {
+                warn!(topic = topic.0, %error, "trades that the ingest tells make no sense: they count as lost");
+            }
+            tapes_awaited.remove(topic);
+            *has_news = true;
+            false
+        });
     }
 }
 

@@ -10,7 +10,7 @@ use super::markets::Markets;
 use super::relay::Relay;
 use super::state::{About, Out, State};
 use super::{BatchBuilder, Publisher};
-use crate::bus::{Kind, Request, States, Wanted};
+use crate::bus::{Kind, Request, States, Tape, Wanted};
 use crate::limits::{
     READS_WAITING_MAX, REQUESTS_PER_TURN_MAX, REQUESTS_WAITING_MAX, STATES_BYTES_PER_TURN_MAX,
     STATES_PER_TURN_MAX,
@@ -292,6 +292,12 @@ impl Publisher {
                 }
                 0
             }
+            Request::Tape { topic, reply } => {
+                let tape = self.tape(topic);
+                let bytes = tape.records.len();
+                let _ = reply.send(tape);
+                bytes
+            }
             Request::History { topic, limit, reply } => {
                 let (seq, json) = self.history(topic, limit);
                 let bytes = json.len();
@@ -299,6 +305,32 @@ impl Publisher {
                 bytes
             }
         }
+    }
+
+    /// The trades of an instrument that are known.
+    fn tape(&self, topic: TopicId) -> Tape {
+        let symbol = topic.symbol();
+        let instrument = self.directory.get(symbol);
+        let epoch = Arc::clone(&self.epoch);
+        let mut tape = Tape { epoch, first: 0, seq: self.numbers[topic.index()], records: Vec::new() };
+        let mut before: Option<&TradeRecord> = None;
+        for record in self.markets.of(symbol).trades(symbol) {
+            let (seq, ts_event) = (record.number, record.ts_event);
+            let head = About { topic, instrument, seq, merged: 1, ts_event }.head();
+            match before {
+                None => {
+                    tape.first = seq;
+                    binary::trade_snapshot(&mut tape.records, &head, &self.epoch, Some(&record.trade));
+                }
+                Some(before) => {
+                    let held = Held { seq: before.number, ts_event: before.ts_event };
+                    let old = Some(&before.trade);
+                    binary::trade_update(&mut tape.records, &head, &held, old, &record.trade);
+                }
+            }
+            before = Some(record);
+        }
+        tape
     }
 
     /// The newest trades or bars, and the number of the newest. At a rate, the last bar is as it was last published.

@@ -70,6 +70,14 @@ impl Listener {
         }
     }
 
+    /// Holds from now on what another holds: a client that comes here from there.
+    pub(crate) fn inherit(&mut self, other: &Self) {
+        self.epoch.clone_from(&other.epoch);
+        for (&topic, followed) in &other.topics {
+            self.topics.insert(topic, Followed { ticket: None, state: followed.state.clone() });
+        }
+    }
+
     pub(crate) fn seq(&self, topic: TopicId) -> u64 {
         self.topics[&topic].state.as_ref().map_or(0, |(seq, _)| *seq)
     }

@@ -199,8 +199,11 @@ impl<C: Client> Relaying<C> {
             publish(&self.client, &self.inlet.metrics, self.follow.clone(), &follow).await;
         }
         for request in order.forwards {
-            let (client, metrics) = (self.client.clone(), self.inlet.metrics.clone());
-            tokio::spawn(async move { forward(&client, &metrics, request).await });
+            let (client, inlet) = (self.client.clone(), self.inlet.clone());
+            tokio::spawn(async move {
+                forward(&client, &inlet.metrics, request).await;
+                inlet.bus.wake();
+            });
         }
     }
 
@@ -233,7 +236,9 @@ async fn forward<C: Client>(client: &C, metrics: &Metrics, request: Request) {
         Request::Read { topics, reply } => {
             let mut states: Option<States> = None;
             for part in topics.chunks(READS_PER_MESSAGE_MAX) {
-                let Some(next) = ask(client, metrics, &Message::Read(part.to_vec())).await else { return };
+                let Some(next) = ask_for_states(client, metrics, &Message::Read(part.to_vec())).await else {
+                    return;
+                };
                 match &mut states {
                     None => states = Some(next),
                     Some(states) if states.epoch == next.epoch => {
@@ -248,22 +253,30 @@ async fn forward<C: Client>(client: &C, metrics: &Metrics, request: Request) {
         }
         Request::History { topic, limit, reply } => {
             let Ok(limit) = u32::try_from(limit) else { return };
-            let states = ask(client, metrics, &Message::History(topic, limit)).await;
+            let states = ask_for_states(client, metrics, &Message::History(topic, limit)).await;
             drop(states.map(|states| reply.send(states)));
+        }
+        Request::Tape { topic, reply } => {
+            if let Some(Message::Tape(tape)) = ask(client, metrics, &Message::AskTape(topic)).await {
+                drop(reply.send(tape));
+            }
         }
         Request::States { .. } => {}
     }
 }
 
-async fn ask<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<States> {
-    let answer = client.ask(message.encode()).await?;
-    match read(metrics, &answer) {
-        Ok(Message::Json(json)) => Some(States { epoch: json.epoch, seq: json.seq, json: json.json }),
-        Ok(_) => None,
-        Err(error) => {
-            metrics.bus_messages_bad_total().add(1);
-            warn!(%error, "the ingest's answer cannot be read");
-            None
-        }
+async fn ask_for_states<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<States> {
+    match ask(client, metrics, message).await? {
+        Message::Json(json) => Some(States { epoch: json.epoch, seq: json.seq, json: json.json }),
+        _ => None,
     }
+}
+
+async fn ask<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<Message> {
+    let answer = client.ask(message.encode()).await?;
+    let answer = read(metrics, &answer).inspect_err(|error| {
+        metrics.bus_messages_bad_total().add(1);
+        warn!(%error, "the ingest's answer cannot be read");
+    });
+    answer.ok()
 }

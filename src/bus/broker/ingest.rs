@@ -19,7 +19,7 @@ use super::message::{Beat, Carried, Json, Message, MessageError};
 use super::nats::Nats;
 use super::standby::Standing;
 use super::{Outlet, subject};
-use crate::bus::{BusHandle, Request, ShardEnd, States};
+use crate::bus::{BusHandle, Request, ShardEnd, States, Tape};
 use crate::directory::Directory;
 use crate::lifeline::Lifeline;
 use crate::limits::{
@@ -237,27 +237,34 @@ impl<C: Client> Publishing<C> {
         let Some(asker) = arrived.asker else {
             return self.metrics.bus_messages_bad_total().add(1);
         };
-        let (sender, receiver) = oneshot::channel();
+        let (sender, states) = oneshot::channel();
         let is_topic = |&topic: &TopicId| {
             let is_rate = topic.at(topic.rate()) == topic;
             let is_merged = topic.rate() != Rate::Raw;
             let is_here = topic.index() < TopicId::count(self.directory.len());
             is_rate && is_here && !(is_merged && topic.channel() == Channel::Trade)
         };
-        let request = match read(&self.metrics, &arrived.payload) {
+        let (request, awaited) = match read(&self.metrics, &arrived.payload) {
             Ok(Message::ListInstruments(first)) => {
                 let page = Message::Instruments(self.listing.page(first));
                 return answer(&self.client, &self.metrics, asker, &page).await;
             }
+            Ok(Message::AskTape(topic))
+                if is_topic(&topic) && topic.channel() == Channel::Trade && topic.rate() == Rate::Raw =>
+            {
+                let (reply, tape) = oneshot::channel();
+                (Request::Tape { topic, reply }, Awaited::Tape(tape))
+            }
             Ok(Message::Read(topics)) if topics.iter().all(is_topic) => {
-                Request::Read { topics, reply: sender }
+                (Request::Read { topics, reply: sender }, Awaited::States(states))
             }
             Ok(Message::History(topic, limit))
                 if is_topic(&topic)
                     && matches!(topic.channel(), Channel::Trade | Channel::Bar(_))
                     && (1..=HISTORY_LIMIT_MAX).contains(&(limit as usize)) =>
             {
-                Request::History { topic, limit: limit as usize, reply: sender }
+                let request = Request::History { topic, limit: limit as usize, reply: sender };
+                (request, Awaited::States(states))
             }
             other => return self.complain(&other),
         };
@@ -269,19 +276,32 @@ impl<C: Client> Publishing<C> {
         }
         tokio::spawn(async move {
             let _room = room;
-            let message = match timeout(STATES_WAIT, receiver).await {
-                Ok(Ok(States { epoch, seq, json }))
-                    if json.len() <= BROKER_JSON_BYTES_MAX.min(client.message_bytes_max()) =>
-                {
-                    Message::Json(Json { epoch, seq, json })
-                }
-                Ok(Ok(states)) => {
-                    warn!(bytes = states.json.len(), "an answer is longer than the bus takes");
-                    Message::Busy
-                }
-                Ok(Err(_)) | Err(_) => Message::Busy,
-            };
-            answer(&client, &metrics, asker, &message).await;
+            let bytes_max = BROKER_JSON_BYTES_MAX.min(client.message_bytes_max());
+            let message = timeout(STATES_WAIT, awaited.message(bytes_max)).await.ok().flatten();
+            answer(&client, &metrics, asker, &message.unwrap_or(Message::Busy)).await;
         });
+    }
+}
+
+/// What the publisher is to answer with.
+enum Awaited {
+    States(oneshot::Receiver<States>),
+    Tape(oneshot::Receiver<Tape>),
+}
+
+impl Awaited {
+    /// `None`: it does not answer, or in more than so many bytes of JSON.
+    async fn message(self, bytes_max: usize) -> Option<Message> {
+        match self {
+            Self::Tape(tape) => tape.await.ok().map(Message::Tape),
+            Self::States(states) => {
+                let States { epoch, seq, json } = states.await.ok()?;
+                if json.len() > bytes_max {
+                    warn!(bytes = json.len(), "an answer is longer than the bus takes");
+                    return None;
+                }
+                Some(Message::Json(Json { epoch, seq, json }))
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ pub struct Order {
     pub leave: Vec<TopicId>,
     /// What the ingest is told, and the run of the stream that it is about.
     pub follow: (Arc<str>, Vec<(TopicId, Want)>),
-    /// [`Request::Read`] and [`Request::History`] for the ingest.
+    /// [`Request::Read`], [`Request::History`] and [`Request::Tape`] for the ingest.
     pub forwards: Vec<Request>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::bus::Tape;
 use crate::limits::{
     BROKER_JSON_BYTES_MAX, BROKER_MESSAGE_BYTES_MAX, EPOCH_BYTES_MAX, FOLLOWS_PER_MESSAGE_MAX,
 };
@@ -29,6 +30,10 @@ pub enum Message {
     Read(Vec<TopicId>),
     /// A gateway asks for the newest trades or bars of a topic, so many at most.
     History(TopicId, u32),
+    /// A gateway asks for the trades of a topic that are known.
+    AskTape(TopicId),
+    /// Those trades.
+    Tape(Tape),
     /// JSON objects that were asked for.
     Json(Json),
     /// What was asked for cannot be had now.
@@ -182,6 +187,8 @@ mod kind {
     pub(super) const HISTORY: u8 = 8;
     pub(super) const JSON: u8 = 9;
     pub(super) const BUSY: u8 = 10;
+    pub(super) const ASK_TAPE: u8 = 11;
+    pub(super) const TAPE: u8 = 12;
 }
 
 mod want {
@@ -265,6 +272,17 @@ impl Message {
                 out.extend_from_slice(&json.seq.to_le_bytes());
                 out.extend_from_slice(&json.json);
             }
+            Self::AskTape(topic) => {
+                out.push(kind::ASK_TAPE);
+                out.extend_from_slice(&topic.0.to_le_bytes());
+            }
+            Self::Tape(tape) => {
+                out.push(kind::TAPE);
+                put_text(&mut out, &tape.epoch);
+                out.extend_from_slice(&tape.first.to_le_bytes());
+                out.extend_from_slice(&tape.seq.to_le_bytes());
+                out.extend_from_slice(&tape.records);
+            }
             Self::Busy => out.push(kind::BUSY),
         }
         out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
@@ -323,6 +341,13 @@ impl Message {
                 }
                 Self::Json(Json { epoch, seq, json })
             }
+            kind::ASK_TAPE => Self::AskTape(TopicId(reader.int("topic")?)),
+            kind::TAPE => Self::Tape(Tape {
+                epoch: reader.epoch()?,
+                first: reader.long("first")?,
+                seq: reader.long("seq")?,
+                records: reader.rest(),
+            }),
             kind::BUSY => Self::Busy,
             unknown => return Err(MessageError::Kind(unknown)),
         };
@@ -476,6 +501,8 @@ mod tests {
             Message::Read(vec![TopicId(4), TopicId(5)]),
             Message::History(TopicId(6), 100),
             Message::Json(Json { epoch: "e".into(), seq: 8, json: b"{}".to_vec() }),
+            Message::AskTape(TopicId(1)),
+            Message::Tape(Tape { epoch: "e".into(), first: 3, seq: 4, records: vec![7] }),
             Message::Busy,
         ]
     }
@@ -516,7 +543,7 @@ mod tests {
         fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), sealed: bool) {
             if sealed && bytes.len() > 1 {
                 bytes[0] = VERSION;
-                bytes[1] %= 12;
+                bytes[1] %= 14;
                 bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
             }
             if let Ok(message) = Message::decode(&bytes) {
