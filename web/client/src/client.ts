@@ -39,7 +39,6 @@ export class Client extends Emitter<ClientEvents> {
   #failuresInARow = 0;
   /** The server answers requests: a socket that does not open now is one that is not let through. */
   #isReachable = false;
-  #isProbing = false;
   #isSocketBlocked = false;
   /** What the server said before it ended the connection: by server-sent events there is no close frame that would. */
   #closing: { code: number; reason: string | null } | null = null;
@@ -300,19 +299,9 @@ export class Client extends Emitter<ClientEvents> {
       const isIdle = this.#transport?.kind === "sse" && (this.#transport as SseTransport).isIdle;
       const silent = isIdle ? 0 : performance.now() - this.#heard;
       const patience = this.#connection.state === "live" ? (this.#settings.silenceMs ?? SILENCE_MS_MAX) : OPEN_MS_MAX;
-      if (silent > patience) return this.#lost(0, this.#connection.state === "live" ? "the server is silent" : "it does not open");
-      if (this.#connection.state === "connecting" && this.#transport?.kind === "socket" && silent > PROBE_MS_MAX) void this.#probeMeanwhile(attempt);
-      this.#watch(attempt);
+      if (silent > patience) this.#lost(0, this.#connection.state === "live" ? "the server is silent" : "it does not open");
+      else this.#watch(attempt);
     }, WATCH_EVERY_MS);
-  }
-
-  /** While a socket does not open: something on the way may have swallowed the request for it. */
-  async #probeMeanwhile(attempt: number): Promise<void> {
-    if (this.#isReachable || this.#isProbing) return;
-    this.#isProbing = true;
-    const isReachable = await this.#probe();
-    this.#isProbing = false;
-    if (attempt === this.#attempt) this.#isReachable = isReachable;
   }
 
   #ended(closed: number, why: string, more: { isRefused: boolean; retryMs: number | null } | null): void {

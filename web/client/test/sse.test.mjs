@@ -156,18 +156,6 @@ test("what has found no stream gets one that is given up", async (t) => {
   assert.deepEqual((await next()).query, { channel: "quote", symbols: "A" });
 });
 
-test("a proxy that swallows the request for a socket is not waited for again", async (t) => {
-  const { server, next } = await streaming(t);
-  const swallowed = [];
-  server.onUpgrade((_request, socket) => swallowed.push(socket));
-  t.after(() => swallowed.forEach((socket) => socket.destroy()));
-  const { client: follower, until } = client(t, server);
-  follower.subscribe(QUOTE, ["A"]);
-  await next();
-  assert.equal(await until("connection", ({ state, transport }) => state === "live" && transport), "sse");
-  assert.equal(swallowed.length, 1);
-});
-
 test("a stream is cut into events however it comes", () => {
   const text = ": heartbeat\n\nid: e1:7\ndata: one\ndata:two\n\nretry: 250\r\nevent: x\r\ndata\r\n\r\n\n\ndata: äöü\n\ndata: unfinished\n";
   const whole = [...new EventStream().take(text)];
