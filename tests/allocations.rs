@@ -17,6 +17,7 @@ use tickwire::market::quotes::quote_cache;
 use tickwire::metrics::Metrics;
 use tickwire::publisher::{Publisher, WhenFull};
 use tickwire::topic::{Channel, Depth, TopicId};
+use tickwire::wire::decode::decode;
 
 /// What a batch takes, whatever it holds: itself, its messages, its JSON.
 const PER_BATCH: u64 = 3;
@@ -124,4 +125,15 @@ fn what_nobody_follows_allocates_nothing() {
         rig.publisher.tick(now + later);
     }
     assert_eq!(rig.hundred_turns(), (0, 0));
+}
+
+#[test]
+fn a_client_reads_updates_where_they_stand() {
+    let update = r#"{"channel":"quote","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"bid":"189.11"}"#;
+    let text = format!("[{}]", vec![update; 1_000].join(","));
+    let mut read = 0;
+    let allocated = allocation_counter::measure(|| read = decode(&text).map_or(0, |messages| messages.len()));
+    assert_eq!(read, 1_000);
+    // Of the list of them, which doubles as it grows.
+    assert!(allocated.count_total <= 12, "{} allocations for 1,000 updates", allocated.count_total);
 }

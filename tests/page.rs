@@ -198,8 +198,17 @@ fn a_recording_is_followed_to_its_end() {
 
 #[test]
 fn a_service_that_comes_back_has_its_page_back_in_the_right_state() {
-    let Some(mut client) = looking("restart") else { return };
-    let mut server = Service::ended("kraken-20210417.jsonl.zst");
+    look_over_a_restart("restart", Service::ended("kraken-20210417.jsonl.zst"));
+}
+
+#[test]
+fn where_no_socket_is_let_through_a_person_follows_a_market_by_events() {
+    look_over_a_restart("events", Service::simulated("market", 40, 20));
+}
+
+/// A look at the page of a server that is killed, and comes back with other instruments, as the script says.
+fn look_over_a_restart(script: &str, mut server: Service) {
+    let Some(mut client) = looking(script) else { return };
     let address = server.address.to_string();
     client
         .arg(url(&server))

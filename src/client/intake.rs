@@ -58,7 +58,7 @@ impl Client {
             | ServerMessage::Ticker(head, _)
             | ServerMessage::Bar(head, _)
             | ServerMessage::Status(head, _) => self.take_data(head, message)?,
-            ServerMessage::Gap(gap) => match self.id(gap.channel, gap.symbol) {
+            ServerMessage::Gap(gap) => match self.id(gap.channel, &gap.symbol) {
                 Some(id) => {
                     self.count_unaccounted(gap.from.abs_diff(gap.prev_seq.saturating_add(1)));
                     self.take_gap(id, gap.prev_seq, gap.to)?;
@@ -97,7 +97,7 @@ impl Client {
     }
 
     fn take_data(&mut self, head: &Head<'_>, message: &ServerMessage<'_>) -> Result<(), Disconnect> {
-        let id = self.id(head.channel, head.symbol);
+        let id = self.id(head.channel, &head.symbol);
         let is_snapshot = matches!(head.base, Base::Snapshot { .. });
         if let Base::Snapshot { epoch, .. } = head.base {
             self.enter(id, epoch);
@@ -262,13 +262,13 @@ impl Client {
 
     fn take_entitlement(&mut self, delayed: bool, removed: &[TopicName<'_>], moved: &[TopicName<'_>]) {
         for topic in moved {
-            let id = self.id(topic.channel, topic.symbol);
+            let id = self.id(topic.channel, &topic.symbol);
             if let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) {
                 topic.void();
             }
         }
         let removed = removed.iter().filter_map(|topic| {
-            let id = self.id(topic.channel, topic.symbol)?;
+            let id = self.id(topic.channel, &topic.symbol)?;
             self.topics.remove(&id).map(|gone| (topic.channel, gone.symbol().clone()))
         });
         let removed = removed.collect();
@@ -320,13 +320,13 @@ impl Client {
     }
 
     fn grant(&mut self, channel: Channel, granted: &GrantedTopic<'_>) -> Result<(), String> {
-        let symbol = Symbol::new(granted.symbol).map_err(|error| error.to_string())?;
+        let symbol = Symbol::new(&granted.symbol).map_err(|error| error.to_string())?;
         let scale = Scale::new(granted).map_err(|error| error.to_string())?;
-        let symbol_id = match self.symbols.get(granted.symbol) {
+        let symbol_id = match self.symbols.get(&*granted.symbol) {
             Some(&id) => id,
             None => {
                 let id = SymbolId::from_index(self.symbols.len());
-                self.symbols.insert(granted.symbol.into(), id);
+                self.symbols.insert((*granted.symbol).into(), id);
                 id
             }
         };

@@ -59,21 +59,21 @@ pub enum ServerMessage<'a> {
 }
 
 /// A topic by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicName<'a> {
     /// Channel and parameter.
     pub channel: Channel,
     /// The instrument.
-    pub symbol: &'a str,
+    pub symbol: Cow<'a, str>,
 }
 
 /// What every data message says besides its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
     /// Channel and parameter.
     pub channel: Channel,
     /// The instrument.
-    pub symbol: &'a str,
+    pub symbol: Cow<'a, str>,
     /// The number of the state that the message leads to.
     pub seq: u64,
     /// What it starts from.
@@ -153,13 +153,13 @@ pub struct QuoteFields<'a> {
 }
 
 /// Fields of `trade`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "protocol.md, `trade`")]
 pub struct TradeFields<'a> {
     pub price: &'a str,
     pub size: &'a str,
     pub side: &'a str,
-    pub id: Option<&'a str>,
+    pub id: Option<Cow<'a, str>>,
 }
 
 /// Fields of `book`: levels as (price, size).
@@ -216,12 +216,12 @@ pub struct StatusFields<'a> {
 }
 
 /// Messages that this client will not get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap<'a> {
     /// Channel and parameter.
     pub channel: Channel,
     /// The instrument.
-    pub symbol: &'a str,
+    pub symbol: Cow<'a, str>,
     /// The first that is lost.
     pub from: u64,
     /// The last that is lost.
@@ -255,7 +255,7 @@ pub struct Ack<'a> {
     /// `subscribe`: what is followed from now on; `resync`: what is sent anew.
     pub granted: Vec<GrantedTopic<'a>>,
     /// `unsubscribe`: what is followed no more.
-    pub removed: Vec<&'a str>,
+    pub removed: Vec<Cow<'a, str>>,
     /// `subscribe`, `unsubscribe`: what failed.
     pub rejected: Vec<Rejected<'a>>,
     /// `subscribe`: another answer to the same request follows.
@@ -265,10 +265,11 @@ pub struct Ack<'a> {
 }
 
 /// A topic that is followed from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantedTopic<'a> {
     /// The instrument.
-    pub symbol: &'a str,
+    #[serde(borrow)]
+    pub symbol: Cow<'a, str>,
     /// The topic's number.
     pub topic: u32,
     /// The scale of its prices.
@@ -375,6 +376,12 @@ impl Kind<'_> {
     }
 }
 
+/// A text that may have escapes: borrowed where it has none. Of a `Cow` in an `Option` or a `Vec`, serde would always make
+/// a copy.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// Every field there is. One flat structure, and the choice by `channel` and `type` afterwards: an internally tagged
 /// enumeration of serde costs 1.6 times as much.
 #[derive(Default, Deserialize)]
@@ -382,7 +389,7 @@ impl Kind<'_> {
 struct Object<'a> {
     channel: Option<&'a str>,
     r#type: Option<&'a str>,
-    symbol: Option<&'a str>,
+    symbol: Option<Text<'a>>,
     depth: Option<u64>,
     interval: Option<&'a str>,
     seq: Option<u64>,
@@ -399,7 +406,7 @@ struct Object<'a> {
     price: Option<&'a str>,
     size: Option<&'a str>,
     side: Option<&'a str>,
-    id: Option<&'a str>,
+    id: Option<Text<'a>>,
 
     bids: Vec<(&'a str, &'a str)>,
     asks: Vec<(&'a str, &'a str)>,
@@ -420,7 +427,7 @@ struct Object<'a> {
     r#final: Field<bool>,
 
     state: Option<&'a str>,
-    reason: Option<Cow<'a, str>>,
+    reason: Option<Text<'a>>,
 
     from: Option<u64>,
     to: Option<u64>,
@@ -433,7 +440,7 @@ struct Object<'a> {
     removed: Vec<TopicObject<'a>>,
     moved: Vec<TopicObject<'a>>,
 
-    method: Option<Cow<'a, str>>,
+    method: Option<Text<'a>>,
     success: Option<bool>,
     req_id: Option<ReqId>,
     result: Option<Box<ResultObject<'a>>>,
@@ -450,11 +457,11 @@ struct ResultObject<'a> {
     more: bool,
     #[serde(default)]
     granted: Vec<GrantedTopic<'a>>,
-    removed: Vec<&'a str>,
+    removed: Vec<Text<'a>>,
     rejected: Vec<Rejected<'a>>,
     ts: Option<i64>,
 
-    symbol: Option<&'a str>,
+    symbol: Option<Text<'a>>,
     topic: Option<u32>,
     price_exponent: Option<i8>,
     size_exponent: Option<i8>,
@@ -466,17 +473,18 @@ struct TopicObject<'a> {
     channel: &'a str,
     depth: Option<u64>,
     interval: Option<&'a str>,
-    symbol: &'a str,
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
 }
 
 impl<'a> TopicObject<'a> {
     /// Those of channels that are known here.
-    fn names(objects: &[Self]) -> Result<Vec<TopicName<'a>>, DecodeError> {
-        let name = |object: &Self| {
+    fn names(objects: Vec<Self>) -> Result<Vec<TopicName<'a>>, DecodeError> {
+        let name = |object: Self| {
             let channel = channel(object.channel, object.depth, object.interval)?;
             Ok(channel.map(|channel| TopicName { channel, symbol: object.symbol }))
         };
-        objects.iter().filter_map(|object| name(object).transpose()).collect()
+        objects.into_iter().filter_map(|object| name(object).transpose()).collect()
     }
 }
 
@@ -489,7 +497,7 @@ struct ErrorObject<'a> {
 }
 
 impl<'a> ServerMessage<'a> {
-    fn from_object(object: Object<'a>) -> Result<Self, DecodeError> {
+    fn from_object(mut object: Object<'a>) -> Result<Self, DecodeError> {
         let Some(name) = object.channel else {
             return Self::from_reply(object);
         };
@@ -512,8 +520,8 @@ impl<'a> ServerMessage<'a> {
             "system" if object.r#type == Some("entitlement") => {
                 return Ok(Self::Entitlement {
                     delayed: required(object.delayed, name, "delayed")?,
-                    removed: TopicObject::names(&object.removed)?,
-                    moved: TopicObject::names(&object.moved)?,
+                    removed: TopicObject::names(object.removed)?,
+                    moved: TopicObject::names(object.moved)?,
                 });
             }
             _ => {}
@@ -521,7 +529,7 @@ impl<'a> ServerMessage<'a> {
         let Some(channel) = channel(name, object.depth, object.interval)? else {
             return Ok(Self::Unknown);
         };
-        let symbol = required(object.symbol, name, "symbol")?;
+        let Text(symbol) = required(object.symbol.take(), name, "symbol")?;
         let prev_seq = || required(object.prev_seq, name, "prev_seq");
         let base = match required(object.r#type, name, "type")? {
             "snapshot" => {
@@ -552,7 +560,7 @@ impl<'a> ServerMessage<'a> {
                         price: required(price, name, "price")?,
                         size: required(object.size, name, "size")?,
                         side: required(object.side, name, "side")?,
-                        id: object.id,
+                        id: object.id.map(|Text(id)| id),
                     }),
                 };
                 Self::Trade(head, trade)
@@ -565,20 +573,20 @@ impl<'a> ServerMessage<'a> {
             Channel::Bar(_) => Self::Bar(head, Box::new(object.bar())),
             Channel::Status => {
                 let state = required(object.state, name, "state")?;
-                let reason = required(object.reason, name, "reason")?;
+                let Text(reason) = required(object.reason, name, "reason")?;
                 Self::Status(head, StatusFields { state, reason })
             }
         })
     }
 
     fn from_reply(object: Object<'a>) -> Result<Self, DecodeError> {
-        let name = object.method.as_deref().unwrap_or("reply");
+        let name = object.method.as_ref().map_or("reply", |Text(name)| name);
         match object.success {
             None => Ok(Self::Unknown),
             Some(false) => {
                 let error = required(object.error, name, "error")?;
                 Ok(Self::Error(Box::new(Failure {
-                    method: object.method,
+                    method: object.method.map(|Text(name)| name),
                     req_id: object.req_id,
                     code: error.code,
                     message: error.message,
@@ -591,7 +599,7 @@ impl<'a> ServerMessage<'a> {
                     result.granted = vec![result.resynced()?];
                 }
                 Ok(Self::Ack(Box::new(Ack {
-                    method: required(object.method, "reply", "method")?,
+                    method: required(object.method, "reply", "method")?.0,
                     req_id: object.req_id,
                     channel: match result.channel {
                         Some(name) => channel(name, result.depth, result.interval)?,
@@ -600,7 +608,7 @@ impl<'a> ServerMessage<'a> {
                     epoch: result.epoch,
                     more: result.more,
                     granted: result.granted,
-                    removed: result.removed,
+                    removed: result.removed.into_iter().map(|Text(symbol)| symbol).collect(),
                     rejected: result.rejected,
                     ts: result.ts.map(|ts| timestamp("ts", ts)).transpose()?,
                 })))
@@ -611,10 +619,10 @@ impl<'a> ServerMessage<'a> {
 
 impl<'a> ResultObject<'a> {
     /// The topic that the answer to `resync` is about.
-    fn resynced(&self) -> Result<GrantedTopic<'a>, DecodeError> {
+    fn resynced(&mut self) -> Result<GrantedTopic<'a>, DecodeError> {
         let name = "resync";
         Ok(GrantedTopic {
-            symbol: required(self.symbol, name, "symbol")?,
+            symbol: required(self.symbol.take(), name, "symbol")?.0,
             topic: required(self.topic, name, "topic")?,
             price_exponent: required(self.price_exponent, name, "price_exponent")?,
             size_exponent: required(self.size_exponent, name, "size_exponent")?,

@@ -124,3 +124,22 @@ test("trades are in order and once, however they come", async () => {
   market.take(batch([], { isReset: true, symbols: ["C"], detail: null }));
   assert.deepEqual([market.rows.length, market.isLost, market.detail.trades.length], [1, true, 0]);
 });
+
+test("a recording is told by its time that goes on, and no market that is only quiet", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval", "Date"], now: 1_763_848_800_000 });
+  t.mock.method(globalThis, "fetch", async () => ({ json: async () => ({ ready: true, feed: "running" }) }));
+  document.createElement = () => ({ dataset: {}, textContent: "", append: () => {}, removeAttribute: () => {} });
+  const { ReplayBar } = await load("replay.ts");
+  const bar = new ReplayBar();
+  const health = { epochs: 0, clockOffset: 0, isDelayed: false };
+  const now = Date.now() * 1000;
+  const shown = (newest, more = {}) => {
+    bar.tell(newest, { ...health, ...more });
+    return !bar.element.hidden;
+  };
+  const closed = now - 3_600_000_000;
+  assert.deepEqual([0, closed, closed, closed].map((time) => shown(time)), [false, false, false, false], "a market that has closed");
+  assert.deepEqual([1, 2, 3].map((second) => shown(closed + second * 1_000_000)), [false, true, true], "a recording");
+  assert.equal(shown(closed + 4_000_000, { isDelayed: true }), false, "late data");
+  assert.equal(shown(now), false, "a market that goes on");
+});

@@ -130,7 +130,7 @@ fn read_trade(fields: &TradeFields<'_>, scale: Scale) -> Result<Trade, Divergenc
         price: scale.price(fields.price).map_err(malformed)?,
         size: scale.size(fields.size).map_err(malformed)?,
         aggressor,
-        id: fields.id.map(str::parse).transpose().map_err(malformed)?,
+        id: fields.id.as_deref().map(str::parse).transpose().map_err(malformed)?,
     })
 }
 

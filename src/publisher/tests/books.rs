@@ -50,7 +50,7 @@ fn take_all(batches: &mut Batches, followers: &mut BTreeMap<TopicId, Follower>, 
             let decoded = decode(&text).expect("a message of the protocol");
             let [ServerMessage::Book(head, fields)] = decoded.as_slice() else { panic!("{text}") };
             let instrument = directory.get(message.topic.symbol());
-            assert_eq!((head.symbol, head.seq), (instrument.symbol.as_str(), message.seq));
+            assert_eq!((&*head.symbol, head.seq), (instrument.symbol.as_str(), message.seq));
             let scale = (instrument.price_exponent, instrument.size_exponent);
             followers.entry(message.topic).or_default().take(head.seq, head.base, fields, scale);
         }

@@ -12,7 +12,7 @@ const TS: Timestamp = Timestamp(1_763_848_800_124_001_000);
 
 const fn head(channel: Channel, base: Base<'_>) -> Head<'_> {
     let merged = if matches!(base, Base::Update { .. }) { 1 } else { 0 };
-    Head { channel, symbol: "AAPL", seq: 78, base, merged, ts_event: TS }
+    Head { channel, symbol: Cow::Borrowed("AAPL"), seq: 78, base, merged, ts_event: TS }
 }
 
 const UPDATE: Base<'static> = Base::Update { prev_seq: 77 };
@@ -29,7 +29,7 @@ fn every_data_message_is_read() {
     assert_eq!(one(book), ServerMessage::Book(head(Channel::Book(Depth::D25), SNAPSHOT), fields));
 
     let trade = r#"[{"channel":"trade","type":"update","symbol":"AAPL","seq":78,"prev_seq":77,"ts_event":1763848800124001,"price":"1","size":"2","side":"sell","id":"9"}]"#;
-    let fields = TradeFields { price: "1", size: "2", side: "sell", id: Some("9") };
+    let fields = TradeFields { price: "1", size: "2", side: "sell", id: Some("9".into()) };
     assert_eq!(one(trade), ServerMessage::Trade(head(Channel::Trade, UPDATE), Some(fields)));
     let none = r#"[{"channel":"trade","type":"snapshot","symbol":"AAPL","epoch":"k3f9","seq":78,"ts_event":1763848800124001}]"#;
     assert_eq!(one(none), ServerMessage::Trade(head(Channel::Trade, SNAPSHOT), None));
@@ -57,7 +57,7 @@ fn every_data_message_is_read() {
     assert_eq!(one(status), ServerMessage::Status(head(Channel::Status, UPDATE), fields));
 
     let gap = r#"[{"channel":"trade","type":"gap","symbol":"AAPL","from":78,"to":90,"seq":90,"prev_seq":77,"ts_event":1}]"#;
-    let expected = Gap { channel: Channel::Trade, symbol: "AAPL", from: 78, to: 90, prev_seq: 77 };
+    let expected = Gap { channel: Channel::Trade, symbol: "AAPL".into(), from: 78, to: 90, prev_seq: 77 };
     assert_eq!(one(gap), ServerMessage::Gap(expected));
 }
 
@@ -71,7 +71,7 @@ fn every_other_message_is_read() {
     let expires = Timestamp(1_763_848_800_000_000_000);
     assert_eq!(one(expiring), ServerMessage::TokenExpiring { expires });
     let entitlement = r#"[{"channel":"system","type":"entitlement","delayed":true,"removed":[{"channel":"book","depth":25,"symbol":"A"}],"moved":[{"channel":"quote","max_frequency":"250ms","symbol":"B"},{"channel":"new","symbol":"C"}]}]"#;
-    let name = |channel, symbol| TopicName { channel, symbol };
+    let name = |channel, symbol| TopicName { channel, symbol: Cow::Borrowed(symbol) };
     assert_eq!(
         one(entitlement),
         ServerMessage::Entitlement {
@@ -82,7 +82,8 @@ fn every_other_message_is_read() {
     );
 
     let ack = r#"[{"method":"subscribe","success":true,"req_id":2,"result":{"channel":"book","depth":10,"epoch":"k3f9","granted":[{"symbol":"AAPL","topic":2,"price_exponent":-2,"size_exponent":0,"seq":7}],"rejected":[{"symbol":"A\"B","code":"UNKNOWN_SYMBOL"}]}}]"#;
-    let granted = GrantedTopic { symbol: "AAPL", topic: 2, price_exponent: -2, size_exponent: 0, seq: 7 };
+    let granted =
+        GrantedTopic { symbol: "AAPL".into(), topic: 2, price_exponent: -2, size_exponent: 0, seq: 7 };
     assert_eq!(
         one(ack),
         ServerMessage::Ack(Box::new(Ack {
@@ -110,6 +111,31 @@ fn every_other_message_is_read() {
     );
     assert_eq!(one(r#"[{"channel":"weather","type":"update"}]"#), ServerMessage::Unknown);
     assert_eq!(decode("[]").map(|messages| messages.len()).ok(), Some(0));
+}
+
+/// Encoders there are escape `&`, `<`, `>` or `/`, which may stand in symbols and ids.
+#[test]
+fn texts_may_have_escapes() {
+    let update = r#"[{"channel":"trade","type":"update","symbol":"M\u0026M","seq":78,"prev_seq":77,"ts_event":1763848800124001,"price":"1","size":"2","side":"sell","id":"a\/9"}]"#;
+    let ServerMessage::Trade(head, Some(trade)) = one(update) else { panic!("no trade: {update}") };
+    assert_eq!(head.symbol, "M&M");
+    assert_eq!(trade.id.expect("it has one"), "a/9");
+
+    let gap = r#"[{"channel":"trade","type":"gap","symbol":"BTC\/USD","from":78,"to":90,"seq":90,"prev_seq":77,"ts_event":1}]"#;
+    let ServerMessage::Gap(gap) = one(gap) else { panic!("no gap: {gap}") };
+    assert_eq!(gap.symbol, "BTC/USD");
+
+    let answers = r#"[{"method":"subscribe","success":true,"result":{"channel":"quote","epoch":"k","granted":[{"symbol":"BTC\/USD","topic":2,"price_exponent":-2,"size_exponent":0,"seq":7}],"rejected":[]}},{"method":"resync","success":true,"result":{"channel":"quote","epoch":"k","symbol":"BTC\/USD","topic":2,"price_exponent":-2,"size_exponent":0,"seq":7}},{"method":"unsubscribe","success":true,"result":{"channel":"quote","removed":["BTC\/USD"],"rejected":[]}}]"#;
+    for message in decode(answers).expect("answers") {
+        let ServerMessage::Ack(ack) = message else { panic!("no answer: {message:?}") };
+        let granted = ack.granted.iter().map(|topic| topic.symbol.to_string());
+        let named: Vec<_> = granted.chain(ack.removed.iter().map(ToString::to_string)).collect();
+        assert_eq!(named, ["BTC/USD"], "{}", ack.method);
+    }
+
+    let entitlement = r#"[{"channel":"system","type":"entitlement","delayed":false,"removed":[{"channel":"quote","symbol":"A\u003cB"}],"moved":[]}]"#;
+    let ServerMessage::Entitlement { removed, .. } = one(entitlement) else { panic!("none: {entitlement}") };
+    assert_eq!(removed[0].symbol, "A<B");
 }
 
 /// `protocol.md`: a client ignores fields, channels and `type`s that it does not know.
@@ -189,7 +215,7 @@ fn an_answer_to_resync_grants_its_topic() {
     let ack = r#"[{"method":"resync","success":true,"req_id":6,"result":{"channel":"book","depth":25,"epoch":"k3f9","symbol":"AAPL","topic":15,"price_exponent":-2,"size_exponent":0,"seq":918240}}]"#;
     let ServerMessage::Ack(ack) = one(ack) else { panic!("no answer: {ack}") };
     let topic =
-        GrantedTopic { symbol: "AAPL", topic: 15, price_exponent: -2, size_exponent: 0, seq: 918_240 };
+        GrantedTopic { symbol: "AAPL".into(), topic: 15, price_exponent: -2, size_exponent: 0, seq: 918_240 };
     assert_eq!(
         (&*ack.method, ack.channel, ack.epoch),
         ("resync", Some(Channel::Book(Depth::D25)), Some("k3f9"))

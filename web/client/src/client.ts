@@ -40,7 +40,8 @@ export class Client extends Emitter<ClientEvents> {
   /** The server answers requests: a socket that does not open now is one that is not let through. */
   #isReachable = false;
   #isSocketBlocked = false;
-  #isSseRefused = false;
+  /** What the server said before it ended the connection: by server-sent events there is no close frame that would. */
+  #closing: { code: number; reason: string | null } | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(settings: ClientSettings) {
@@ -55,6 +56,7 @@ export class Client extends Emitter<ClientEvents> {
       askAnew: (topic, held) => this.#askAnew(topic, held),
       answered: (id, result, failure) => this.#answered(id, result, failure),
       waitAtLeast: (ms) => this.#backoff.waitAtLeast(ms),
+      closing: (code, reason) => (this.#closing = { code, reason }),
       renewToken: () => void this.#renew(),
       lost: (reason) => this.#lost(0, reason),
     });
@@ -92,7 +94,10 @@ export class Client extends Emitter<ClientEvents> {
     const key = channelKey(channel);
     this.#subscriptions.remove(channel, symbols);
     this.#topics.leave(key, symbols);
-    if (this.#transport?.kind === "sse") return this.#follow(key);
+    if (this.#transport?.kind === "sse") {
+      this.#follow(key);
+      return this.#followRest();
+    }
     this.#callAll(unsubscribeCalls(channel, symbols));
   }
 
@@ -131,6 +136,7 @@ export class Client extends Emitter<ClientEvents> {
   async #open(): Promise<void> {
     const attempt = (this.#attempt += 1);
     this.#isReachable = false;
+    this.#closing = null;
     this.#tell({ state: "connecting" });
     this.#opened = this.#heard = performance.now();
     this.#watch(attempt);
@@ -155,7 +161,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Whether the server answers at all. */
   async #probe(): Promise<boolean> {
-    if (this.#settings.transport === "socket" || this.#isSseRefused) return false;
+    if (this.#settings.transport === "socket") return false;
     try {
       const response = await this.#fetch(new URL("health/live", this.#endpoints.rest), { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS_MAX) });
       await response.body?.cancel();
@@ -173,7 +179,7 @@ export class Client extends Emitter<ClientEvents> {
     const { transport = "auto", encoding = "binary" } = this.#settings;
     const constructor = this.#settings.WebSocket ?? (globalThis as { WebSocket?: ClientSettings["WebSocket"] }).WebSocket;
     const isBlocked = !constructor || this.#isSocketBlocked;
-    if (transport === "sse" || (transport === "auto" && isBlocked && !this.#isSseRefused)) {
+    if (transport === "sse" || (transport === "auto" && isBlocked)) {
       return new SseTransport(this.#fetch, this.#endpoints.sse, token, events);
     }
     if (!constructor) throw new TypeError("there is no WebSocket here: give one in the settings, such as that of the package `ws`");
@@ -198,7 +204,8 @@ export class Client extends Emitter<ClientEvents> {
       text: (text) => current(() => this.#intake.take(text)),
       binary: (bytes) => current(() => this.#intake.takeRecords(bytes)),
       heard: () => current(() => {}),
-      ended: (code, reason, isRefused) => current(() => this.#ended(code, reason, isRefused ?? false)),
+      refused: (failure) => current(() => this.emit("failed", "subscribe", failure)),
+      ended: (code, reason, more) => current(() => this.#ended(code, reason, more ?? null)),
     };
   }
 
@@ -280,10 +287,16 @@ export class Client extends Emitter<ClientEvents> {
     }
   }
 
+  /** What found no stream free before. */
+  #followRest(): void {
+    const transport = this.#transport as SseTransport;
+    for (const key of this.#subscriptions.keys) if (transport.hasRoom && !transport.follows(key)) this.#follow(key);
+  }
+
   #watch(attempt: number): void {
     this.#timer = setTimeout(() => {
       if (attempt !== this.#attempt) return;
-      const isIdle = this.#transport?.kind === "sse" && this.#subscriptions.isEmpty;
+      const isIdle = this.#transport?.kind === "sse" && (this.#transport as SseTransport).isIdle;
       const silent = isIdle ? 0 : performance.now() - this.#heard;
       const patience = this.#connection.state === "live" ? (this.#settings.silenceMs ?? SILENCE_MS_MAX) : OPEN_MS_MAX;
       if (silent > patience) this.#lost(0, this.#connection.state === "live" ? "the server is silent" : "it does not open");
@@ -291,10 +304,12 @@ export class Client extends Emitter<ClientEvents> {
     }, WATCH_EVERY_MS);
   }
 
-  #ended(code: number, reason: string, isRefused: boolean): void {
+  #ended(closed: number, why: string, more: { isRefused: boolean; retryMs: number | null } | null): void {
+    const code = closed || (this.#closing?.code ?? 0);
+    const reason = (closed ? null : this.#closing?.reason) ?? why;
     const back = comeBack(code);
-    const isSse = this.#transport?.kind === "sse";
-    if (isSse && isRefused) this.#isSseRefused = true;
+    const isRefused = more?.isRefused ?? false;
+    if (more?.retryMs) this.#backoff.waitAtLeast(more.retryMs);
     const isOver = back === "never" || (back === "token" && typeof this.#settings.token !== "function") || (isRefused && this.#settings.transport === "sse");
     const said = reason || (code === 0 || code === 1006 ? "the connection broke" : `closed with ${code}`);
     if (!isOver) return this.#lost(code, said);
@@ -307,9 +322,11 @@ export class Client extends Emitter<ClientEvents> {
     const wasLive = this.#connection.state === "live";
     if (wasLive) this.stats.reconnects += 1;
     else this.stats.connectFailures += 1;
-    this.#failuresInARow = wasLive ? 0 : this.#failuresInARow + 1;
-    // Events that end are no reason to give sockets up for good.
-    this.#isSocketBlocked = !wasLive && this.#isReachable && this.#transport?.kind !== "sse";
+    const isSse = this.#transport?.kind === "sse";
+    // Events that end are no reason to give sockets up for good, but where none was let through, one more tells enough.
+    if (isSse) this.#failuresInARow = FAILURES_BEFORE_PROBE;
+    else this.#failuresInARow = wasLive ? 0 : this.#failuresInARow + 1;
+    this.#isSocketBlocked = !wasLive && this.#isReachable && !isSse;
     if (wasLive && performance.now() - this.#opened > (this.#settings.backoffMs?.max ?? SILENCE_MS_MAX)) this.#backoff.reset();
     this.#drop(reason);
     this.#topics.hold();

@@ -23,6 +23,8 @@ export interface Owner {
   /** `false`: nobody waits for this answer. */
   answered(id: unknown, result: Json | null, failure: Failure | null): boolean;
   waitAtLeast(ms: number): void;
+  /** The server is about to end the connection, with that close code. */
+  closing(code: number, reason: string | null): void;
   renewToken(): void;
   lost(reason: string): void;
 }
@@ -177,6 +179,9 @@ export class Intake {
   #takeSystem(message: SystemMessage): void {
     const wait = message.reconnect_after_ms ?? message.retry_after_ms;
     if (typeof wait === "number") this.#owner.waitAtLeast(wait);
+    if (message.type === "closing" && typeof message.code === "number") {
+      this.#owner.closing(message.code, typeof message.reason === "string" ? message.reason : null);
+    }
     if (message.type === "token_expiring") this.#owner.renewToken();
     if (message.type === "entitlement") this.#takeEntitlement(message);
     this.#owner.tell("system", message);

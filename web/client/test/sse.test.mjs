@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventStream } from "../dist/transport/event_stream.js";
-import { client, Queue, QUOTE, RudeServer, snapshot, update } from "./rude.mjs";
+import { BOOK, client, Queue, QUOTE, RudeServer, snapshot, update } from "./rude.mjs";
 
 /** A server whose proxy lets no upgrade through; its streams come one by one. */
 async function streaming(t) {
@@ -88,6 +88,72 @@ test("there are no more streams than a browser has connections for", async (t) =
   follower.subscribe(QUOTE, ["A"]);
   assert.equal(await until("failed", (_method, { code }) => code), "TOO_MANY_SUBSCRIPTIONS");
   for (let stream = 0; stream < 5; stream += 1) assert.equal((await next()).query.channel, "bar");
+});
+
+test("a stream that is refused leaves the others alone", async (t) => {
+  const { server, next } = await streaming(t);
+  const stream = server.onRequest;
+  const refuse = (response, status, code, detail) => response.writeHead(status, { "Content-Type": "application/problem+json" }).end(JSON.stringify({ code, detail, status, retryable: false }));
+  server.onRequest = (request, response) => (request.url.includes("symbols=GONE") ? refuse(response, 404, "UNKNOWN_SYMBOL", "there is no GONE") : stream(request, response));
+  const { client: follower, until, seq } = client(t, server, { transport: "sse" });
+  follower.subscribe(QUOTE, ["A"]);
+  const quotes = await next();
+  follower.subscribe(BOOK, ["GONE"]);
+  assert.deepEqual(await until("failed", (method, failure) => [method, failure]), ["subscribe", { code: "UNKNOWN_SYMBOL", message: "there is no GONE", retryable: false }]);
+  quotes.say(snapshot("A", "e1", 1, "1.00"));
+  await seq("A", 1);
+  assert.equal(follower.connection.state, "live");
+  follower.unsubscribe(BOOK, ["GONE"]);
+  follower.subscribe(BOOK, ["A"]);
+  assert.deepEqual((await next()).query, { channel: "book", depth: "10", symbols: "A" });
+
+  // Who may not come in at all is told so once.
+  server.onRequest = (_request, response) => refuse(response, 401, "AUTH_REQUIRED", "say who you are");
+  const stranger = client(t, server, { transport: "sse" });
+  stranger.client.subscribe(QUOTE, ["A"]);
+  assert.equal(await stranger.until("failed", (_method, { code }) => code), "AUTH_REQUIRED");
+  assert.deepEqual(await stranger.until("connection", (state) => state.state === "refused" && state), { state: "refused", reason: "say who you are", code: 4002 });
+});
+
+test("the last event says whether to come back", async (t) => {
+  const { server, next } = await streaming(t);
+  const { client: follower, until } = client(t, server, { transport: "sse" });
+  follower.subscribe(QUOTE, ["A"]);
+  const { response } = await next();
+  response.end('data: [{"channel":"system","type":"closing","code":4009,"reason":"entitlement revoked"}]\n\n');
+  assert.deepEqual(await until("connection", (state) => state.state === "refused" && state), { state: "refused", reason: "entitlement revoked", code: 4009 });
+});
+
+test("a server that is full is not asked before it said", async (t) => {
+  const server = await RudeServer.start(t);
+  server.onRequest = (_request, response) => response.writeHead(503, { "Retry-After": "3" }).end();
+  const { client: follower, until } = client(t, server, { transport: "sse", backoffMs: { first: 2, max: 5_000 } });
+  follower.subscribe(QUOTE, ["A"]);
+  assert.equal(await until("connection", ({ state, retryMs }) => state === "lost" && retryMs), 3_000);
+});
+
+test("whoever has found events goes back to them after one more try of a socket", async (t) => {
+  const { server, next } = await streaming(t);
+  const { client: follower, until } = client(t, server);
+  follower.subscribe(QUOTE, ["A"]);
+  const { response } = await next();
+  const { connectFailures } = follower.stats;
+  response.destroy();
+  await until("connection", ({ state }) => state === "lost");
+  await next();
+  await until("connection", ({ state, transport }) => state === "live" && transport === "sse");
+  assert.equal(follower.stats.connectFailures, connectFailures + 1);
+});
+
+test("what has found no stream gets one that is given up", async (t) => {
+  const { server, next } = await streaming(t);
+  const { client: follower, until } = client(t, server, { transport: "sse" });
+  for (const interval of ["1s", "1m", "5m", "1h", "1d"]) follower.subscribe({ channel: "bar", interval }, ["A"]);
+  follower.subscribe(QUOTE, ["A"]);
+  await until("failed");
+  for (let stream = 0; stream < 5; stream += 1) await next();
+  follower.unsubscribe({ channel: "bar", interval: "5m" }, ["A"]);
+  assert.deepEqual((await next()).query, { channel: "quote", symbols: "A" });
 });
 
 test("a stream is cut into events however it comes", () => {

@@ -38,6 +38,8 @@ export class Feed {
   #clockOffset: number | null = null;
   #heartbeat: { lagMs: number; isLaggard: boolean } | null = null;
   #isDelayed = false;
+  /** Whether the connection, or the last that there was, has few channels at once. */
+  #isLean = false;
   #before = { updates: 0, bytes: 0, at: performance.now() };
   #sized = { messages: 0, characters: 0 };
 
@@ -98,6 +100,7 @@ export class Feed {
     this.#wanted.clear();
     this.#sized = { messages: 0, characters: 0 };
     this.#before = { updates: 0, bytes: 0, at: performance.now() };
+    this.#isLean = choices.form === "sse";
     this.#client = this.#connect(choices);
     this.#void();
     this.#follow();
@@ -132,6 +135,8 @@ export class Feed {
     });
     client.on("heartbeat", ({ lag_us, laggard }) => (this.#heartbeat = { lagMs: lag_us / 1000, isLaggard: laggard }));
     client.on("failed", (method, { code, message }) => {
+      // It was there before: the page goes on to another, as where a socket says so of single symbols.
+      if (code === "UNKNOWN_SYMBOL") return;
       const isAsked = code === "AUTH_REQUIRED";
       this.#notice(isAsked ? "This service asks who you are: give a token or an API key in the panel “Connection”." : `${method ?? "request"}: ${message} (${code})`);
     });
@@ -180,8 +185,8 @@ export class Feed {
   #follow(): void {
     if (!this.#client || !this.#choices) return;
     const { connection } = this.#client;
-    const isLean = connection.state === "live" ? connection.transport === "sse" : this.#choices.form === "sse";
-    this.#rate = this.#wanted.apply(this.#client, [...this.#pages.values()].map(({ wishes }) => wishes), this.#choices.rate, isLean);
+    if (connection.state === "live") this.#isLean = connection.transport === "sse";
+    this.#rate = this.#wanted.apply(this.#client, [...this.#pages.values()].map(({ wishes }) => wishes), this.#choices.rate, this.#isLean);
   }
 
   #flush(): void {

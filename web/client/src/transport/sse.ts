@@ -1,5 +1,6 @@
 // One stream of server-sent events, by `fetch`: `EventSource` has no headers, and so no token.
 
+import type { Failure } from "../messages.ts";
 import { EventStream } from "./event_stream.ts";
 
 export interface SseEvents {
@@ -7,7 +8,17 @@ export interface SseEvents {
   text(text: string): void;
   /** Any bytes, also those of a comment: the server lives. */
   heard(bytes: number): void;
-  ended(reason: string, isRefused: boolean, retryMs: number | null): void;
+  ended(end: SseEnd): void;
+}
+
+export interface SseEnd {
+  reason: string;
+  /** There is no stream, and will not be one the next time. */
+  isRefused: boolean;
+  /** After how long the server wants to be asked again. */
+  retryMs: number | null;
+  /** What the server says of that, where it is ours that says it, and not something on the way to it. */
+  failure: Failure | null;
 }
 
 export class SseStream {
@@ -21,7 +32,7 @@ export class SseStream {
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (token !== null) headers.Authorization = `Bearer ${token}`;
     if (lastId !== "") headers["Last-Event-ID"] = lastId;
-    this.#run(fetch, url, headers).catch((error: unknown) => this.#end(String(error), false, null));
+    this.#run(fetch, url, headers).catch((error: unknown) => this.#end({ reason: String(error) }));
   }
 
   get lastId(): string {
@@ -40,8 +51,10 @@ export class SseStream {
       const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
       // What the server cannot do, or does not let us do, it will not do the next time.
       const isRefused = response.status >= 400 && response.status < 500 && response.status !== 429;
-      await response.body?.cancel();
-      this.#end(`status ${response.status}, ${type || "no content type"}`, isRefused, Number.isFinite(seconds) ? seconds * 1000 : null);
+      const failure = isRefused && type.startsWith("application/problem+json") ? problem(await response.json()) : null;
+      if (!failure) await response.body?.cancel();
+      const reason = failure?.message ?? `status ${response.status}, ${type || "no content type"}`;
+      this.#end({ reason, isRefused, failure, retryMs: Number.isFinite(seconds) ? seconds * 1000 : null });
       return;
     }
     this.#events?.opened();
@@ -53,13 +66,19 @@ export class SseStream {
       this.#events?.heard(value.length);
       for (const { data } of this.#stream.take(decoder.decode(value, { stream: true }))) this.#events?.text(data);
     }
-    this.#end("the stream has ended", false, this.#stream.retry);
+    this.#end({ reason: "the stream has ended" });
   }
 
-  #end(reason: string, isRefused: boolean, retryMs: number | null): void {
+  #end(end: Partial<SseEnd> & { reason: string }): void {
     const events = this.#events;
     this.#events = null;
     this.#abort.abort();
-    events?.ended(reason, isRefused, retryMs);
+    events?.ended({ isRefused: false, retryMs: null, failure: null, ...end });
   }
+}
+
+/** The problem document of a request that is refused. */
+function problem(document: { code?: unknown; detail?: unknown; retryable?: unknown }): Failure | null {
+  const { code, detail, retryable } = document;
+  return typeof code === "string" && typeof detail === "string" ? { code, message: detail, retryable: retryable === true } : null;
 }

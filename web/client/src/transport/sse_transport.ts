@@ -2,16 +2,20 @@
 
 import { SSE_STREAMS_MAX } from "../limits.ts";
 import type { Channel, Rate } from "../messages.ts";
-import { SseStream } from "./sse.ts";
+import { type SseEnd, SseStream } from "./sse.ts";
 import type { Transport, TransportEvents } from "./transport.ts";
 
 /** How long changes to what is followed are gathered, so that many make one new stream. */
 const GATHER_MS = 20;
+/** Who asks is refused, and not what is asked for: no other stream is had either. */
+const OF_THE_CLIENT = new Set(["AUTH_REQUIRED", "AUTH_FAILED", "ORIGIN_DENIED"]);
+const AUTH_FAILED = 4002;
 
 interface Followed {
   channel: Channel;
   symbols: readonly string[];
   rate: Rate;
+  /** None before it begins, and where it is refused. */
   stream: SseStream | null;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -34,6 +38,19 @@ export class SseTransport implements Transport {
     this.#events = events;
   }
 
+  /** Whether nothing is to be heard: there is no stream, and none about to begin. */
+  get isIdle(): boolean {
+    return [...this.#followed.values()].every(({ stream, timer }) => !stream && timer === undefined);
+  }
+
+  get hasRoom(): boolean {
+    return this.#followed.size < SSE_STREAMS_MAX;
+  }
+
+  follows(key: string): boolean {
+    return this.#followed.has(key);
+  }
+
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
@@ -44,7 +61,7 @@ export class SseTransport implements Transport {
   follow(key: string, channel: Channel, symbols: readonly string[], rate: Rate): boolean {
     let followed = this.#followed.get(key);
     if (!followed) {
-      if (this.#followed.size >= SSE_STREAMS_MAX) return false;
+      if (!this.hasRoom) return false;
       followed = { channel, symbols, rate, stream: null, timer: undefined };
       this.#followed.set(key, followed);
     }
@@ -73,6 +90,7 @@ export class SseTransport implements Transport {
   }
 
   #start(followed: Followed): void {
+    followed.timer = undefined;
     followed.stream?.close();
     const { channel, rate } = followed.channel.channel === "trade" ? { ...followed, rate: "raw" } : followed;
     const query = new URLSearchParams({ ...channel, symbols: followed.symbols.join(",") } as Record<string, string>);
@@ -81,11 +99,20 @@ export class SseTransport implements Transport {
       opened: () => this.open(),
       text: (text) => this.#events?.text(text),
       heard: () => this.#events?.heard(),
-      ended: (reason, isRefused) => {
-        const events = this.#events;
-        this.close();
-        events?.ended(0, reason, isRefused);
-      },
+      ended: (end) => this.#ended(followed, end),
     });
+  }
+
+  #ended(followed: Followed, { reason, failure, ...more }: SseEnd): void {
+    const isOfTheStream = failure && !OF_THE_CLIENT.has(failure.code);
+    if (isOfTheStream) {
+      followed.stream = null;
+      this.open();
+    }
+    if (failure) this.#events?.refused(failure);
+    if (isOfTheStream) return;
+    const events = this.#events;
+    this.close();
+    events?.ended(failure?.code.startsWith("AUTH_") ? AUTH_FAILED : 0, reason, more);
   }
 }

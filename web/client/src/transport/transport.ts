@@ -1,5 +1,7 @@
 // What carries messages between a client and a server.
 
+import type { Failure } from "../messages.ts";
+
 /** What a transport tells. After `ended` it tells nothing more. */
 export interface TransportEvents {
   opened(): void;
@@ -7,8 +9,10 @@ export interface TransportEvents {
   binary(bytes: Uint8Array): void;
   /** Something came that is no message: the server lives. */
   heard(): void;
-  /** `code`: of a WebSocket's close frame, or 0; `isRefused`: the server will say the same again. */
-  ended(code: number, reason: string, isRefused?: boolean): void;
+  /** A part of what was asked for is refused; the rest goes on. */
+  refused(failure: Failure): void;
+  /** `code`: of a WebSocket's close frame, or 0; `isRefused`: the server will say the same again; `retryMs`: not before that. */
+  ended(code: number, reason: string, more?: { isRefused: boolean; retryMs: number | null }): void;
 }
 
 export interface Transport {
