@@ -60,4 +60,7 @@ export const colours = (page, selector) =>
 /** The figures of the connection panel, by name. */
 export const figures = (page) => page.$$eval("#panel-connection dl > div", (rows) => Object.fromEntries(rows.map((row) => [row.children[0].textContent, row.children[1].textContent])));
 
+/** A service that cannot keep its pace tells of trades that are lost; none may be missing that it did not tell of. */
+export const isAllTold = (gaps) => /^(none|0 found, .* 0 asked anew)$/.test(gaps);
+
 export const symbol = (page) => page.$eval(".headline .symbol", (element) => element.textContent);
