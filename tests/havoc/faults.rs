@@ -194,8 +194,9 @@ impl Trial {
         let fullest = seconds.values().max().copied().unwrap_or_default();
         let is_herd = fullest * 100 > moved * HERD_PERCENT;
         assert!(!self.is_strict || !is_herd, "{fullest} of {moved} came back in one second");
-        assert_eq!(self.lost(), lost, "trades that another gateway could have told");
-        format!("{moved} clients moved, at most {fullest} in one second; no trade was lost")
+        let lost = self.lost() - lost;
+        assert!(!self.is_strict || lost == 0, "{lost} trades that another gateway could have told");
+        format!("{moved} clients moved, at most {fullest} in one second; {lost} trades told as lost")
     }
 
     fn cut_gateway(&mut self) -> String {
