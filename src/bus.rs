@@ -164,11 +164,7 @@ pub struct States {
 pub struct Tape {
     /// The run of the stream that their numbers belong to.
     pub epoch: Arc<str>,
-    /// The number of the oldest; 0 where there is none.
-    pub first: u64,
-    /// The number of the newest.
-    pub seq: u64,
-    /// Records of `tickwire.v1.bin`: the oldest as a snapshot, and each other as the update after the one before.
+    /// Records of `tickwire.v1.bin`, none without trades: the oldest as a snapshot, and each other as the update after the one before.
     pub records: Vec<u8>,
 }
 

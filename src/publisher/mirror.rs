@@ -387,7 +387,7 @@ impl Mirror {
         let before = mirrored.held.as_ref().map(|state| state.held.seq);
         mirrored.asked = None;
         mirrored.held = Some(state);
-        mirrored.has_tape &= before.is_none();
+        mirrored.has_tape = false;
         Ok(match before {
             None => {
                 self.wanted -= 1;

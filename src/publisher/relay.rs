@@ -210,6 +210,7 @@ impl Publisher {
         }
         if let Some(relay) = &mut self.relay {
             relay.mirror = mirror;
+            relay.forget_tapes();
             let held: Vec<_> = relay.mirror.held().collect();
             for (topic, seq) in held {
                 self.begin(topic, seq);
@@ -342,6 +343,14 @@ impl Relay {
             self.forwards.push(Request::Tape { topic, reply });
             self.tapes.push((topic, receiver));
         }
+    }
+
+    /// Those that are awaited are of another run.
+    fn forget_tapes(&mut self) {
+        self.tapes_awaited.clear();
+        self.tapes_to_ask.clear();
+        self.tapes.clear();
+        self.has_news = true;
     }
 
     /// Takes over the earlier trades that have come, once the topic's state has.

@@ -311,17 +311,13 @@ impl Publisher {
     fn tape(&self, topic: TopicId) -> Tape {
         let symbol = topic.symbol();
         let instrument = self.directory.get(symbol);
-        let epoch = Arc::clone(&self.epoch);
-        let mut tape = Tape { epoch, first: 0, seq: self.numbers[topic.index()], records: Vec::new() };
+        let mut tape = Tape { epoch: Arc::clone(&self.epoch), records: Vec::new() };
         let mut before: Option<&TradeRecord> = None;
         for record in self.markets.of(symbol).trades(symbol) {
             let (seq, ts_event) = (record.number, record.ts_event);
             let head = About { topic, instrument, seq, merged: 1, ts_event }.head();
             match before {
-                None => {
-                    tape.first = seq;
-                    binary::trade_snapshot(&mut tape.records, &head, &self.epoch, Some(&record.trade));
-                }
+                None => binary::trade_snapshot(&mut tape.records, &head, &self.epoch, Some(&record.trade)),
                 Some(before) => {
                     let held = Held { seq: before.number, ts_event: before.ts_event };
                     let old = Some(&before.trade);

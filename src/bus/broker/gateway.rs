@@ -200,10 +200,7 @@ impl<C: Client> Relaying<C> {
         }
         for request in order.forwards {
             let (client, inlet) = (self.client.clone(), self.inlet.clone());
-            tokio::spawn(async move {
-                forward(&client, &inlet.metrics, request).await;
-                inlet.bus.wake();
-            });
+            tokio::spawn(async move { forward(&client, &inlet, request).await });
         }
     }
 
@@ -231,7 +228,8 @@ impl<C: Client> Relaying<C> {
 }
 
 /// Lets the ingest answer. Where it does not, the reply is dropped, which tells whoever asked.
-async fn forward<C: Client>(client: &C, metrics: &Metrics, request: Request) {
+async fn forward<C: Client>(client: &C, inlet: &Inlet, request: Request) {
+    let metrics = &inlet.metrics;
     match request {
         Request::Read { topics, reply } => {
             let mut states: Option<States> = None;
@@ -257,9 +255,12 @@ async fn forward<C: Client>(client: &C, metrics: &Metrics, request: Request) {
             drop(states.map(|states| reply.send(states)));
         }
         Request::Tape { topic, reply } => {
-            if let Some(Message::Tape(tape)) = ask(client, metrics, &Message::AskTape(topic)).await {
-                drop(reply.send(tape));
+            match ask(client, metrics, &Message::AskTape(topic)).await {
+                Some(Message::Tape(tape)) => drop(reply.send(tape)),
+                _ => drop(reply),
             }
+            // The gateway's thread waits for it.
+            inlet.bus.wake();
         }
         Request::States { .. } => {}
     }

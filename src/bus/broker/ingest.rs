@@ -249,9 +249,7 @@ impl<C: Client> Publishing<C> {
                 let page = Message::Instruments(self.listing.page(first));
                 return answer(&self.client, &self.metrics, asker, &page).await;
             }
-            Ok(Message::AskTape(topic))
-                if is_topic(&topic) && topic.channel() == Channel::Trade && topic.rate() == Rate::Raw =>
-            {
+            Ok(Message::AskTape(topic)) if is_topic(&topic) && topic.channel() == Channel::Trade => {
                 let (reply, tape) = oneshot::channel();
                 (Request::Tape { topic, reply }, Awaited::Tape(tape))
             }

@@ -279,8 +279,6 @@ impl Message {
             Self::Tape(tape) => {
                 out.push(kind::TAPE);
                 put_text(&mut out, &tape.epoch);
-                out.extend_from_slice(&tape.first.to_le_bytes());
-                out.extend_from_slice(&tape.seq.to_le_bytes());
                 out.extend_from_slice(&tape.records);
             }
             Self::Busy => out.push(kind::BUSY),
@@ -342,12 +340,7 @@ impl Message {
                 Self::Json(Json { epoch, seq, json })
             }
             kind::ASK_TAPE => Self::AskTape(TopicId(reader.int("topic")?)),
-            kind::TAPE => Self::Tape(Tape {
-                epoch: reader.epoch()?,
-                first: reader.long("first")?,
-                seq: reader.long("seq")?,
-                records: reader.rest(),
-            }),
+            kind::TAPE => Self::Tape(Tape { epoch: reader.epoch()?, records: reader.rest() }),
             kind::BUSY => Self::Busy,
             unknown => return Err(MessageError::Kind(unknown)),
         };
@@ -502,7 +495,7 @@ mod tests {
             Message::History(TopicId(6), 100),
             Message::Json(Json { epoch: "e".into(), seq: 8, json: b"{}".to_vec() }),
             Message::AskTape(TopicId(1)),
-            Message::Tape(Tape { epoch: "e".into(), first: 3, seq: 4, records: vec![7] }),
+            Message::Tape(Tape { epoch: "e".into(), records: vec![7] }),
             Message::Busy,
         ]
     }
