@@ -30,6 +30,7 @@ use tracing_subscriber::EnvFilter;
 pub use self::bus_name::BusName;
 pub use self::feed_name::FeedName;
 use crate::bus::broker::address::Address;
+use crate::bus::broker::share::{Publication, Share};
 use crate::directory::Class;
 use crate::entitlement::Entitlement;
 use crate::ingest::{self, DelaySettings};
@@ -116,6 +117,8 @@ pub struct Config {
     pub role: String,
     /// The broker between ingest and gateways: `nats://HOST:PORT`, `amqp://HOST:PORT`; empty: none.
     pub bus: BusName,
+    /// What an ingest publishes there of its instruments, where several share them: `2/3`; empty: all.
+    pub share: String,
     /// `sim`, `replay:FILE[,FILE…]`, or `live:VENUE[@URL]`.
     pub feed: FeedName,
     /// `1`, `N` or `0.5` times as fast as it happened, or `max`.
@@ -212,6 +215,7 @@ impl Default for Config {
             shards: 0,
             role: "all".to_owned(),
             bus: BusName::default(),
+            share: String::new(),
             feed: "sim".into(),
             speed: "1".to_owned(),
             repeat: false,
@@ -355,7 +359,7 @@ pub enum Role {
     /// Feed and clients, with nothing beside it.
     All,
     /// The same, and the feed is published on a bus.
-    Ingest(Address),
+    Ingest(Publication),
     /// Clients alone: what they are served comes by the bus.
     Gateway(Address),
 }
@@ -495,14 +499,14 @@ impl Config {
         self.drain()?;
         let admission = self.admission()?;
         let auth = self.auth()?;
-        let bus = if let Role::Ingest(address) = role { Some(address) } else { None };
+        let bus = if let Role::Ingest(publication) = role { Some(publication) } else { None };
         Ok(service::Settings { listen, tls, redirect, admission, auth, shards, bus, ingest, when_full })
     }
 
     /// What the process does.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] when `role` and `bus` do not go together, or a gateway is given a feed.
+    /// [`ConfigError::Value`] when `role`, `bus` and `share` do not go together, or a gateway is given a feed.
     pub fn role(&self) -> Result<Role, ConfigError> {
         let wrong = |key, value: &str, reason: &str| {
             Err(ConfigError::Value { key, value: value.to_owned(), reason: reason.to_owned() })
@@ -527,6 +531,16 @@ impl Config {
         ];
         let of_feed = of_feeds.into_iter().find_map(|(key, is_set)| is_set.then_some(key));
         let of_feed = of_feed.or_else(|| Some(self.set_of_sim()?.0));
+        let share = match self.share.as_str() {
+            "" => Share::WHOLE,
+            text if self.role != "ingest" => {
+                return wrong("share", text, "it is for an ingest: give --role ingest");
+            }
+            text => match text.parse::<Share>() {
+                Ok(share) => share,
+                Err(error) => return wrong("share", text, &error.to_string()),
+            },
+        };
         match (self.role.as_str(), address) {
             ("all", None) => Ok(Role::All),
             ("all", Some(address)) => {
@@ -534,7 +548,7 @@ impl Config {
                     "`all` is one process with nothing beside it: give --role ingest or --role gateway";
                 wrong("bus", &address.to_string(), reason)
             }
-            ("ingest", Some(address)) => Ok(Role::Ingest(address)),
+            ("ingest", Some(address)) => Ok(Role::Ingest(Publication { address, share })),
             ("gateway", Some(address)) => match of_feed {
                 None => Ok(Role::Gateway(address)),
                 Some(key) => {

@@ -101,6 +101,15 @@ impl Directory {
         SymbolId::from_index(self.originals + original.index())
     }
 
+    /// The number of a twin's original; an original's own.
+    #[must_use]
+    pub fn original(&self, symbol: SymbolId) -> SymbolId {
+        match self.class(symbol) {
+            Class::RealTime => symbol,
+            Class::Delayed => SymbolId::from_index(symbol.index() - self.originals),
+        }
+    }
+
     /// Whether a number is an original's or a twin's.
     #[must_use]
     pub const fn class(&self, symbol: SymbolId) -> Class {

@@ -9,29 +9,27 @@ use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
 use tokio::sync::mpsc::error::TryRecvError;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use crate::bus::broker::message::{Beat, Carried, Message};
+use crate::bus::broker::message::Carried;
 use crate::bus::broker::{Delivery, Link, Order};
 use crate::ingest::{Control, Phase};
 use crate::limits::{
     ASK_AGAIN_AFTER, BEATS_MISSED_MAX, DELIVERIES_PER_TURN_MAX, FOLLOW_EVERY, INGEST_RETRY_AFTER,
-    INGEST_SLEEP_MAX, OTHER_INGEST_AFTER,
+    INGEST_SLEEP_MAX,
 };
 use crate::metrics::Metrics;
 use crate::publisher::{Mirror, Publisher};
 use crate::state::{Status, StatusState};
 
-/// Relays until it is told to stop, or cannot go on, first what the ingest of that beat publishes. Takes the calling
-/// thread.
-pub fn run(publisher: Publisher, link: Link, beat: Beat, control: &Control, metrics: &Metrics) {
+/// Relays until it is told to stop, or cannot go on. Takes the calling thread.
+pub fn run(publisher: Publisher, link: Link, control: &Control, metrics: &Metrics) {
     publisher.bus().owned_by_this_thread();
     control.enter(Phase::Running);
     let now = monotonic();
     let mut gateway = Gateway {
         publisher,
         link,
-        beat,
         control,
         metrics,
         next: None,
@@ -39,7 +37,6 @@ pub fn run(publisher: Publisher, link: Link, beat: Beat, control: &Control, metr
         followed_at: now,
         looked_at: now,
         is_recovering: false,
-        has_warned: false,
     };
     while !control.is_stopped() {
         if !gateway.turn() {
@@ -51,21 +48,17 @@ pub fn run(publisher: Publisher, link: Link, beat: Beat, control: &Control, metr
 struct Gateway<'a> {
     publisher: Publisher,
     link: Link,
-    /// The newest of the ingest that is followed.
-    beat: Beat,
     control: &'a Control,
     metrics: &'a Metrics,
     /// The states of a run that is about to begin.
     next: Option<Mirror>,
-    /// When the ingest was last heard.
+    /// When the stream was last heard to live.
     beat_at: Instant,
     /// When it was last told all that is followed.
     followed_at: Instant,
     looked_at: Instant,
     /// It is heard again, and what it sent meanwhile is being asked for.
     is_recovering: bool,
-    /// Of another ingest.
-    has_warned: bool,
 }
 
 impl Gateway<'_> {
@@ -99,13 +92,14 @@ impl Gateway<'_> {
     fn take_deliveries(&mut self) -> Option<usize> {
         for taken in 0..DELIVERIES_PER_TURN_MAX {
             match self.link.deliveries.try_recv() {
-                Ok(Delivery::Message(Message::Carried(carried))) => self.carry(&carried),
-                Ok(Delivery::Message(Message::Beat(beat))) => {
-                    if !self.beat(&beat) {
-                        return None;
-                    }
+                Ok(Delivery::Carried(carried)) => self.carry(&carried),
+                Ok(Delivery::Lives(epoch)) => self.note_life(&epoch),
+                Ok(Delivery::IsAnother) => {
+                    error!(
+                        "the ingest has other instruments than this gateway began with: it has to begin anew"
+                    );
+                    return None;
                 }
-                Ok(Delivery::Message(other)) => debug!(?other, "a message that no gateway takes"),
                 Ok(Delivery::Bad) => self.metrics.bus_messages_bad_total().add(1),
                 Ok(Delivery::Reconnected) => {
                     self.metrics.bus_reconnects_total().add(1);
@@ -133,40 +127,19 @@ impl Gateway<'_> {
         }
     }
 
-    /// `false`: the ingest has other instruments.
-    fn beat(&mut self, beat: &Beat) -> bool {
-        let now = monotonic();
-        if beat.source != self.beat.source {
-            let is_silent = now.duration_since(self.beat_at) >= OTHER_INGEST_AFTER;
-            let is_next = beat.rank() > self.beat.rank() && beat.digest == self.beat.digest;
-            if !is_silent && !is_next {
-                if !std::mem::replace(&mut self.has_warned, true) {
-                    warn!("another ingest publishes on this bus: it is not listened to");
-                }
-                return true;
-            }
-            info!(epoch = %beat.epoch, "another ingest has taken over");
-            self.has_warned = false;
-        }
-        if beat.digest != self.beat.digest {
-            error!("the ingest has other instruments than this gateway began with: it has to begin anew");
-            return false;
-        }
-        self.beat = beat.clone();
-        self.beat_at = now;
+    fn note_life(&mut self, epoch: &Arc<str>) {
+        self.beat_at = monotonic();
         if self.control.phase() == Phase::Cut && !self.is_recovering {
             self.is_recovering = true;
             self.publisher.mirror().ask_for_all();
         }
-        let is_known =
-            self.next.as_ref().map_or(self.publisher.mirror().epoch(), Mirror::epoch) == &beat.epoch;
+        let is_known = self.next.as_ref().map_or(self.publisher.mirror().epoch(), Mirror::epoch) == epoch;
         if !is_known {
-            info!(epoch = %beat.epoch, "another run of the stream begins");
+            info!(%epoch, "another run of the stream begins");
             // The one that goes on is no news.
-            let goes_on = self.publisher.mirror().epoch() == &beat.epoch;
-            self.next = (!goes_on).then(|| self.publisher.mirror().of_next_run(Arc::clone(&beat.epoch)));
+            let goes_on = self.publisher.mirror().epoch() == epoch;
+            self.next = (!goes_on).then(|| self.publisher.mirror().of_next_run(Arc::clone(epoch)));
         }
-        true
     }
 
     fn begin_next_run(&mut self) {

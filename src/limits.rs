@@ -388,6 +388,8 @@ pub const BROKER_TEXT_BYTES_MAX: usize = 255;
 pub const FOLLOWS_PER_MESSAGE_MAX: usize = 4_096;
 /// Topics whose states are asked for beside the stream in one message: of quotes and tickers, their JSON fits one.
 pub const READS_PER_MESSAGE_MAX: usize = 512;
+/// Shares into which the instruments on a bus can be divided.
+pub const SHARES_MAX: u16 = 64;
 /// How often an ingest says on the bus that it lives.
 pub const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// How long an ingest that stands by hears no other on a bus that carries messages before it takes over; up to

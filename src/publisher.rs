@@ -303,7 +303,12 @@ impl Publisher {
     /// Answers requests, makes good what full shards have missed, and hands on what was encoded: the end of a turn.
     /// Says whether it could do more at once.
     pub fn end_turn(&mut self) -> bool {
-        self.bus.look(monotonic());
+        self.end_turn_at(monotonic())
+    }
+
+    /// By a clock that says how late shards are.
+    fn end_turn_at(&mut self, now: Instant) -> bool {
+        self.bus.look(now);
         let could_do_more = self.answer_requests();
         self.flush();
         // Of messages that nobody follows, nothing was handed on.

@@ -12,7 +12,7 @@ use feeds::{Clock, Feed};
 use rustls::ServerConfig;
 use tracing::info;
 
-use crate::bus::broker::address::Address;
+use crate::bus::broker::share::Publication;
 #[cfg(any(feature = "nats", feature = "amqp"))]
 use crate::bus::broker::{self, BusError, Connection, Joined};
 use crate::bus::{Bus, BusHandle};
@@ -52,7 +52,7 @@ pub struct Settings {
     /// Threads that serve clients, 1 to [`SHARDS_MAX`]; of an ingest one less.
     pub shards: usize,
     /// Of an ingest: where it publishes.
-    pub bus: Option<Address>,
+    pub bus: Option<Publication>,
     /// How the feed is played.
     pub ingest: ingest::Settings,
     /// What happens when a shard cannot follow.
@@ -200,8 +200,8 @@ impl Service {
         let of_bus = ends.split_off(settings.shards);
         #[cfg(any(feature = "nats", feature = "amqp"))]
         let connection = match (&settings.bus, of_bus.into_iter().next()) {
-            (Some(address), Some(end)) => {
-                Some(broker::serve(address, end, &directory, &epoch, &metrics, lifeline.clone())?)
+            (Some(publication), Some(end)) => {
+                Some(broker::serve(publication, end, &directory, &epoch, &metrics, lifeline.clone())?)
             }
             _ => None,
         };
@@ -254,8 +254,7 @@ impl Service {
         let directory = joined.directory.clone();
         let (bus, ends) = Bus::new(TopicId::count(directory.len()), settings.shards);
         let handle = bus.handle().clone();
-        let beat = joined.beat.clone();
-        let epoch = Arc::clone(&beat.epoch);
+        let epoch = Arc::clone(&joined.epoch);
         let mirror = Mirror::new(Arc::clone(&epoch));
         let publisher = Publisher::of_gateway(directory.clone(), bus, metrics.clone(), mirror);
         let (lifeline, watcher) = lifeline();
@@ -272,7 +271,7 @@ impl Service {
                 .name("gateway".to_owned())
                 .spawn(move || {
                     let _lifeline = lifeline;
-                    gateway::run(publisher, link, beat, &control, &metrics);
+                    gateway::run(publisher, link, &control, &metrics);
                 })
                 .map_err(StartError::Thread)?
         };

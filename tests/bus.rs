@@ -1,4 +1,5 @@
-//! The contract of every bus, each kept to it by the same tests: in one process, and over brokers.
+//! The contract of every bus, each kept to it by the same tests: in one process, and over brokers, by one ingest or two that
+//! share its instruments.
 //!
 //! Whoever listens gets the messages of each topic in order, each update after the state before it; what cannot be had
 //! is told, by a state or a gap; a state that is asked for takes its place among the updates.
@@ -41,20 +42,17 @@ macro_rules! each_bus {
             })*
         }
 
-        mod nats {
+        each_bus!(in nats, Nats, 1, $($name)*);
+        each_bus!(in nats_with_two_shares, Nats, 2, $($name)*);
+        each_bus!(in rabbit_mq, RabbitMq, 1, $($name)*);
+        each_bus!(in rabbit_mq_with_two_shares, RabbitMq, 2, $($name)*);
+    };
+    (in $module:ident, $kind:ident, $shares:literal, $($name:ident)*) => {
+        mod $module {
             $(#[test]
             fn $name() {
-                if let Some(broker) = super::Broker::shared(super::Kind::Nats) {
-                    super::$name(super::Rig::new(Some(broker)));
-                }
-            })*
-        }
-
-        mod rabbit_mq {
-            $(#[test]
-            fn $name() {
-                if let Some(broker) = super::Broker::shared(super::Kind::RabbitMq) {
-                    super::$name(super::Rig::new(Some(broker)));
+                if let Some(broker) = super::Broker::shared(super::Kind::$kind) {
+                    super::$name(super::Rig::of_shares(Some(broker), $shares));
                 }
             })*
         }

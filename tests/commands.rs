@@ -177,6 +177,12 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--shards", "65"], &["shards = `65`", "64"]),
         (&["--role", "ingest", "--bus", "nats://h:1", "--shards", "64"], &["shards = `64`", "at most 63"]),
         (&["--role", "relay"], &["role = `relay`", "gateway"]),
+        (&["--share", "1/2"], &["share = `1/2`", "--role ingest"]),
+        (
+            &["--role", "gateway", "--bus", "nats://h:1", "--share", "1/2"],
+            &["share = `1/2`", "--role ingest"],
+        ),
+        (&["--role", "ingest", "--bus", "nats://h:1", "--share", "3/2"], &["share = `3/2`", "2/3"]),
         (&["--role", "ingest"], &["role = `ingest`", "--bus"]),
         (&["--bus", "nats://me:canary@h:4222"], &["bus = `nats://…@h:4222`", "--role"]),
         (
@@ -522,6 +528,7 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_SHARDS", "3"),
         ("TICKWIRE_ROLE", "ingest"),
         ("TICKWIRE_BUS", "nats://me:secret@bus.example:4222"),
+        ("TICKWIRE_SHARE", "2/3"),
         ("TICKWIRE_FEED", "replay:a,b"),
         ("TICKWIRE_SPEED", "2"),
         ("TICKWIRE_LOOP", "true"),
@@ -547,7 +554,7 @@ fn every_setting_can_be_a_variable() {
          auth_jwks = 'https://issuer.example/jwks.json'\nauth_jwks_every = '5m'\nauth_issuer = 'issuer'\n\
          auth_audience = '1'\napi_keys_file = 'api-keys.toml'\nrevoked_file = 'revoked'\n\
          token_lifetime = '5m'\ntoken_notice = '30s'\nconnections_per_subject = 5\nconnections_take_over = true\nshards = 3\n\
-         role = 'ingest'\nbus = 'nats://…@bus.example:4222'\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
+         role = 'ingest'\nbus = 'nats://…@bus.example:4222'\nshare = '2/3'\nfeed = 'replay:a,b'\nspeed = '2'\nloop = true\n\
          symbols = ['AAPL', '700']\nfrom = '1600000000000000000'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
          record_rotate_every = '1h'\nwait_clients = 1\nstale_after = '500ms'\ndelay = '2s'\ndelay_buffer = '64MiB'\nsim_seed = 1\nsim_instruments = 200\n\
          sim_rate = 20\nsim_mode = 'market'\nsim_session = ''\nsim_faults = ''\nlog = 'debug'\nlog_format = 'json'\n\

@@ -55,6 +55,7 @@ mod cluster {
     pub(crate) mod producer;
     pub(crate) mod refusals;
     pub(crate) mod rest;
+    pub(crate) mod shares;
     mod standby;
     pub(crate) mod subjects;
 }

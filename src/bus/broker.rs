@@ -22,7 +22,10 @@ pub mod message;
 #[cfg(feature = "nats")]
 mod nats;
 mod outlet;
+pub mod share;
 pub mod standby;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+mod stream;
 pub mod subject;
 
 #[cfg(any(feature = "nats", feature = "amqp"))]

@@ -148,6 +148,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bus: Option<String>,
+    /// Which of its instruments an ingest publishes there, where several ingests with the same feed share them: 1/3, 2/3
+    /// and 3/3, each perhaps with others that stand by [default: all of them]
+    #[arg(long, value_name = "N/M")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<String>,
     /// sim, replay:FILE[,FILE…] (`inspect --help` lists the formats; folders of `tickwire record` too), or live:VENUE
     /// with --symbols: live:binance, live:coinbase, live:kraken (live:VENUE@URL for another address) [default: sim]
     #[arg(long, value_name = "FEED")]

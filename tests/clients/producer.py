@@ -100,7 +100,7 @@ def main(host, port):
             broker.publish(request[0], message(10, b""))
         if now - beat_at >= BEAT_EVERY:
             beat_at = now
-            broker.publish(b"tickwire.v1.beat", message(3, struct.pack("<QQ", SOURCE, 0) + text(EPOCH) + struct.pack("<I", DIGEST)))
+            broker.publish(b"tickwire.v1.beat", message(3, struct.pack("<QQ", SOURCE, 0) + text(EPOCH) + struct.pack("<IHH", DIGEST, 0, 1)))
         if now - spoken_at >= SPEAK_EVERY:
             spoken_at = now
             seq, bid = seq + 1, bid + random.choice([-2, -1, 1, 2])

@@ -4,8 +4,10 @@ use feeds::clock::monotonic;
 use serde_json::json;
 
 use super::follow::{follow_until_equal, follower};
+use super::shares::ingest_of;
 use crate::oracle::follower::Follower;
 use crate::service::broker::Broker;
+use crate::service::eventually::eventually;
 use crate::service::signal::signal;
 use crate::{QUIET_MARKET, gateway, ingest, until_ready};
 
@@ -89,5 +91,29 @@ each_broker! {
             assert!(gateway.metric("bus_reconnects_total") > 0);
             assert_eq!(gateway.metric("connections_total"), 1);
         }
+    }
+
+    async fn the_share_of_a_killed_ingest_is_taken_over_in_a_new_epoch(broker: Broker) {
+        let first = ingest_of(&broker, "1/2", &QUIET_MARKET);
+        let mut second = ingest_of(&broker, "2/2", &QUIET_MARKET);
+        eventually("both publish", || first.metric("bus_active") == 1 && second.metric("bus_active") == 1);
+        let third = ingest_of(&broker, "2/2", &QUIET_MARKET);
+        let gateways = [gateway(&broker), gateway(&broker)];
+        let mut followers = vec![follower(&gateways[0]).await, follower(&gateways[1]).await];
+        follow_until_equal(&mut followers).await;
+        assert_eq!((first.metric("bus_active"), third.metric("bus_active")), (1, 0));
+        second.child.kill().expect("it runs");
+        second.child.wait().expect("it has ended");
+        eventually("the third publishes", || third.metric("bus_active") == 1);
+        for follower in &mut followers {
+            follower.follow_until(|follower| follower.finished.len() == 1).await;
+        }
+        // The new epoch is the same at both.
+        follow_until_equal(&mut followers).await;
+        for gateway in &gateways {
+            until_ready(gateway, true);
+        }
+        assert_eq!(first.metric("bus_active"), 1);
+        assert!(!first.log().contains("standing by"), "{}", first.log());
     }
 }

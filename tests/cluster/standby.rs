@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use tickwire::bus::broker::message::{Beat, Message};
+use tickwire::bus::broker::share::Share;
 use tickwire::bus::broker::subject;
 
 use super::follow::{follow_until_equal, follower};
@@ -29,7 +30,7 @@ async fn a_beat_of_other_instruments_ends_nobody_while_the_ingest_lives() {
     let ingest = ingest(&broker, QUIET_MARKET);
     let gateway = gateway(&broker);
     let mut followers = vec![follower(&gateway).await, follower(&ingest).await];
-    let foreign = Beat { source: 7, term: u64::MAX, epoch: "foreign".into(), digest: 0 };
+    let foreign = Beat { source: 7, term: u64::MAX, epoch: "foreign".into(), digest: 0, share: Share::WHOLE };
     publish(&broker, subject::BEAT, &Message::Beat(foreign).encode());
     eventually("it is not followed", || gateway.log().contains("another ingest publishes on this bus"));
     eventually("it is believed to be another", || ingest.log().contains("standing by"));

@@ -8,6 +8,8 @@ use feeds::clock::monotonic;
 use feeds::sim::{Sim, SimSettings};
 use feeds::{Feed, Progress};
 use serde_json::{Map, Value};
+use tickwire::bus::broker::address::Address;
+use tickwire::bus::broker::share::{Publication, Share};
 use tickwire::bus::broker::{self, Connection, Joined};
 use tickwire::bus::{Bus, BusHandle, Request, States};
 use tickwire::directory::Directory;
@@ -40,7 +42,8 @@ pub(crate) struct Rig {
     feed: Sim,
     runs: u32,
     gateways: Vec<Gateway>,
-    connection: Option<Connection>,
+    /// By share.
+    connections: Vec<Connection>,
     pub(crate) metrics: Metrics,
     pub(crate) server: Option<Broker>,
 }
@@ -50,11 +53,16 @@ pub(crate) const INSTRUMENTS: u32 = 3;
 impl Rig {
     /// Over a broker, or in one process.
     pub(crate) fn new(server: Option<Broker>) -> Self {
+        Self::of_shares(server, 1)
+    }
+
+    /// Over a broker, on which so many ingests publish a part of the instruments each.
+    pub(crate) fn of_shares(server: Option<Broker>, shares: u16) -> Self {
         let settings = SimSettings { instruments: INSTRUMENTS as usize, rate: 50, ..SimSettings::default() };
         let feed = Sim::new(settings).expect("settings that can be");
         let directory = Directory::new(feed.instruments());
         let topics = TopicId::count(directory.len());
-        let (bus, mut ends) = Bus::new(topics, if server.is_none() { 2 } else { 1 });
+        let (bus, ends) = Bus::new(topics, if server.is_none() { 2 } else { shares.into() });
         let handle = bus.handle().clone();
         let (writer, _) = quote_cache(directory.len());
         let metrics = Metrics::default();
@@ -74,19 +82,22 @@ impl Rig {
             feed,
             runs: 0,
             gateways: Vec::new(),
-            connection: None,
+            connections: Vec::new(),
             metrics,
             server,
         };
         match &rig.server {
             None => rig.listeners = ends.into_iter().map(Listener::new).collect(),
             Some(server) => {
-                let address = server.url().parse().expect("an address");
-                let (lifeline, _) = lifeline();
-                let end = ends.pop().expect("a shard");
-                let metrics = &rig.metrics;
-                let connection = broker::serve(&address, end, &directory, &epoch, metrics, lifeline);
-                rig.connection = Some(connection.expect("a server"));
+                let address: Address = server.url().parse().expect("an address");
+                for (end, index) in ends.into_iter().zip(0..) {
+                    let (lifeline, _) = lifeline();
+                    let share = Share::new(index, shares).expect("one of them");
+                    let publication = Publication { address: Address::clone(&address), share };
+                    let connection =
+                        broker::serve(&publication, end, &directory, &epoch, &rig.metrics, lifeline);
+                    rig.connections.push(connection.expect("a server"));
+                }
                 for _ in 0..2 {
                     let (gateway, listener) = Gateway::start(&address);
                     rig.gateways.push(gateway);
@@ -159,15 +170,19 @@ impl Rig {
     pub(crate) fn settle_some(&mut self, topics: &[TopicId], listeners: &[usize]) {
         for &topic in topics {
             let (epoch, seq, state) = self.oracle(topic);
+            // That of several ingests is made of theirs.
+            let is_joined = self.connections.len() > 1;
             // Gateways number statuses themselves, which say that the bus is silent too.
             let is_numbered = self.server.is_none() || topic.channel() != Channel::Status;
             for &listener in listeners {
                 self.until(&format!("{} at {seq}", topic.channel()), |rig| {
                     rig.listeners[listener].state(topic).is_some_and(|(its_epoch, its_seq, its)| {
-                        its_epoch == epoch && if is_numbered { its_seq == seq } else { its == state }
+                        (its_epoch == epoch || is_joined)
+                            && if is_numbered { its_seq == seq } else { its == state }
                     })
                 });
-                let (_, _, its) = self.listeners[listener].state(topic).expect("a state");
+                let (its_epoch, _, its) = self.listeners[listener].state(topic).expect("a state");
+                assert_eq!(is_joined, its_epoch != epoch, "{its_epoch} of {epoch}");
                 // After a gap of trades, the newest one is not told.
                 if !its.is_empty() {
                     assert_eq!(its, state, "{}", topic.channel());
@@ -183,20 +198,20 @@ impl Rig {
 }
 
 impl Gateway {
-    fn start(address: &broker::address::Address) -> (Self, Listener) {
+    fn start(address: &Address) -> (Self, Listener) {
         let metrics = Metrics::default();
         let joined = Joined::join(address, &metrics).expect("a server and an ingest");
-        let (directory, beat) = (joined.directory.clone(), joined.beat.clone());
+        let (directory, epoch) = (joined.directory.clone(), Arc::clone(&joined.epoch));
         let (bus, mut ends) = Bus::new(TopicId::count(directory.len()), 1);
         let handle = bus.handle().clone();
-        let mirror = Mirror::new(Arc::clone(&beat.epoch));
+        let mirror = Mirror::new(epoch);
         let publisher = Publisher::of_gateway(directory, bus, metrics.clone(), mirror);
         let (lifeline, _) = lifeline();
         let (link, connection) = joined.start(handle.clone(), &metrics, lifeline).expect("a thread");
         let control = Control::default();
         let thread = {
             let (control, metrics) = (control.clone(), metrics.clone());
-            std::thread::spawn(move || gateway::run(publisher, link, beat, &control, &metrics))
+            std::thread::spawn(move || gateway::run(publisher, link, &control, &metrics))
         };
         let listener = Listener::new(ends.pop().expect("a shard"));
         let connection = Some(connection);
@@ -219,6 +234,6 @@ impl Drop for Gateway {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.gateways.clear();
-        self.connection.take().into_iter().for_each(Connection::stop);
+        self.connections.drain(..).for_each(Connection::stop);
     }
 }

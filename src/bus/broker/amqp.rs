@@ -27,7 +27,6 @@ use tracing::{debug, info, warn};
 use super::address::Address;
 use super::client::{Arrived, Client, Messages, Unsent};
 use super::connection::{BusError, retry_after};
-use super::subject;
 use crate::limits::{
     BROKER_MESSAGE_BYTES_MAX, BROKER_REQUESTS_MAX, BROKER_WAIT, QUIET_EVERY, SUBJECT_WAITING_MAX,
 };
@@ -114,9 +113,9 @@ impl Client for Amqp {
         Ok(receiver)
     }
 
-    async fn ask(&self, bytes: Vec<u8>) -> Option<Bytes> {
+    async fn ask(&self, subject: ShortString, bytes: Vec<u8>) -> Option<Bytes> {
         let number = self.0.asks.fetch_add(1, Ordering::Relaxed);
-        let answer = timeout(BROKER_WAIT, self.0.ask(number, &bytes)).await;
+        let answer = timeout(BROKER_WAIT, self.0.ask(number, subject, &bytes)).await;
         lock(&self.0.asked).remove(&number);
         answer.ok()?
     }
@@ -258,7 +257,7 @@ impl Shared {
         }
     }
 
-    async fn ask(&self, number: u64, bytes: &[u8]) -> Option<Bytes> {
+    async fn ask(&self, number: u64, subject: ShortString, bytes: &[u8]) -> Option<Bytes> {
         let session = self.session()?;
         let (asker, answer) = oneshot::channel();
         {
@@ -272,8 +271,7 @@ impl Shared {
             .with_reply_to(REPLY_TO.into())
             .with_correlation_id(number.to_string().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let published =
-            session.asking.basic_publish(EXCHANGE.into(), subject::ASK.into(), options, bytes, properties);
+        let published = session.asking.basic_publish(EXCHANGE.into(), subject, options, bytes, properties);
         // An error tells that the connection is lost, which is said where that is noticed.
         let confirmed = published.await.ok()?.await.ok()?;
         if confirmed.take_message().is_some() {

@@ -47,9 +47,8 @@ pub(super) trait Client: Clone + Send + Sync + 'static {
     /// connection, comes. An error says why the broker does not let us.
     fn listen(&self, subject: String) -> impl Future<Output = Result<Self::Messages, String>> + Send;
 
-    /// Asks whoever listens to [`super::subject::ASK`], and waits for the first answer; `None`: nobody listens, or answers
-    /// in time.
-    fn ask(&self, bytes: Vec<u8>) -> impl Future<Output = Option<Bytes>> + Send;
+    /// Asks whoever listens to a subject, and waits for the first answer; `None`: nobody listens, or answers in time.
+    fn ask(&self, subject: Self::Subject, bytes: Vec<u8>) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
 /// The messages of one subject.

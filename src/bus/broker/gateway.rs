@@ -1,12 +1,14 @@
-//! The gateway's end: listens to what its clients follow, and asks the ingest.
+//! The gateway's end: listens to what its clients follow, and asks the ingests.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use feeds::clock::monotonic;
 use rustc_hash::FxHashMap;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::address::{Address, Broker};
@@ -14,24 +16,28 @@ use super::address::{Address, Broker};
 use super::amqp::Amqp;
 use super::client::{Client, Messages, publish, read};
 use super::connection::{BusError, Connection, runtime};
-use super::instruments::Assembler;
-use super::message::{Beat, Follow, Message};
+use super::instruments::{Assembler, ListingError};
+use super::message::{Beat, Carried, Follow, Json, Message, Want};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
+use super::share::{self, Share};
+use super::stream::{Heard, Stream};
 use super::{Delivery, Link, Order, subject};
-use crate::bus::{BusHandle, Request, States};
+use crate::bus::{BusHandle, Request, States, Tape};
 use crate::directory::Directory;
 use crate::lifeline::Lifeline;
-use crate::limits::{BEAT_EVERY, DELIVERIES_WAITING_MAX, FOLLOWS_PER_MESSAGE_MAX, READS_PER_MESSAGE_MAX};
+use crate::limits::{
+    BEATS_MISSED_MAX, DELIVERIES_WAITING_MAX, FOLLOWS_PER_MESSAGE_MAX, READS_PER_MESSAGE_MAX,
+};
 use crate::metrics::Metrics;
 use crate::topic::TopicId;
 
-/// A bus on which there is an ingest.
+/// A bus on which there is an ingest of every share.
 pub struct Joined {
-    /// The ingest's instruments.
+    /// Their instruments.
     pub directory: Directory,
-    /// What the ingest said last.
-    pub beat: Beat,
+    /// The run of the stream.
+    pub epoch: Arc<str>,
     start: Start,
 }
 
@@ -67,76 +73,154 @@ impl Joined {
 
 fn join<C: Client>(address: &Address, metrics: &Metrics) -> Result<Joined, BusError> {
     let runtime = runtime()?;
-    let (client, beats, reconnected, directory, beat) = runtime.block_on(async {
+    let (client, beats, reconnected, directory, stream, epoch) = runtime.block_on(async {
         let (client, reconnected) = C::connect(address, "tickwire gateway", metrics).await?;
         let wrong = |reason: String| BusError::Wrong { address: Box::new(address.clone()), reason };
         let mut beats = client.listen(subject::BEAT.to_owned()).await.map_err(wrong)?;
-        let (directory, digest) = instruments(&client, metrics, address).await?;
-        let beat = loop {
-            let Some(message) = beats.next().await else { return Err(wrong("it is closing".to_owned())) };
-            match read(metrics, &message.payload)? {
-                Message::Beat(beat) if beat.digest == digest => break beat,
-                Message::Beat(_) => {}
-                _ => return Err(BusError::Answer),
+        let (directory, mut stream) = instruments(&client, &mut beats, metrics, address).await?;
+        let mut has_said = false;
+        let epoch = loop {
+            let beat = next_beat(&mut beats, metrics, address).await?;
+            let is_heard_first = stream.missing().any(|share| share == beat.share);
+            match stream.hear(&beat, monotonic()) {
+                Heard::Lives(epoch) => break epoch,
+                Heard::IsAnother => return Err(ListingError::Changed.into()),
+                Heard::Nothing if is_heard_first => {}
+                Heard::Nothing => {
+                    let missing: Vec<_> = stream.missing().map(|share| share.to_string()).collect();
+                    if !missing.is_empty() && !std::mem::replace(&mut has_said, true) {
+                        warn!(bus = %address, shares = missing.join(" "), "no ingest publishes these shares there: waiting");
+                    }
+                }
             }
         };
-        Ok::<_, BusError>((client, beats, reconnected, directory, beat))
+        Ok::<_, BusError>((client, beats, reconnected, directory, stream, epoch))
     })?;
-    info!(bus = %address, epoch = %beat.epoch, instruments = directory.len(), "an ingest is there");
+    info!(bus = %address, %epoch, shares = stream.shares(), instruments = directory.len(), "an ingest is there");
     let start: Start = Box::new(move |directory, bus, metrics, lifeline| {
         let (sender, deliveries) = mpsc::channel(DELIVERIES_WAITING_MAX);
         let (orders, ordered) = mpsc::channel(1);
-        let relaying = Relaying {
+        let shares = (0..stream.shares()).filter_map(|index| Share::new(index, stream.shares()));
+        let subjects = shares
+            .map(|share| Subjects { ask: subject::ask(share).into(), follow: subject::follow(share).into() });
+        let inlet = Inlet {
             client,
+            subjects: subjects.collect(),
+            stream: Arc::new(Mutex::new(stream)),
             directory,
-            follow: subject::FOLLOW.to_owned().into(),
-            listening: FxHashMap::default(),
-            inlet: Inlet { sender, bus, metrics: metrics.clone() },
+            sender,
+            bus,
+            metrics: metrics.clone(),
         };
+        let relaying = Relaying { inlet, listening: FxHashMap::default() };
         let connection = Connection::start(runtime, lifeline, relaying.run(beats, ordered, reconnected))?;
         Ok((Link { deliveries, orders }, connection))
     });
-    Ok(Joined { directory, beat, start })
+    Ok(Joined { directory, epoch, start })
 }
 
-/// Asks for the instruments until there is an ingest.
-async fn instruments<C: Client>(
-    client: &C,
+/// The next that comes, however long that takes.
+async fn next_beat<M: Messages>(
+    beats: &mut M,
     metrics: &Metrics,
     address: &Address,
-) -> Result<(Directory, u32), BusError> {
-    let mut assembler = Assembler::default();
+) -> Result<Beat, BusError> {
     let mut has_said = false;
     loop {
-        let request = Message::ListInstruments(assembler.next()).encode();
-        if let Some(answer) = client.ask(request).await {
-            let Message::Instruments(page) = read(metrics, &answer)? else { return Err(BusError::Answer) };
-            if let Some(done) = assembler.take(&page)? {
-                return Ok(done);
+        let Ok(message) = timeout(BEATS_MISSED_MAX, beats.next()).await else {
+            if !std::mem::replace(&mut has_said, true) {
+                warn!(bus = %address, "no ingest publishes there: waiting for one");
             }
             continue;
+        };
+        let Some(message) = message else {
+            let reason = "it is closing".to_owned();
+            return Err(BusError::Wrong { address: Box::new(address.clone()), reason });
+        };
+        match read(metrics, &message.payload)? {
+            Message::Beat(beat) => return Ok(beat),
+            _ => return Err(BusError::Answer),
         }
-        // Another ingest may answer next.
-        assembler = Assembler::default();
-        if !std::mem::replace(&mut has_said, true) {
-            warn!(bus = %address, "no ingest publishes there: waiting for one");
-        }
-        sleep(BEAT_EVERY).await;
     }
 }
 
-/// The way to the gateway's thread.
-#[derive(Clone)]
-struct Inlet {
+/// Asks the ingest that is heard first, or whoever is heard when that does not answer.
+async fn instruments<C: Client>(
+    client: &C,
+    beats: &mut C::Messages,
+    metrics: &Metrics,
+    address: &Address,
+) -> Result<(Directory, Stream), BusError> {
+    loop {
+        let beat = next_beat(beats, metrics, address).await?;
+        let ask: C::Subject = subject::ask(beat.share).into();
+        let mut assembler = Assembler::default();
+        loop {
+            let request = Message::ListInstruments(assembler.next()).encode();
+            let Some(answer) = client.ask(ask.clone(), request).await else { break };
+            let Message::Instruments(page) = read(metrics, &answer)? else { return Err(BusError::Answer) };
+            if let Some((directory, digest)) = assembler.take(&page)? {
+                return Ok((directory, Stream::new(digest, beat.share.of())));
+            }
+        }
+    }
+}
+
+/// Where the ingest of a share is spoken to.
+struct Subjects<S> {
+    ask: S,
+    follow: S,
+}
+
+/// The way from the bus to the gateway's thread, and back.
+struct Inlet<C: Client> {
+    client: C,
+    /// By share.
+    subjects: Arc<[Subjects<C::Subject>]>,
+    stream: Arc<Mutex<Stream>>,
+    directory: Directory,
     sender: mpsc::Sender<Delivery>,
     bus: BusHandle,
     metrics: Metrics,
 }
 
-impl Inlet {
+impl<C: Client> Clone for Inlet<C> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            subjects: Arc::clone(&self.subjects),
+            stream: Arc::clone(&self.stream),
+            directory: self.directory.clone(),
+            sender: self.sender.clone(),
+            bus: self.bus.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+impl<C: Client> Inlet<C> {
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn share_of(&self, topic: TopicId) -> u16 {
+        share::index_of(&self.directory, topic, u16::try_from(self.subjects.len()).unwrap_or(u16::MAX))
+    }
+
     /// `false`: nobody takes it any more.
     async fn deliver(&self, payload: &[u8]) -> bool {
-        let delivery = read(&self.metrics, payload).map_or(Delivery::Bad, Delivery::Message);
+        let delivery = match read(&self.metrics, payload) {
+            Ok(Message::Carried(carried)) => {
+                let epoch = self.stream().of_share(self.share_of(carried.topic), carried.epoch);
+                Delivery::Carried(Carried { epoch, ..carried })
+            }
+            Ok(Message::Beat(beat)) => match self.stream().hear(&beat, monotonic()) {
+                Heard::Nothing => return true,
+                Heard::Lives(epoch) => Delivery::Lives(epoch),
+                Heard::IsAnother => Delivery::IsAnother,
+            },
+            _ => Delivery::Bad,
+        };
         self.hand(delivery).await
     }
 
@@ -145,15 +229,98 @@ impl Inlet {
         self.bus.wake();
         is_taken
     }
+
+    /// Lets the ingests answer. Where one does not, the reply is dropped, which tells whoever asked.
+    async fn forward(&self, request: Request) {
+        match request {
+            // Nobody may wait for an answer any more, which is no harm.
+            Request::Read { topics, reply } => drop(self.read(topics).await.map(|states| reply.send(states))),
+            Request::History { topic, limit, reply } => {
+                let Ok(limit) = u32::try_from(limit) else { return };
+                let share = self.share_of(topic);
+                let states = self.ask_for_states(share, &Message::History(topic, limit)).await;
+                drop(states.map(|states| reply.send(states)));
+            }
+            Request::Tape { topic, reply } => {
+                let share = self.share_of(topic);
+                match self.ask(share, &Message::AskTape(topic)).await {
+                    Some(Message::Tape(tape)) => {
+                        let epoch = self.stream().of_share(share, tape.epoch);
+                        drop(reply.send(Tape { epoch, ..tape }));
+                    }
+                    _ => drop(reply),
+                }
+                // The gateway's thread waits for it.
+                self.bus.wake();
+            }
+            Request::States { .. } => {}
+        }
+    }
+
+    /// States in the order of their topics, from the ingest of each.
+    async fn read(&self, topics: Vec<TopicId>) -> Option<States> {
+        let mut places = vec![Vec::new(); self.subjects.len()];
+        for (place, &topic) in topics.iter().enumerate() {
+            places[usize::from(self.share_of(topic))].push(place);
+        }
+        let mut epoch: Option<Arc<str>> = None;
+        let mut objects = vec![Vec::new(); topics.len()];
+        let mut seq = 0;
+        for (share, places) in (0..).zip(&places) {
+            for places in places.chunks(READS_PER_MESSAGE_MAX) {
+                let asked = places.iter().map(|&place| topics[place]).collect();
+                let states = self.ask_for_states(share, &Message::Read(asked)).await?;
+                if *epoch.get_or_insert_with(|| Arc::clone(&states.epoch)) != states.epoch {
+                    return None;
+                }
+                if places[0] == 0 {
+                    seq = states.seq;
+                }
+                let Some(parts) = split(&states.json, places.len()) else {
+                    self.metrics.bus_messages_bad_total().add(1);
+                    warn!("the ingest's answer is not what it was asked");
+                    return None;
+                };
+                for (&place, part) in places.iter().zip(parts) {
+                    objects[place] = part;
+                }
+            }
+        }
+        Some(States { epoch: epoch?, seq, json: objects.join(&b',') })
+    }
+
+    async fn ask_for_states(&self, share: u16, message: &Message) -> Option<States> {
+        match self.ask(share, message).await? {
+            Message::Json(Json { epoch, seq, json }) => {
+                Some(States { epoch: self.stream().of_share(share, epoch), seq, json })
+            }
+            _ => None,
+        }
+    }
+
+    async fn ask(&self, share: u16, message: &Message) -> Option<Message> {
+        let subject = self.subjects[usize::from(share)].ask.clone();
+        let answer = self.client.ask(subject, message.encode()).await?;
+        let answer = read(&self.metrics, &answer).inspect_err(|error| {
+            self.metrics.bus_messages_bad_total().add(1);
+            warn!(%error, "the ingest's answer cannot be read");
+        });
+        answer.ok()
+    }
+}
+
+/// The objects of a text with commas between them, if they are so many.
+fn split(json: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
+    let listed = [b"[", json, b"]"].concat();
+    let objects: Vec<&RawValue> = serde_json::from_slice(&listed).ok()?;
+    let objects: Vec<_> = objects.into_iter().map(|object| object.get().as_bytes().to_vec()).collect();
+    (objects.len() == count).then_some(objects)
 }
 
 struct Relaying<C: Client> {
-    client: C,
-    directory: Directory,
-    follow: C::Subject,
+    inlet: Inlet<C>,
     /// What ends the task of each topic, and with it the subscription.
     listening: FxHashMap<TopicId, AbortHandle>,
-    inlet: Inlet,
 }
 
 impl<C: Client> Relaying<C> {
@@ -193,20 +360,32 @@ impl<C: Client> Relaying<C> {
         for topic in order.listen {
             self.listen(topic).await;
         }
-        let (epoch, topics) = order.follow;
-        for part in topics.chunks(FOLLOWS_PER_MESSAGE_MAX) {
-            let follow = Message::Follow(Follow { epoch: Arc::clone(&epoch), topics: part.to_vec() });
-            publish(&self.client, &self.inlet.metrics, self.follow.clone(), &follow).await;
-        }
+        self.follow(order.follow).await;
         for request in order.forwards {
-            let (client, inlet) = (self.client.clone(), self.inlet.clone());
-            tokio::spawn(async move { forward(&client, &inlet, request).await });
+            let inlet = self.inlet.clone();
+            tokio::spawn(async move { inlet.forward(request).await });
+        }
+    }
+
+    /// Tells the ingest of each share what is followed of it.
+    async fn follow(&self, (epoch, topics): (Arc<str>, Vec<(TopicId, Want)>)) {
+        let Inlet { client, subjects, metrics, .. } = &self.inlet;
+        let mut by_share = vec![Vec::new(); subjects.len()];
+        for (topic, want) in topics {
+            by_share[usize::from(self.inlet.share_of(topic))].push((topic, want));
+        }
+        for ((share, topics), subjects) in (0..).zip(by_share).zip(&**subjects) {
+            let epoch = self.inlet.stream().to_share(share, &epoch);
+            for part in topics.chunks(FOLLOWS_PER_MESSAGE_MAX) {
+                let follow = Message::Follow(Follow { epoch: Arc::clone(&epoch), topics: part.to_vec() });
+                publish(client, metrics, subjects.follow.clone(), &follow).await;
+            }
         }
     }
 
     async fn listen(&mut self, topic: TopicId) {
-        let subject = subject::of_topic(&self.directory, topic);
-        let mut messages = match self.client.listen(subject).await {
+        let subject = subject::of_topic(&self.inlet.directory, topic);
+        let mut messages = match self.inlet.client.listen(subject).await {
             Ok(messages) => messages,
             Err(reason) => {
                 warn!(%reason, topic = topic.0, "the bus does not let us listen");
@@ -225,59 +404,4 @@ impl<C: Client> Relaying<C> {
             before.abort();
         }
     }
-}
-
-/// Lets the ingest answer. Where it does not, the reply is dropped, which tells whoever asked.
-async fn forward<C: Client>(client: &C, inlet: &Inlet, request: Request) {
-    let metrics = &inlet.metrics;
-    match request {
-        Request::Read { topics, reply } => {
-            let mut states: Option<States> = None;
-            for part in topics.chunks(READS_PER_MESSAGE_MAX) {
-                let Some(next) = ask_for_states(client, metrics, &Message::Read(part.to_vec())).await else {
-                    return;
-                };
-                match &mut states {
-                    None => states = Some(next),
-                    Some(states) if states.epoch == next.epoch => {
-                        states.json.push(b',');
-                        states.json.extend_from_slice(&next.json);
-                    }
-                    Some(_) => return,
-                }
-            }
-            // Nobody may wait any more.
-            drop(states.map(|states| reply.send(states)));
-        }
-        Request::History { topic, limit, reply } => {
-            let Ok(limit) = u32::try_from(limit) else { return };
-            let states = ask_for_states(client, metrics, &Message::History(topic, limit)).await;
-            drop(states.map(|states| reply.send(states)));
-        }
-        Request::Tape { topic, reply } => {
-            match ask(client, metrics, &Message::AskTape(topic)).await {
-                Some(Message::Tape(tape)) => drop(reply.send(tape)),
-                _ => drop(reply),
-            }
-            // The gateway's thread waits for it.
-            inlet.bus.wake();
-        }
-        Request::States { .. } => {}
-    }
-}
-
-async fn ask_for_states<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<States> {
-    match ask(client, metrics, message).await? {
-        Message::Json(json) => Some(States { epoch: json.epoch, seq: json.seq, json: json.json }),
-        _ => None,
-    }
-}
-
-async fn ask<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<Message> {
-    let answer = client.ask(message.encode()).await?;
-    let answer = read(metrics, &answer).inspect_err(|error| {
-        metrics.bus_messages_bad_total().add(1);
-        warn!(%error, "the ingest's answer cannot be read");
-    });
-    answer.ok()
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
-use super::address::{Address, Broker};
+use super::address::Broker;
 #[cfg(feature = "amqp")]
 use super::amqp::Amqp;
 use super::client::{Arrived, Client, Messages, answer, publish, read};
@@ -17,6 +17,7 @@ use super::instruments::Listing;
 use super::message::{Beat, Carried, Json, Message, MessageError};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
+use super::share::{Publication, Share};
 use super::standby::Standing;
 use super::{Outlet, subject};
 use crate::bus::{BusHandle, Request, ShardEnd, States, Tape};
@@ -34,43 +35,45 @@ use crate::topic::{Channel, Rate, TopicId};
 /// # Errors
 /// [`BusError`] when there is no such broker; nothing is left running then.
 pub fn serve(
-    address: &Address,
+    publication: &Publication,
     end: ShardEnd,
     directory: &Directory,
     epoch: &Arc<str>,
     metrics: &Metrics,
     lifeline: Lifeline,
 ) -> Result<Connection, BusError> {
-    match address.broker() {
+    match publication.address.broker() {
         #[cfg(feature = "nats")]
-        Broker::Nats => serve_by::<Nats>(address, end, directory, epoch, metrics, lifeline),
+        Broker::Nats => serve_by::<Nats>(publication, end, directory, epoch, metrics, lifeline),
         #[cfg(feature = "amqp")]
-        Broker::RabbitMq => serve_by::<Amqp>(address, end, directory, epoch, metrics, lifeline),
+        Broker::RabbitMq => serve_by::<Amqp>(publication, end, directory, epoch, metrics, lifeline),
     }
 }
 
 fn serve_by<C: Client>(
-    address: &Address,
+    publication: &Publication,
     end: ShardEnd,
     directory: &Directory,
     epoch: &Arc<str>,
     metrics: &Metrics,
     lifeline: Lifeline,
 ) -> Result<Connection, BusError> {
+    let Publication { address, share } = publication;
     let listing = Listing::new(directory)?;
     let runtime = runtime()?;
     let (client, reconnected, listening) = runtime.block_on(async {
         let (client, reconnected) = C::connect(address, "tickwire ingest", metrics).await?;
         let wrong = |reason| BusError::Wrong { address: Box::new(address.clone()), reason };
-        let listening = Listening::new(&client).await.map_err(wrong)?;
+        let listening = Listening::new(&client, *share).await.map_err(wrong)?;
         Ok::<_, BusError>((client, reconnected, listening))
     })?;
-    info!(bus = %address, "connected to the bus");
+    info!(bus = %address, %share, "connected to the bus");
     let topics = TopicId::count(directory.len());
     let source = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "source");
     let outlet = Outlet::new(end.shard, end.bus.clone(), topics, Arc::clone(epoch), monotonic());
     let publishing = Publishing {
         client,
+        share: *share,
         directory: directory.clone(),
         listing: Arc::new(listing),
         outlet,
@@ -96,10 +99,10 @@ struct Listening<C: Client> {
 }
 
 impl<C: Client> Listening<C> {
-    async fn new(client: &C) -> Result<Self, String> {
+    async fn new(client: &C, share: Share) -> Result<Self, String> {
         Ok(Self {
-            follows: client.listen(subject::FOLLOW.to_owned()).await?,
-            asks: client.listen(subject::ASK.to_owned()).await?,
+            follows: client.listen(subject::follow(share)).await?,
+            asks: client.listen(subject::ask(share)).await?,
             beats: client.listen(subject::BEAT.to_owned()).await?,
             echoes: client.listen(subject::STANDBY.to_owned()).await?,
         })
@@ -108,6 +111,7 @@ impl<C: Client> Listening<C> {
 
 struct Publishing<C: Client> {
     client: C,
+    share: Share,
     directory: Directory,
     listing: Arc<Listing>,
     outlet: Outlet,
@@ -146,7 +150,8 @@ impl<C: Client> Publishing<C> {
                     self.publish_out().await;
                 }
                 Some(message) = listening.follows.next() => match read(&self.metrics, &message.payload) {
-                    Ok(Message::Follow(follow)) if self.standing.is_active() => {
+                    Ok(Message::Follow(mut follow)) if self.standing.is_active() => {
+                        follow.topics.retain(|&(topic, _)| self.is_ours(topic));
                         self.outlet.follow(&follow, monotonic());
                     }
                     Ok(Message::Follow(_)) => {}
@@ -177,7 +182,7 @@ impl<C: Client> Publishing<C> {
         // Between two runs of the stream there is nothing to tell.
         if let Some(epoch) = bus.epoch() {
             let (term, digest) = (self.standing.term(), self.listing.digest());
-            let beat = Beat { source: self.source, term, epoch, digest };
+            let beat = Beat { source: self.source, term, epoch, digest, share: self.share };
             let to = if self.standing.is_active() { &self.beat } else { &self.echo };
             publish(&self.client, &self.metrics, to.clone(), &Message::Beat(beat)).await;
         }
@@ -191,13 +196,15 @@ impl<C: Client> Publishing<C> {
         let now = monotonic();
         match read(&self.metrics, payload) {
             Ok(Message::Beat(beat)) if is_active => {
-                let is_like_ours = beat.digest == self.listing.digest();
+                let is_like_ours = beat.digest == self.listing.digest() && beat.share.of() == self.share.of();
                 if !is_like_ours && !std::mem::replace(&mut self.has_warned, true) {
                     warn!(
-                        "the ingest that publishes on this bus has other instruments: when this one takes over, every gateway ends, to be started anew"
+                        "the ingest that publishes on this bus has other instruments, or shares them otherwise: when this one takes over, every gateway ends, to be started anew"
                     );
                 }
-                if self.standing.hear(&beat, now) {
+                // Beside those of other shares it publishes its own.
+                let is_of_another = is_like_ours && beat.share != self.share;
+                if !is_of_another && self.standing.hear(&beat, now) {
                     warn!(term = beat.term, "another ingest has taken over: standing by");
                     self.metrics.bus_active().set(0);
                 }
@@ -228,6 +235,10 @@ impl<C: Client> Publishing<C> {
         self.out = out;
     }
 
+    fn is_ours(&self, topic: TopicId) -> bool {
+        topic.index() < TopicId::count(self.directory.len()) && self.share.holds(&self.directory, topic)
+    }
+
     fn complain(&self, message: &Result<Message, MessageError>) {
         self.metrics.bus_messages_bad_total().add(1);
         debug!(?message, "a message that no ingest takes");
@@ -241,8 +252,7 @@ impl<C: Client> Publishing<C> {
         let is_topic = |&topic: &TopicId| {
             let is_rate = topic.at(topic.rate()) == topic;
             let is_merged = topic.rate() != Rate::Raw;
-            let is_here = topic.index() < TopicId::count(self.directory.len());
-            is_rate && is_here && !(is_merged && topic.channel() == Channel::Trade)
+            is_rate && self.is_ours(topic) && !(is_merged && topic.channel() == Channel::Trade)
         };
         let (request, awaited) = match read(&self.metrics, &arrived.payload) {
             Ok(Message::ListInstruments(first)) => {

@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::message::{Message, Want};
+use super::message::{Carried, Want};
 use crate::bus::Request;
 use crate::topic::TopicId;
 
 /// What comes by the bus.
 #[derive(Debug)]
 pub enum Delivery {
-    /// A message of the ingest.
-    Message(Message),
-    /// What is no message.
+    /// A part of a topic's stream.
+    Carried(Carried),
+    /// The stream lives, in that epoch.
+    Lives(Arc<str>),
+    /// The ingests have other instruments, or share them otherwise, than this gateway began with.
+    IsAnother,
+    /// What is no message, or none that a gateway takes.
     Bad,
     /// The connection to the broker stands again: whatever was sent meanwhile is lost.
     Reconnected,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::share::Share;
 use crate::bus::Tape;
 use crate::limits::{
     BROKER_JSON_BYTES_MAX, BROKER_MESSAGE_BYTES_MAX, EPOCH_BYTES_MAX, FOLLOWS_PER_MESSAGE_MAX,
@@ -79,6 +80,8 @@ pub struct Beat {
     pub epoch: Arc<str>,
     /// Of its instruments, see [`InstrumentPage::digest`].
     pub digest: u32,
+    /// Which of them it publishes.
+    pub share: Share,
 }
 
 impl Beat {
@@ -224,6 +227,8 @@ impl Message {
                 out.extend_from_slice(&beat.term.to_le_bytes());
                 put_text(&mut out, &beat.epoch);
                 out.extend_from_slice(&beat.digest.to_le_bytes());
+                out.extend_from_slice(&beat.share.index().to_le_bytes());
+                out.extend_from_slice(&beat.share.of().to_le_bytes());
             }
             Self::Follow(follow) => {
                 out.push(kind::FOLLOW);
@@ -315,6 +320,7 @@ impl Message {
                 term: reader.long("term")?,
                 epoch: reader.epoch()?,
                 digest: reader.int("digest")?,
+                share: reader.share()?,
             }),
             kind::FOLLOW => Self::Follow(follow(&mut reader)?),
             kind::LIST_INSTRUMENTS => Self::ListInstruments(reader.int("first")?),
@@ -401,6 +407,10 @@ impl Reader<'_> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
+    fn short(&mut self, field: &'static str) -> Result<u16, MessageError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
     pub(super) fn int(&mut self, field: &'static str) -> Result<u32, MessageError> {
         self.array(field).map(u32::from_le_bytes)
     }
@@ -429,6 +439,11 @@ impl Reader<'_> {
     fn epoch(&mut self) -> Result<Arc<str>, MessageError> {
         let epoch = self.text("epoch", EPOCH_BYTES_MAX)?;
         if epoch.is_empty() { Err(MessageError::Text("epoch")) } else { Ok(epoch.into()) }
+    }
+
+    fn share(&mut self) -> Result<Share, MessageError> {
+        let (index, of) = (self.short("share")?, self.short("shares")?);
+        Share::new(index, of).ok_or(MessageError::Value { field: "share", value: index.into() })
     }
 
     fn count(&mut self) -> Result<usize, MessageError> {
@@ -480,7 +495,13 @@ mod tests {
         let topics = vec![(TopicId(1), Want::More), (TopicId(2), Want::State), (TopicId(3), Want::After(9))];
         vec![
             carried(vec![1, 2, 3]),
-            Message::Beat(Beat { source: 7, term: 2, epoch: "e".into(), digest: 5 }),
+            Message::Beat(Beat {
+                source: 7,
+                term: 2,
+                epoch: "e".into(),
+                digest: 5,
+                share: Share::new(1, 3).expect("a share"),
+            }),
             Message::Follow(Follow { epoch: "e".into(), topics }),
             Message::ListInstruments(3),
             Message::Instruments(InstrumentPage {
@@ -521,6 +542,8 @@ mod tests {
         assert_eq!(sealed(&[1, 77]), Err(MessageError::Kind(77)));
         assert_eq!(sealed(&[1, 10, 0]), Err(MessageError::Trailing(1)));
         assert_eq!(sealed(&[1, 3, 0]), Err(MessageError::Truncated("source")));
+        let beat = [&[1, 3][..], &[0; 16], &[1, b'e'], &[0; 4], &[2, 0, 2, 0]].concat();
+        assert_eq!(sealed(&beat), Err(MessageError::Value { field: "share", value: 2 }));
         let mut bytes = carried(vec![1]).encode();
         bytes[8] ^= 1;
         assert!(matches!(Message::decode(&bytes), Err(MessageError::Checksum { .. })));

@@ -1,4 +1,4 @@
-//! Which of several ingests on a bus publishes: one is active, the others stand by, each with a market of its own.
+//! Which of several ingests of one share publishes: one is active, the others stand by, each with a market of its own.
 //!
 //! All hear the beats of the active one. Who has heard none for [`TAKE_OVER_AFTER`], and up to [`BEAT_EVERY`] more by its
 //! `source`, is active itself, in a *term* one higher than any that it has heard. Of two who are active the one of the
@@ -96,6 +96,7 @@ mod tests {
     use feeds::clock::monotonic;
     use proptest::prelude::*;
 
+    use super::super::share::Share;
     use super::*;
 
     /// How far the model's time goes in a step.
@@ -179,8 +180,13 @@ mod tests {
                     self.takeovers += u64::from(node.standing.look(self.now));
                     let digest = u32::from(node.standing.is_active());
                     let epoch: Arc<str> = "e".into();
-                    let beat =
-                        Beat { source: node.standing.source, term: node.standing.term(), epoch, digest };
+                    let beat = Beat {
+                        source: node.standing.source,
+                        term: node.standing.term(),
+                        epoch,
+                        digest,
+                        share: Share::WHOLE,
+                    };
                     if node.fault != Some(Fault::Cut) {
                         sent.push((at, beat));
                     }
@@ -228,7 +234,7 @@ mod tests {
     fn a_term_behind_which_there_is_none_ends_nobody() {
         let now = monotonic();
         let mut standing = Standing::new(7, now);
-        let last = Beat { source: 8, term: u64::MAX, epoch: "e".into(), digest: 0 };
+        let last = Beat { source: 8, term: u64::MAX, epoch: "e".into(), digest: 0, share: Share::WHOLE };
         standing.hear(&last, now);
         let later = now + 2 * TAKE_OVER_AFTER;
         for at in [now, later] {

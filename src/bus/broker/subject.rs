@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::share::Share;
 use crate::directory::{Class, Directory};
 use crate::topic::TopicId;
 
@@ -12,9 +13,28 @@ pub const BEAT: &str = "tickwire.v1.beat";
 /// What an ingest that stands by sends itself.
 pub const STANDBY: &str = "tickwire.v1.standby";
 /// What gateways follow.
-pub const FOLLOW: &str = "tickwire.v1.follow";
+const FOLLOW: &str = "tickwire.v1.follow";
 /// Requests with a reply: instruments, states, histories.
-pub const ASK: &str = "tickwire.v1.ask";
+const ASK: &str = "tickwire.v1.ask";
+
+/// Where gateways say what they follow of a share: `tickwire.v1.follow`, or `tickwire.v1.follow.2of3`.
+#[must_use]
+pub fn follow(share: Share) -> String {
+    of_share(FOLLOW, share)
+}
+
+/// Where the ingest of a share is asked: `tickwire.v1.ask`, or `tickwire.v1.ask.2of3`.
+#[must_use]
+pub fn ask(share: Share) -> String {
+    of_share(ASK, share)
+}
+
+fn of_share(subject: &str, share: Share) -> String {
+    match (share.index() + 1, share.of()) {
+        (1, 1) => subject.to_owned(),
+        (number, of) => format!("{subject}.{number}of{of}"),
+    }
+}
 
 /// The subject of a raw topic: `tickwire.v1.topic.book.10.BTC-USD`, `tickwire.v1.late.quote.AAPL` of a twin.
 #[must_use]

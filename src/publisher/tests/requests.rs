@@ -21,8 +21,8 @@ fn requests_that_one_turn_does_not_take_are_not_left_to_the_feed() {
             receiver
         })
         .collect();
-    assert!(rig.publisher.end_turn(), "one more waits");
-    assert!(!rig.publisher.end_turn());
+    assert!(rig.end_turn(), "one more waits");
+    assert!(!rig.end_turn());
     assert!(replies.iter_mut().all(|reply| reply.try_recv().is_ok()));
 }
 
@@ -30,7 +30,7 @@ fn requests_that_one_turn_does_not_take_are_not_left_to_the_feed() {
 fn ask(rig: &mut Rig, request: impl FnOnce(oneshot::Sender<crate::bus::States>) -> Request) -> (String, u64) {
     let (reply, mut receiver) = oneshot::channel();
     rig.publisher.bus().handle().request(request(reply)).expect("room");
-    rig.publisher.end_turn();
+    rig.end_turn();
     let states = receiver.try_recv().expect("an answer");
     (String::from_utf8(states.json).expect("UTF-8"), states.seq)
 }
