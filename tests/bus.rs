@@ -2,7 +2,7 @@
 //!
 //! Whoever listens gets the messages of each topic in order, each update after the state before it; what cannot be had
 //! is told, by a state or a gap; a state that is asked for takes its place among the updates.
-#![cfg(all(feature = "nats", feature = "amqp"))]
+#![cfg(all(feature = "nats", feature = "amqp", feature = "kafka"))]
 
 mod contract {
     pub(crate) mod listener;
@@ -20,6 +20,7 @@ mod service {
     #[expect(dead_code, reason = "there is no program here but the broker")]
     pub(crate) mod program;
     pub(crate) mod rabbit;
+    pub(crate) mod tansu;
 }
 
 use contract::listener::all_topics;
@@ -54,6 +55,15 @@ macro_rules! each_bus {
             $(#[test]
             fn $name() {
                 if let Some(broker) = super::Broker::shared(super::Kind::RabbitMq) {
+                    super::$name(super::Rig::new(Some(broker)));
+                }
+            })*
+        }
+
+        mod kafka {
+            $(#[test]
+            fn $name() {
+                if let Some(broker) = super::Broker::shared(super::Kind::Kafka) {
                     super::$name(super::Rig::new(Some(broker)));
                 }
             })*
@@ -206,4 +216,9 @@ fn a_nats_server_that_is_killed_and_comes_back_leaves_no_hole() {
 #[test]
 fn a_rabbit_mq_server_that_is_killed_and_comes_back_leaves_no_hole() {
     a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::RabbitMq);
+}
+
+#[test]
+fn a_kafka_broker_that_is_killed_and_comes_back_leaves_no_hole() {
+    a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::Kafka);
 }

@@ -15,6 +15,8 @@ use super::amqp::Amqp;
 use super::client::{Client, Messages, publish, read};
 use super::connection::{BusError, Connection, runtime};
 use super::instruments::Assembler;
+#[cfg(feature = "kafka")]
+use super::kafka::Kafka;
 use super::message::{Beat, Follow, Message};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
@@ -48,6 +50,8 @@ impl Joined {
             Broker::Nats => join::<Nats>(address, metrics),
             #[cfg(feature = "amqp")]
             Broker::RabbitMq => join::<Amqp>(address, metrics),
+            #[cfg(feature = "kafka")]
+            Broker::Kafka => join::<Kafka>(address, metrics),
         }
     }
 
@@ -109,7 +113,7 @@ async fn instruments<C: Client>(
     let mut has_said = false;
     loop {
         let request = Message::ListInstruments(assembler.next()).encode();
-        if let Some(answer) = client.ask(request).await {
+        if let Some(answer) = client.ask(subject::ASK.to_owned().into(), request).await {
             let Message::Instruments(page) = read(metrics, &answer)? else { return Err(BusError::Answer) };
             if let Some(done) = assembler.take(&page)? {
                 return Ok(done);
@@ -274,7 +278,7 @@ async fn ask_for_states<C: Client>(client: &C, metrics: &Metrics, message: &Mess
 }
 
 async fn ask<C: Client>(client: &C, metrics: &Metrics, message: &Message) -> Option<Message> {
-    let answer = client.ask(message.encode()).await?;
+    let answer = client.ask(subject::ASK.to_owned().into(), message.encode()).await?;
     let answer = read(metrics, &answer).inspect_err(|error| {
         metrics.bus_messages_bad_total().add(1);
         warn!(%error, "the ingest's answer cannot be read");

@@ -15,7 +15,6 @@ use tracing::{debug, info, warn};
 use super::address::{Address, Credentials};
 use super::client::{Arrived, Client, Messages, Unsent};
 use super::connection::{BusError, retry_after};
-use super::subject;
 use crate::limits::{BROKER_WAIT, SUBJECT_WAITING_MAX};
 use crate::metrics::Metrics;
 
@@ -107,8 +106,8 @@ impl Client for Nats {
         self.0.subscribe(subject).await.map_err(|error| error.to_string())
     }
 
-    async fn ask(&self, bytes: Vec<u8>) -> Option<Bytes> {
-        let answer = self.0.request(Subject::from_static(subject::ASK), Bytes::from(bytes)).await;
+    async fn ask(&self, subject: Subject, bytes: Vec<u8>) -> Option<Bytes> {
+        let answer = self.0.request(subject, Bytes::from(bytes)).await;
         answer.map(|answer| answer.payload).inspect_err(|error| debug!(%error, "no answer by the bus")).ok()
     }
 }
