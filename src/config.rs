@@ -115,7 +115,8 @@ pub struct Config {
     /// `all`: feed and clients in one process; `ingest`: its feed is published on the bus too; `gateway`: it has no feed,
     /// and serves what an ingest publishes.
     pub role: String,
-    /// The broker between ingest and gateways: `nats://HOST:PORT`, `amqp://HOST:PORT`; empty: none.
+    /// The broker between ingest and gateways: `nats://HOST:PORT`, `amqp://HOST:PORT`, `kafka://HOST:PORT`; empty:
+    /// none.
     pub bus: BusName,
     /// What an ingest publishes there of its instruments, where several share them: `2/3`; empty: all.
     pub share: String,
@@ -318,8 +319,8 @@ impl Provider for Variables {
 }
 
 /// Before what is set for the log, which may say otherwise: the client of RabbitMQ warns of each question that finds nobody,
-/// and what else it has to say, the bus says.
-const QUIET_CRATES: &str = "lapin=off";
+/// that of Kafka tells each step, and what else they have to say, the bus says.
+const QUIET_CRATES: &str = "lapin=off,rskafka=off";
 
 /// The earliest number that can be meant as nanoseconds since 1970: of March 1973.
 const FROM_MIN: Timestamp = Timestamp(100_000_000_000_000_000);
@@ -556,9 +557,11 @@ impl Config {
                     wrong("role", "gateway", &reason)
                 }
             },
-            ("ingest" | "gateway", None) => {
-                wrong("role", &self.role, "give --bus nats://HOST:PORT or amqp://HOST:PORT too")
-            }
+            ("ingest" | "gateway", None) => wrong(
+                "role",
+                &self.role,
+                "give --bus nats://HOST:PORT, amqp://HOST:PORT or kafka://HOST:PORT too",
+            ),
             _ => wrong("role", &self.role, "`all`, `ingest` or `gateway`"),
         }
     }

@@ -416,8 +416,21 @@ pub const DELIVERIES_WAITING_MAX: usize = 4_096;
 pub const SUBJECT_WAITING_MAX: usize = 1_024;
 /// Messages that wait at RabbitMQ for a process. Of more, the oldest are dropped, which shows by their numbers.
 pub const QUEUE_WAITING_MAX: i32 = 16_384;
-/// Messages that a connection to RabbitMQ has taken and not written. Then who publishes waits.
+/// Messages that a connection to RabbitMQ, or to a partition of Kafka, has taken and not written. Then who publishes waits.
 pub const UNSENT_MAX: usize = 256;
+/// Partitions of a topic of Kafka. One with more is refused: each costs every process two tasks.
+pub const KAFKA_PARTITIONS_MAX: usize = 1_024;
+/// Bytes of a message on Kafka: with key and headers less than the 1 MiB that brokers take where nothing is set.
+pub const KAFKA_MESSAGE_BYTES_MAX: usize = BROKER_MESSAGE_BYTES_MAX - 2_048;
+/// Bytes of messages that are sent to a partition together; more follow when these are taken.
+pub const KAFKA_BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that are read of a partition at once; the others follow in the next answer.
+pub const KAFKA_FETCH_BYTES_MAX: i32 = 1024 * 1024;
+/// How long Kafka waits for the next record before it answers that there is none. It answers at once when one comes.
+pub const KAFKA_FETCH_WAIT: Duration = Duration::from_millis(100);
+/// Bytes of an answer of Kafka. A longer one ends the connection: others may have written such records, or there are more
+/// topics in the cluster than fit.
+pub const KAFKA_FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages that a gateway's publisher takes in one turn.
 pub const DELIVERIES_PER_TURN_MAX: usize = 1_024;
 /// Requests of a gateway to its ingest that wait for an answer. One more is answered with `BUSY`.

@@ -343,6 +343,7 @@ metrics! {
     bus_refills_total: Counter = "Holes that were filled with all that was missing",
     bus_jumps_total: Counter = "Holes that a state stands for: updates were merged, lost trades told as gaps",
     bus_overruns_total: Counter = "Times more messages of a subject came than may wait: the newest was lost, which shows by its number",
+    bus_messages_aside_total: Counter = "Messages of Kafka that were read and left aside: nobody here listens to their subjects, which share a partition with others",
     bus_reconnects_total: Counter = "Times the connection to the broker was made anew",
     bus_active: Gauge = "Of an ingest on a bus: whether it is the one that publishes, and does not stand by",
     bus_subscriptions: Gauge = "Topics listened to on the bus; of an ingest, those that gateways follow",

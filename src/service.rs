@@ -13,18 +13,18 @@ use rustls::ServerConfig;
 use tracing::info;
 
 use crate::bus::broker::share::Publication;
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::bus::broker::{self, BusError, Connection, Joined};
 use crate::bus::{Bus, BusHandle};
 use crate::directory::Directory;
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::gateway;
 use crate::ingest::{self, Control};
 use crate::lifeline::{Watcher, lifeline};
 use crate::limits::SHARDS_MAX;
 use crate::market::quotes::{QuoteReader, quote_cache};
 use crate::metrics::Metrics;
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::publisher::Mirror;
 use crate::publisher::{Publisher, WhenFull};
 use crate::server::admission::{self, Admission, TooLittleMemory};
@@ -86,7 +86,7 @@ pub enum StartError {
     #[error("shards must be between 1 and {SHARDS_MAX}, not {0}")]
     Shards(usize),
     /// There is no bus.
-    #[cfg(any(feature = "nats", feature = "amqp"))]
+    #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
     #[error(transparent)]
     Bus(#[from] BusError),
     /// Too many instruments.
@@ -109,7 +109,7 @@ pub struct Service {
     admission: Admission,
     auth: Auth,
     ingest: JoinHandle<()>,
-    #[cfg(any(feature = "nats", feature = "amqp"))]
+    #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
     connection: Option<Connection>,
     control: Control,
     bus: BusHandle,
@@ -198,14 +198,14 @@ impl Service {
         );
         let (lifeline, watcher) = lifeline();
         let of_bus = ends.split_off(settings.shards);
-        #[cfg(any(feature = "nats", feature = "amqp"))]
+        #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
         let connection = match (&settings.bus, of_bus.into_iter().next()) {
             (Some(publication), Some(end)) => {
                 Some(broker::serve(publication, end, &directory, &epoch, &metrics, lifeline.clone())?)
             }
             _ => None,
         };
-        #[cfg(not(any(feature = "nats", feature = "amqp")))]
+        #[cfg(not(any(feature = "nats", feature = "amqp", feature = "kafka")))]
         debug_assert!(of_bus.is_empty(), "there is no address of a bus then");
         let sources = entrance.sources(directory, Some(quotes), &control);
         let Entrance { listeners, admission, auth, tls, .. } = entrance;
@@ -229,7 +229,7 @@ impl Service {
             admission,
             auth,
             ingest,
-            #[cfg(any(feature = "nats", feature = "amqp"))]
+            #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
             connection,
             control,
             bus: handle,
@@ -242,7 +242,7 @@ impl Service {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
-    #[cfg(any(feature = "nats", feature = "amqp"))]
+    #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
     pub fn start_gateway(
         joined: Joined,
         settings: &Settings,
@@ -348,7 +348,7 @@ impl Service {
         self.bus.wake();
         // Shards first: an ingest that waits for a full one is let go when it is gone.
         self.server.stop();
-        #[cfg(any(feature = "nats", feature = "amqp"))]
+        #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
         self.connection.into_iter().for_each(Connection::stop);
         if self.ingest.join().is_err() {
             tracing::error!("the publisher has panicked");

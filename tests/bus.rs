@@ -3,7 +3,7 @@
 //!
 //! Whoever listens gets the messages of each topic in order, each update after the state before it; what cannot be had
 //! is told, by a state or a gap; a state that is asked for takes its place among the updates.
-#![cfg(all(feature = "nats", feature = "amqp"))]
+#![cfg(all(feature = "nats", feature = "amqp", feature = "kafka"))]
 
 mod contract {
     pub(crate) mod listener;
@@ -21,6 +21,7 @@ mod service {
     #[expect(dead_code, reason = "there is no program here but the broker")]
     pub(crate) mod program;
     pub(crate) mod rabbit;
+    pub(crate) mod tansu;
 }
 
 use contract::listener::all_topics;
@@ -46,6 +47,7 @@ macro_rules! each_bus {
         each_bus!(in nats_with_two_shares, Nats, 2, $($name)*);
         each_bus!(in rabbit_mq, RabbitMq, 1, $($name)*);
         each_bus!(in rabbit_mq_with_two_shares, RabbitMq, 2, $($name)*);
+        each_bus!(in kafka, Kafka, 1, $($name)*);
     };
     (in $module:ident, $kind:ident, $shares:literal, $($name:ident)*) => {
         mod $module {
@@ -204,4 +206,9 @@ fn a_nats_server_that_is_killed_and_comes_back_leaves_no_hole() {
 #[test]
 fn a_rabbit_mq_server_that_is_killed_and_comes_back_leaves_no_hole() {
     a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::RabbitMq);
+}
+
+#[test]
+fn a_kafka_broker_that_is_killed_and_comes_back_leaves_no_hole() {
+    a_server_that_is_killed_and_comes_back_leaves_no_hole(Kind::Kafka);
 }

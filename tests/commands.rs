@@ -157,7 +157,7 @@ fn what_is_not_understood_ends_with_2() {
 
 #[test]
 fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
-    let cases: [(&[&str], &[&str]); 72] = [
+    let cases: [(&[&str], &[&str]); 74] = [
         (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
         (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
         (&["--max-connections", "0"], &["max_connections = `0`", "at least 1"]),
@@ -196,6 +196,14 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (
             &["--role", "gateway", "--bus", "amqp://h:1/market/eu"],
             &["bus = `amqp://h:1/market/eu`", "`/` is %2F"],
+        ),
+        (
+            &["--role", "ingest", "--bus", "kafka://me:canary@h:9092"],
+            &["bus = `kafka://…@h:9092`", "no name and no password"],
+        ),
+        (
+            &["--role", "gateway", "--bus", "kafka://h:1,g:2/market/eu"],
+            &["bus = `kafka://h:1,g:2/market/eu`", "kafka://HOST:PORT/TOPIC"],
         ),
         (
             &["--role", "gateway", "--bus", "127.0.0.1:4222"],

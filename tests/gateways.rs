@@ -1,5 +1,5 @@
 //! An ingest, a broker and gateways as they are started, and clients who prove what they are served.
-#![cfg(all(feature = "nats", feature = "amqp"))]
+#![cfg(all(feature = "nats", feature = "amqp", feature = "kafka"))]
 
 /// Each of them as a test of each broker: one that is `shared`, and takes no harm, or each its `own`.
 macro_rules! each_broker {
@@ -8,6 +8,7 @@ macro_rules! each_broker {
 
         each_broker!(in nats, Nats, $start, $($name)*);
         each_broker!(in rabbit_mq, RabbitMq, $start, $($name)*);
+        each_broker!(in kafka, Kafka, $start, $($name)*);
     };
     (in $module:ident, $kind:ident, $start:ident, $($name:ident)*) => {
         mod $module {
@@ -48,10 +49,12 @@ mod service {
     pub(crate) mod rabbit;
     pub(crate) mod run;
     pub(crate) mod signal;
+    pub(crate) mod tansu;
 }
 mod cluster {
     pub(crate) mod faults;
     pub(crate) mod follow;
+    mod partitions;
     pub(crate) mod producer;
     pub(crate) mod refusals;
     pub(crate) mod rest;

@@ -15,11 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::logging::Log;
 use super::{flags, record};
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::bus::broker::Joined;
 use crate::bus::broker::address::Address;
 use crate::config::{self, Config, Role};
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::metrics::Metrics;
 use crate::service::Service;
 
@@ -143,8 +143,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "ROLE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
-    /// The broker between ingest and gateways: nats://[NAME:PASSWORD@]HOST:PORT, tls://…, or
-    /// amqp://[NAME:PASSWORD@]HOST:PORT[/VHOST] (RabbitMQ) [default: none]
+    /// The broker between ingest and gateways: nats://[NAME:PASSWORD@]HOST:PORT, tls://…,
+    /// amqp://[NAME:PASSWORD@]HOST:PORT[/VHOST] (RabbitMQ), or kafka://HOST:PORT[,HOST:PORT][/TOPIC] [default: none]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bus: Option<String>,
@@ -285,7 +285,7 @@ fn start(config: &Config, recorder: Option<&Recorder>) -> anyhow::Result<(Servic
     Ok((service, signals))
 }
 
-#[cfg(any(feature = "nats", feature = "amqp"))]
+#[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 fn start_gateway(config: &Config, address: &Address) -> anyhow::Result<(Service, Signals)> {
     let settings = config.settings()?;
     let metrics = Metrics::default();
@@ -302,7 +302,7 @@ fn start_gateway(config: &Config, address: &Address) -> anyhow::Result<(Service,
     Ok((service, signals))
 }
 
-#[cfg(not(any(feature = "nats", feature = "amqp")))]
+#[cfg(not(any(feature = "nats", feature = "amqp", feature = "kafka")))]
 fn start_gateway(_: &Config, address: &Address) -> anyhow::Result<(Service, Signals)> {
     anyhow::bail!("bus = `{address}`: {}", crate::bus::broker::address::AddressError::NotBuilt("nats"))
 }

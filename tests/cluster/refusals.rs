@@ -23,12 +23,17 @@ fn assert_refused(role: &str, url: &str, reasons: &[&str]) {
 fn a_broker_that_is_absent_or_another_server_is_named() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let web = Service::start(["--sim-instruments", "1"]);
-    for (scheme, server) in [("nats", "no NATS server"), ("amqp", "no RabbitMQ server")] {
+    for (scheme, [who, hidden], server) in [
+        ("nats", ["me:canary@", "…@"], "no NATS server"),
+        ("amqp", ["me:canary@", "…@"], "no RabbitMQ server"),
+        ("kafka", [""; 2], "no Kafka broker"),
+    ] {
         for role in ["ingest", "gateway"] {
             let url = format!("{scheme}://{nobody}");
             assert_refused(role, &url, &["cannot reach the bus at", &nobody.to_string()]);
-            let url = format!("{scheme}://me:canary@{}", web.address);
-            assert_refused(role, &url, &[server, &web.address.to_string(), &format!("{scheme}://…@")]);
+            let url = format!("{scheme}://{who}{}", web.address);
+            let shown = format!("{scheme}://{hidden}{}", web.address);
+            assert_refused(role, &url, &[server, &shown]);
         }
     }
 }
@@ -71,7 +76,9 @@ fn assert_served(url: &str) {
 #[test]
 fn a_broker_that_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    for (scheme, server) in [("nats", "no NATS server"), ("amqp", "no RabbitMQ server")] {
+    for (scheme, server) in
+        [("nats", "no NATS server"), ("amqp", "no RabbitMQ server"), ("kafka", "no Kafka broker")]
+    {
         let url = format!("{scheme}://{}", silent.local_addr().expect("an address"));
         assert_refused("gateway", &url, &[server, &url]);
     }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::nats::Nats;
 use super::rabbit::Rabbit;
+use super::tansu::Tansu;
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nats,
     RabbitMq,
+    Kafka,
 }
 
 /// A place on a running server, which nobody else uses.
@@ -26,13 +28,14 @@ enum Server {
         _server: Arc<Rabbit>,
     },
     RabbitMq(Rabbit),
+    Kafka(Tansu),
 }
 
 impl Broker {
     /// One that takes no harm; `None`: there is no such program here.
     pub(crate) fn shared(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Nats => Self::own(kind),
+            Kind::Nats | Kind::Kafka => Self::own(kind),
             Kind::RabbitMq => {
                 let server = Rabbit::shared()?;
                 Some(Self { url: server.url(), server: Server::Shared { _server: server } })
@@ -51,6 +54,10 @@ impl Broker {
                 let server = Rabbit::start()?;
                 Self { url: server.url(), server: Server::RabbitMq(server) }
             }
+            Kind::Kafka => {
+                let server = Tansu::start()?;
+                Self { url: server.url(), server: Server::Kafka(server) }
+            }
         })
     }
 
@@ -62,6 +69,7 @@ impl Broker {
         match &self.server {
             Server::Nats(server) => &server.child,
             Server::RabbitMq(server) => &server.child,
+            Server::Kafka(server) => &server.child,
             Server::Shared { .. } => panic!("it is shared"),
         }
     }
@@ -71,6 +79,7 @@ impl Broker {
         match &mut self.server {
             Server::Nats(server) => server.kill(),
             Server::RabbitMq(server) => server.kill(),
+            Server::Kafka(server) => server.kill(),
             Server::Shared { .. } => panic!("it is shared"),
         }
     }
@@ -80,6 +89,7 @@ impl Broker {
         match &mut self.server {
             Server::Nats(server) => server.start_again(),
             Server::RabbitMq(server) => server.start_again(),
+            Server::Kafka(server) => server.start_again(),
             Server::Shared { .. } => panic!("it is shared"),
         }
     }

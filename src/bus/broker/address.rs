@@ -5,17 +5,24 @@ use std::str::FromStr;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hyper::http::Uri;
+use hyper::http::uri::Authority;
 
 /// Of AMQP's short texts.
 const VIRTUAL_HOST_BYTES_MAX: usize = 255;
+/// Of Kafka's topics, of which a bus has a second one with `-control` behind the name.
+const TOPIC_BYTES_MAX: usize = 241;
+const KAFKA: &str = "kafka";
+const KAFKA_PORT: u16 = 9_092;
+const KAFKA_TOPIC: &str = "tickwire";
 
 /// A broker's URL. Shown without the name and password in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     broker: Broker,
     scheme: String,
+    /// Of Kafka: one or several, with commas between.
     host: String,
-    /// Of RabbitMQ: the virtual host.
+    /// Of RabbitMQ: the virtual host. Of Kafka: the topic.
     path: String,
     credentials: Credentials,
 }
@@ -29,6 +36,9 @@ pub enum Broker {
     /// By `amqp://`.
     #[cfg(feature = "amqp")]
     RabbitMq,
+    /// By `kafka://`.
+    #[cfg(feature = "kafka")]
+    Kafka,
 }
 
 /// What a broker is told of who we are.
@@ -46,11 +56,11 @@ pub enum Credentials {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not a URL with a host.
-    #[error("not a URL such as nats://127.0.0.1:4222 or amqp://127.0.0.1:5672")]
+    #[error("not a URL such as nats://127.0.0.1:4222, amqp://127.0.0.1:5672 or kafka://127.0.0.1:9092")]
     Url,
     /// A broker that is not known here.
     #[error(
-        "a bus by `{0}` is not known: nats://HOST:PORT, tls://HOST:PORT (NATS by TLS), or amqp://HOST:PORT/VHOST"
+        "a bus by `{0}` is not known: nats://HOST:PORT, tls://HOST:PORT (NATS by TLS), amqp://HOST:PORT/VHOST, or kafka://HOST:PORT/TOPIC"
     )]
     Scheme(String),
     /// Something behind the host.
@@ -65,6 +75,16 @@ pub enum AddressError {
     /// A token, which the broker does not know.
     #[error("RabbitMQ takes a name and a password: amqp://NAME:PASSWORD@HOST:PORT")]
     Password,
+    /// A name, a password or a token, none of which is sent.
+    #[error(
+        "Kafka is told no name and no password here: kafka://HOST:PORT, to a listener that asks for none"
+    )]
+    Anonymous,
+    /// A name that no topic of Kafka can have.
+    #[error(
+        "a topic of Kafka is named by letters, digits, `.`, `_` and `-`, by {TOPIC_BYTES_MAX} of them at most: kafka://HOST:PORT/TOPIC"
+    )]
+    Topic,
     /// Built without it.
     #[error("this tickwire was built without the feature `{0}`: build it with that")]
     NotBuilt(&'static str),
@@ -85,6 +105,8 @@ impl Address {
             Broker::Nats => "NATS server",
             #[cfg(feature = "amqp")]
             Broker::RabbitMq => "RabbitMQ server",
+            #[cfg(feature = "kafka")]
+            Broker::Kafka => "Kafka broker",
         }
     }
 
@@ -110,6 +132,22 @@ impl Address {
         unescaped(&self.path).ok().filter(|name| !name.is_empty())
     }
 
+    /// Each host of Kafka with its port.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        let is_with_port = |host: &str| host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let with_port = |host: &str| {
+            if is_with_port(host) { host.to_owned() } else { format!("{host}:{KAFKA_PORT}") }
+        };
+        self.host.split(',').map(with_port).collect()
+    }
+
+    /// Kafka's topic.
+    #[must_use]
+    pub const fn topic(&self) -> &str {
+        if self.path.is_empty() { KAFKA_TOPIC } else { self.path.as_str() }
+    }
+
     /// Who we are.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
@@ -117,14 +155,38 @@ impl Address {
     }
 
     /// What of it a broker may refuse.
-    #[cfg(any(feature = "nats", feature = "amqp"))]
+    #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
     pub(super) const fn who(&self) -> &'static str {
         match self.broker {
             #[cfg(feature = "nats")]
             Broker::Nats => "the name, the password or the token",
             #[cfg(feature = "amqp")]
             Broker::RabbitMq => "the name, the password or the virtual host",
+            #[cfg(feature = "kafka")]
+            Broker::Kafka => "the topic",
         }
+    }
+
+    /// `HOST[:PORT][,HOST[:PORT]…][/TOPIC]`.
+    fn of_kafka(text: &str) -> Result<Self, AddressError> {
+        let (host, path) = text.split_once('/').unwrap_or((text, ""));
+        if host.contains('@') {
+            return Err(AddressError::Anonymous);
+        }
+        if !host.split(',').all(is_host) {
+            return Err(AddressError::Url);
+        }
+        let is_named = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if !is_named || path.len() > TOPIC_BYTES_MAX || matches!(path, "." | "..") {
+            return Err(AddressError::Topic);
+        }
+        Ok(Self {
+            broker: Broker::kafka()?,
+            scheme: KAFKA.to_owned(),
+            host: host.to_owned(),
+            path: path.to_owned(),
+            credentials: Credentials::Nothing,
+        })
     }
 }
 
@@ -132,6 +194,10 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        // A URI has one host.
+        if let Some(rest) = text.strip_prefix(KAFKA).and_then(|rest| rest.strip_prefix("://")) {
+            return Self::of_kafka(rest);
+        }
         let uri: Uri = text.parse().map_err(|_| AddressError::Url)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(AddressError::Url);
@@ -151,9 +217,7 @@ impl FromStr for Address {
             return Err(AddressError::VirtualHost);
         }
         let behind_name = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
-        let is_port = |rest: &str| rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        let rest = behind_name.strip_prefix(authority.host()).unwrap_or(behind_name);
-        if authority.host().is_empty() || !(rest.is_empty() || is_port(rest)) {
+        if !is_host(behind_name) {
             return Err(AddressError::Url);
         }
         let (credentials, host) = match authority.as_str().rsplit_once('@') {
@@ -191,6 +255,21 @@ impl Broker {
         #[cfg(not(feature = "amqp"))]
         return Err(AddressError::NotBuilt("amqp"));
     }
+
+    fn kafka() -> Result<Self, AddressError> {
+        #[cfg(feature = "kafka")]
+        return Ok(Self::Kafka);
+        #[cfg(not(feature = "kafka"))]
+        return Err(AddressError::NotBuilt(KAFKA));
+    }
+}
+
+/// A host, perhaps with a port.
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let is_port = |rest: &str| rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let rest = text.strip_prefix(authority.host()).unwrap_or(text);
+    !authority.host().is_empty() && (rest.is_empty() || is_port(rest))
 }
 
 /// What `%` and two hexadecimal digits stand for.
@@ -222,7 +301,7 @@ impl fmt::Debug for Address {
     }
 }
 
-#[cfg(all(test, feature = "nats", feature = "amqp"))]
+#[cfg(all(test, feature = "nats", feature = "amqp", feature = "kafka"))]
 mod tests {
     use super::*;
 
@@ -264,6 +343,24 @@ mod tests {
     }
 
     #[test]
+    fn kafka_has_hosts_and_a_topic() {
+        for (text, hosts, topic) in [
+            ("kafka://h", &["h:9092"][..], "tickwire"),
+            ("kafka://h/", &["h:9092"], "tickwire"),
+            (
+                "kafka://10.0.0.1:1,[::1]:2,[::2],b/eu-1.market",
+                &["10.0.0.1:1", "[::1]:2", "[::2]:9092", "b:9092"],
+                "eu-1.market",
+            ),
+        ] {
+            let address: Address = text.parse().expect(text);
+            assert_eq!((address.broker(), address.topic()), (Broker::Kafka, topic), "{text}");
+            assert_eq!(address.hosts(), hosts, "{text}");
+            assert_eq!(address.to_string(), text.trim_end_matches('/'), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_refused() {
         for (text, error) in [
             ("", AddressError::Url),
@@ -271,7 +368,16 @@ mod tests {
             ("nats://h:99999", AddressError::Url),
             ("nats://", AddressError::Url),
             ("nats://a:%4@h:1", AddressError::Url),
-            ("kafka://h:9092", AddressError::Scheme("kafka".to_owned())),
+            ("kafka://", AddressError::Url),
+            ("kafka://h:1,", AddressError::Url),
+            ("kafka://h:1,h:99999/eu", AddressError::Url),
+            ("kafka://h:1?acks=1", AddressError::Url),
+            ("kafka://me:secret@h:1", AddressError::Anonymous),
+            ("kafka://h:1/a/b", AddressError::Topic),
+            ("kafka://h:1/a?b", AddressError::Topic),
+            ("kafka://h:1/..", AddressError::Topic),
+            (&format!("kafka://h/{}", "t".repeat(242)), AddressError::Topic),
+            ("kafkas://h", AddressError::Scheme("kafkas".to_owned())),
             ("amqps://h", AddressError::Scheme("amqps".to_owned())),
             ("nats://h:1/market", AddressError::Path),
             ("nats://h:1?x=y", AddressError::Path),

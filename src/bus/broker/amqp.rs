@@ -7,9 +7,7 @@
 
 mod session;
 
-use std::hash::BuildHasher;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -19,17 +17,16 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, QueueBindOptions};
 use lapin::types::{FieldTable, ShortString};
-use rustc_hash::FxHashMap;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{interval, sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::sync::mpsc;
+use tokio::time::{interval, timeout};
 
 use super::address::Address;
-use super::client::{Arrived, Client, Messages, Unsent};
-use super::connection::{BusError, retry_after};
-use crate::limits::{
-    BROKER_MESSAGE_BYTES_MAX, BROKER_REQUESTS_MAX, BROKER_WAIT, QUIET_EVERY, SUBJECT_WAITING_MAX,
-};
+use super::again::{Connects, keep};
+use super::asked::{Asked, Question};
+use super::client::{Arrived, Client, Unsent};
+use super::connection::BusError;
+use super::listening::{Listening, Untaken};
+use crate::limits::{BROKER_MESSAGE_BYTES_MAX, BROKER_WAIT, QUIET_EVERY};
 use crate::metrics::Metrics;
 use session::{Opened, Session};
 
@@ -50,10 +47,8 @@ struct Shared {
     /// The present one; `None` while the connection is lost.
     session: Mutex<Option<Arc<Session>>>,
     /// By routing key.
-    listening: Mutex<FxHashMap<String, mpsc::Sender<Arrived<Asker>>>>,
-    /// Who waits for an answer, by number.
-    asked: Mutex<FxHashMap<u64, oneshot::Sender<Bytes>>>,
-    asks: AtomicU64,
+    listening: Listening<Asker>,
+    asked: Asked,
 }
 
 pub(super) struct Asker {
@@ -76,9 +71,8 @@ impl Client for Amqp {
             name,
             metrics: metrics.clone(),
             session: Mutex::default(),
-            listening: Mutex::default(),
-            asked: Mutex::default(),
-            asks: AtomicU64::new(0),
+            listening: Listening::default(),
+            asked: Asked::default(),
         });
         let opened = shared.open().await?;
         let (sender, reconnected) = mpsc::channel(1);
@@ -103,9 +97,8 @@ impl Client for Amqp {
     }
 
     async fn listen(&self, subject: String) -> Result<Self::Messages, String> {
-        let (sender, receiver) = mpsc::channel(SUBJECT_WAITING_MAX);
         // Before the session is looked for: where there is none now, the next one binds it.
-        lock(&self.0.listening).insert(subject.clone(), sender);
+        let receiver = self.0.listening.listen(subject.clone());
         if let Some(session) = self.0.session() {
             // It fails where the connection has just been lost.
             let _ = session.bind(subject, true).await;
@@ -114,55 +107,18 @@ impl Client for Amqp {
     }
 
     async fn ask(&self, subject: ShortString, bytes: Vec<u8>) -> Option<Bytes> {
-        let number = self.0.asks.fetch_add(1, Ordering::Relaxed);
-        let answer = timeout(BROKER_WAIT, self.0.ask(number, subject, &bytes)).await;
-        lock(&self.0.asked).remove(&number);
-        answer.ok()?
+        let question = self.0.asked.begin()?;
+        timeout(BROKER_WAIT, self.0.ask(subject, question, &bytes)).await.ok()?
     }
 }
 
-impl Messages for mpsc::Receiver<Arrived<Asker>> {
-    type Asker = Asker;
+impl Connects for Shared {
+    type Opened = Opened;
 
-    async fn next(&mut self) -> Option<Arrived<Asker>> {
-        self.recv().await
-    }
-}
-
-/// Delivers what comes, and connects anew whenever the connection is lost. It ends with its runtime.
-async fn keep(shared: Arc<Shared>, mut opened: Opened, reconnected: mpsc::Sender<()>) {
-    let lot = std::hash::RandomState::new();
-    loop {
-        let reason = shared.deliver(&mut opened).await;
-        warn!(%reason, "the connection to the bus is lost");
-        *lock(&shared.session) = None;
-        lock(&shared.asked).clear();
-        drop(opened);
-        let mut attempts = 0;
-        opened = loop {
-            attempts += 1;
-            sleep(retry_after(attempts, lot.hash_one(attempts))).await;
-            match shared.open().await {
-                Ok(opened) => break opened,
-                Err(error) if attempts == 1 => info!(%error, "the bus is tried again and again"),
-                Err(error) => debug!(%error, attempts, "the bus"),
-            }
-        };
-        // One that is not taken yet says the same.
-        let _ = reconnected.try_send(());
-    }
-}
-
-impl Shared {
-    fn session(&self) -> Option<Arc<Session>> {
-        lock(&self.session).clone()
-    }
-
-    /// Connects, and listens to all that is listened to.
     async fn open(&self) -> Result<Opened, BusError> {
         let opened = Opened::connect(&self.address, self.name).await?;
         *lock(&self.session) = Some(Arc::clone(&opened.session));
-        let subjects: Vec<_> = lock(&self.listening).keys().cloned().collect();
+        let subjects = self.listening.subjects();
         let last = subjects.len();
         for (number, subject) in (1..).zip(subjects) {
             // The broker does them in order: when it says that the last is done, all are.
@@ -175,8 +131,7 @@ impl Shared {
         Ok(opened)
     }
 
-    /// Delivers until the connection is lost; says why it is.
-    async fn deliver(&self, opened: &mut Opened) -> String {
+    async fn serve(&self, mut opened: Opened) -> String {
         let mut sweep = interval(QUIET_EVERY);
         loop {
             let delivery = tokio::select! {
@@ -195,6 +150,17 @@ impl Shared {
         }
     }
 
+    fn forget(&self) {
+        *lock(&self.session) = None;
+        self.asked.clear();
+    }
+}
+
+impl Shared {
+    fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
     /// Never waits: the library's own queue has no bound. What there is no room for is lost, which shows by its number.
     fn take(&self, delivery: Delivery) {
         let asker = delivery
@@ -203,9 +169,7 @@ impl Shared {
             .clone()
             .map(|key| Asker { key, correlation: delivery.properties.correlation_id().clone() });
         let arrived = Arrived { payload: Bytes::from(delivery.data), asker };
-        let listening = lock(&self.listening);
-        let sent = listening.get(delivery.routing_key.as_str()).map(|sender| sender.try_send(arrived));
-        if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
+        if let Err(Untaken::Full(_)) = self.listening.offer(delivery.routing_key.as_str(), arrived) {
             self.metrics.bus_overruns_total().add(1);
         }
     }
@@ -213,22 +177,14 @@ impl Shared {
     fn take_answer(&self, delivery: Delivery) {
         let correlation = delivery.properties.correlation_id().as_ref();
         let number = correlation.and_then(|correlation| correlation.as_str().parse().ok());
-        let asker = number.and_then(|number: u64| lock(&self.asked).remove(&number));
-        // Nobody may wait any more, or another ingest has been faster.
-        drop(asker.map(|asker| asker.send(Bytes::from(delivery.data))));
+        if let Some(number) = number {
+            self.asked.answer(number, Bytes::from(delivery.data));
+        }
     }
 
-    /// Ends what nobody listens to any more, and forgets who does not wait.
+    /// Ends what nobody listens to any more.
     async fn sweep(&self, session: &Arc<Session>) {
-        lock(&self.asked).retain(|_, asker| !asker.is_closed());
-        let mut left = Vec::new();
-        lock(&self.listening).retain(|subject, sender| {
-            if sender.is_closed() {
-                left.push(subject.clone());
-            }
-            !sender.is_closed()
-        });
-        for subject in left {
+        for subject in self.listening.sweep() {
             let session = Arc::clone(session);
             // Who listens to it again comes behind this, on the same channel. An error ends the queue too, which is seen.
             begin(Box::pin(async move { session.unbind(subject).await })).await;
@@ -257,19 +213,11 @@ impl Shared {
         }
     }
 
-    async fn ask(&self, number: u64, subject: ShortString, bytes: &[u8]) -> Option<Bytes> {
+    async fn ask(&self, subject: ShortString, question: Question<'_>, bytes: &[u8]) -> Option<Bytes> {
         let session = self.session()?;
-        let (asker, answer) = oneshot::channel();
-        {
-            let mut asked = lock(&self.asked);
-            if asked.len() >= BROKER_REQUESTS_MAX {
-                return None;
-            }
-            asked.insert(number, asker);
-        }
         let properties = BasicProperties::default()
             .with_reply_to(REPLY_TO.into())
-            .with_correlation_id(number.to_string().into());
+            .with_correlation_id(question.number.to_string().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let published = session.asking.basic_publish(EXCHANGE.into(), subject, options, bytes, properties);
         // An error tells that the connection is lost, which is said where that is noticed.
@@ -277,7 +225,7 @@ impl Shared {
         if confirmed.take_message().is_some() {
             return None;
         }
-        answer.await.ok()
+        question.answer().await
     }
 }
 

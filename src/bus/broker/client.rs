@@ -1,4 +1,4 @@
-//! What a broker does for an ingest and for gateways: so little that each broker can. One connection a process.
+//! What a broker does for an ingest and for gateways: so little that each broker can.
 //!
 //! Messages of one subject come in the order in which they were published, each at most once; nothing more is asked of
 //! a broker. What is lost shows by its number, and the ingest has it.
@@ -47,7 +47,7 @@ pub(super) trait Client: Clone + Send + Sync + 'static {
     /// connection, comes. An error says why the broker does not let us.
     fn listen(&self, subject: String) -> impl Future<Output = Result<Self::Messages, String>> + Send;
 
-    /// Asks whoever listens to a subject, and waits for the first answer; `None`: nobody listens, or answers in time.
+    /// Asks whoever listens to the subject, and waits for the first answer; `None`: nobody listens, or answers in time.
     fn ask(&self, subject: Self::Subject, bytes: Vec<u8>) -> impl Future<Output = Option<Bytes>> + Send;
 }
 

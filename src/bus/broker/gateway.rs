@@ -17,6 +17,8 @@ use super::amqp::Amqp;
 use super::client::{Client, Messages, publish, read};
 use super::connection::{BusError, Connection, runtime};
 use super::instruments::{Assembler, ListingError};
+#[cfg(feature = "kafka")]
+use super::kafka::Kafka;
 use super::message::{Beat, Carried, Follow, Json, Message, Want};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
@@ -54,6 +56,8 @@ impl Joined {
             Broker::Nats => join::<Nats>(address, metrics),
             #[cfg(feature = "amqp")]
             Broker::RabbitMq => join::<Amqp>(address, metrics),
+            #[cfg(feature = "kafka")]
+            Broker::Kafka => join::<Kafka>(address, metrics),
         }
     }
 

@@ -14,6 +14,8 @@ use super::amqp::Amqp;
 use super::client::{Arrived, Client, Messages, answer, publish, read};
 use super::connection::{BusError, Connection, runtime};
 use super::instruments::Listing;
+#[cfg(feature = "kafka")]
+use super::kafka::Kafka;
 use super::message::{Beat, Carried, Json, Message, MessageError};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
@@ -47,6 +49,8 @@ pub fn serve(
         Broker::Nats => serve_by::<Nats>(publication, end, directory, epoch, metrics, lifeline),
         #[cfg(feature = "amqp")]
         Broker::RabbitMq => serve_by::<Amqp>(publication, end, directory, epoch, metrics, lifeline),
+        #[cfg(feature = "kafka")]
+        Broker::Kafka => serve_by::<Kafka>(publication, end, directory, epoch, metrics, lifeline),
     }
 }
 

@@ -48,6 +48,13 @@ pub fn of_topic(directory: &Directory, topic: TopicId) -> String {
     subject
 }
 
+/// Whether a subject is that of a topic.
+#[must_use]
+pub fn is_of_topic(subject: &str) -> bool {
+    let behind = subject.strip_prefix(PREFIX).unwrap_or_default();
+    behind.starts_with(".topic.") || behind.starts_with(".late.")
+}
+
 /// A subject's words have dots between and no spaces, and `*` and `>` stand for others: all but letters, digits, `-`
 /// and `_` is written as `%` with two hexadecimal digits.
 fn escape(symbol: &str, subject: &mut String) {
