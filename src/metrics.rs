@@ -346,6 +346,7 @@ metrics! {
     bus_messages_aside_total: Counter = "Messages of Kafka that were read and left aside: nobody here listens to their subjects, which share a partition with others",
     bus_reconnects_total: Counter = "Times the connection to the broker was made anew",
     bus_active: Gauge = "Of an ingest on a bus: whether it is the one that publishes, and does not stand by",
+    bus_term: Gauge = "Of an ingest on a bus: how often one has taken over, as far as it has heard; 0: it has heard nobody",
     bus_subscriptions: Gauge = "Topics listened to on the bus; of an ingest, those that gateways follow",
     delay_bytes: Gauge = "Bytes of events that wait to be seen late",
     delay_gaps_total: Counter = "Times there was no room for more of them: the late data has a gap there",

@@ -127,6 +127,8 @@ impl Trial {
         let told = self.until_taken_over(&epochs);
         self.assert_none_cut(&before);
         let standby = self.cluster.new_ingest();
+        // Who has never heard the one that is active would take over from it in the first term, and give it up again.
+        self.until("the next one has heard it", |_| standby.metric("bus_term") > 0);
         self.cluster.ingests.push(standby);
         told
     }

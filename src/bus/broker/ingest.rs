@@ -183,6 +183,7 @@ impl<C: Client> Publishing<C> {
             info!(term = self.standing.term(), "publishing on the bus: no other ingest does");
             self.metrics.bus_active().set(1);
         }
+        self.metrics.bus_term().set(i64::try_from(self.standing.term()).unwrap_or(i64::MAX));
         // Between two runs of the stream there is nothing to tell.
         if let Some(epoch) = bus.epoch() {
             let (term, digest) = (self.standing.term(), self.listing.digest());
