@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use super::address::Address;
 use super::client::{Arrived, Client, Messages, Unsent};
-use super::connection::{BusError, retry_after};
+use super::connection::{BusError, Traced, retry_after};
 use super::subject;
 use crate::limits::{
     BROKER_MESSAGE_BYTES_MAX, BROKER_REQUESTS_MAX, BROKER_WAIT, QUIET_EVERY, SUBJECT_WAITING_MAX,
@@ -134,7 +134,9 @@ impl Messages for mpsc::Receiver<Arrived<Asker>> {
 async fn keep(shared: Arc<Shared>, mut opened: Opened, reconnected: mpsc::Sender<()>) {
     let lot = std::hash::RandomState::new();
     loop {
+        let traced = Traced::stands(&shared.address, shared.name);
         let reason = shared.deliver(&mut opened).await;
+        traced.lost(&reason);
         warn!(%reason, "the connection to the bus is lost");
         *lock(&shared.session) = None;
         lock(&shared.asked).clear();
