@@ -41,6 +41,7 @@ use crate::server::auth::jwks::Place;
 use crate::server::auth::{self, Roles, jwt};
 use crate::server::tls::CertificateFiles;
 use crate::service;
+use crate::traces::{self, Collector, CollectorError, Ratio};
 
 /// Settings as they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +163,10 @@ pub struct Config {
     pub log: String,
     /// `text` or `json`.
     pub log_format: String,
+    /// The base address of a collector of OpenTelemetry, to which spans are sent: `http://127.0.0.1:4318`; empty: none are.
+    pub otlp_endpoint: String,
+    /// The share of traces that is sent, 0 to 1; of one that was begun elsewhere, its `traceparent` says whether it is.
+    pub otlp_ratio: String,
     /// Those who do not say who they are.
     pub anonymous: Anonymous,
     /// What may be seen, by the name of a role.
@@ -237,6 +242,8 @@ impl Default for Config {
             sim_faults: String::new(),
             log: "info".to_owned(),
             log_format: "text".to_owned(),
+            otlp_endpoint: String::new(),
+            otlp_ratio: "1".to_owned(),
             anonymous: Anonymous::default(),
             roles: BTreeMap::new(),
         }
@@ -319,8 +326,9 @@ impl Provider for Variables {
 }
 
 /// Before what is set for the log, which may say otherwise: the client of RabbitMQ warns of each question that finds nobody,
-/// that of Kafka tells each step, and what else they have to say, the bus says.
-const QUIET_CRATES: &str = "lapin=off,rskafka=off";
+/// that of Kafka tells each step, and what else they have to say, the bus says. Spans that are for a collector of traces are
+/// none of the log's.
+const QUIET: &str = "lapin=off,rskafka=off,otlp=off";
 
 /// The earliest number that can be meant as nanoseconds since 1970: of March 1973.
 const FROM_MIN: Timestamp = Timestamp(100_000_000_000_000_000);
@@ -448,6 +456,7 @@ impl Config {
         }
         self.log_filter()?;
         self.log_is_json()?;
+        self.traces()?;
         self.sim()?.check()?;
         self.symbols()?;
         let mut speed = self.speed()?;
@@ -913,7 +922,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] when it is no filter.
     pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
-        EnvFilter::try_new(format!("{QUIET_CRATES},{}", self.log)).map_err(|error| ConfigError::Value {
+        EnvFilter::try_new(format!("{QUIET},{}", self.log)).map_err(|error| ConfigError::Value {
             key: "log",
             value: self.log.clone(),
             reason: error.to_string(),
@@ -933,6 +942,28 @@ impl Config {
                 Err(ConfigError::Value { key: "log_format", value: other.to_owned(), reason })
             }
         }
+    }
+
+    /// Where spans go, if anywhere.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the setting.
+    pub fn traces(&self) -> Result<Option<traces::Settings>, ConfigError> {
+        let wrong = |key, value: &str, error: CollectorError| ConfigError::Value {
+            key,
+            value: userinfo::hidden(value).into_owned(),
+            reason: error.to_string(),
+        };
+        let ratio =
+            self.otlp_ratio.parse::<Ratio>().map_err(|error| wrong("otlp_ratio", &self.otlp_ratio, error))?;
+        if self.otlp_endpoint.is_empty() {
+            return Ok(None);
+        }
+        let collector = self
+            .otlp_endpoint
+            .parse::<Collector>()
+            .map_err(|error| wrong("otlp_endpoint", &self.otlp_endpoint, error))?;
+        Ok(Some(traces::Settings { collector, ratio, role: self.role.clone() }))
     }
 
     /// Exact: `2.5` is 2,500 thousandths.

@@ -20,7 +20,7 @@
 //! ```text
 //!  4  wiring      main cli config service             import anything; nothing imports them
 //!  3  edge        server   client   load   lint       sockets
-//!  2  moving      ingest gateway publisher bus fanout lifeline  threads and queues, no sockets; they meet through TopicMessage
+//!  2  moving      ingest gateway publisher bus fanout lifeline traces  threads and queues, no sockets; they meet through TopicMessage
 //!  1  pure        market   wire   ws                  synchronous; no runtime; do not know each other
 //!  0  vocabulary  feeds   topic   state   directory   entitlement   limits   metrics   secret printable
 //! ```
@@ -50,6 +50,7 @@ pub mod wire;
 pub mod ws;
 
 pub mod lifeline;
+pub mod traces;
 pub mod ingest;
 pub mod gateway;
 pub mod publisher;

@@ -442,3 +442,20 @@ pub const BROKER_WAIT: Duration = Duration::from_secs(3);
 /// How long to wait between two attempts to reach a broker: from the first, growing to the second, less up to half of it
 /// by lot.
 pub const BROKER_RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Spans that wait for the collector, or are on their way to it. One more is dropped, and counted in `spans_dropped_total`.
+pub const OTLP_SPANS_WAITING_MAX: usize = 2_048;
+/// Spans that are sent to it at once.
+pub const OTLP_BATCH_SPANS_MAX: usize = 512;
+/// How long spans wait for more to be sent with.
+pub const OTLP_EVERY: Duration = Duration::from_secs(1);
+/// How long the collector may take for a request, and after how long a batch is not tried again. Then it is dropped.
+pub const OTLP_WAIT: Duration = Duration::from_secs(3);
+/// How long the last spans may take at the end. Then they are lost.
+pub const OTLP_END_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of the collector's answer. A longer one counts as none.
+pub const OTLP_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The longest `traceparent` or `tracestate` that is read: what W3C Trace Context asks for. A longer one is left aside.
+pub const TRACE_HEADER_BYTES_MAX: usize = 512;
+/// Bytes of a request's path that its span shows; the rest is cut off.
+pub const TRACED_PATH_BYTES_MAX: usize = 256;

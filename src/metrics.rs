@@ -366,6 +366,8 @@ metrics! {
     auth_refused_total: AuthRefusals = "Clients that were not let in, or not any longer, by reason",
     auth_loads_total: Counter = "Keys, API keys and revocations that were read anew while running",
     auth_load_failures_total: Counter = "New keys, API keys and revocations that cannot be used: those before stay",
+    spans_sent_total: Counter = "Spans that the collector of traces has taken",
+    spans_dropped_total: Counter = "Spans that it has not, or that there was no room for",
     requests_total: Counter = "Client messages answered",
     requests_bad_total: Counter = "Client messages answered with an error",
     laggards: Gauge = "Connections that read too slowly, and are sent merged states",

@@ -18,6 +18,7 @@ mod socket;
 mod sse;
 mod stream;
 pub mod tls;
+mod traced;
 mod upgrade;
 mod view;
 mod worker;
@@ -168,6 +169,7 @@ impl Server {
             })
             .route_layer(axum::middleware::from_fn_with_state(gate.clone(), auth::enter))
             .merge(auth::routes(gate.clone()))
+            .route_layer(axum::middleware::from_fn(traced::request))
             .merge(health::routes(
                 sources.feed.clone(),
                 sources.admission.clone(),

@@ -272,9 +272,20 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--sim-rate", "0"], &["simulated market", "rate"]),
         (&["--sim-rate", "18446744073709551615"], &["simulated market", "rate"]),
     ];
-    let logs: [(&[&str], &[&str]); 2] = [
+    let logs: [(&[&str], &[&str]); 7] = [
         (&["--log", "a=b=c"], &["log = `a=b=c`"]),
         (&["--log-format", "xml"], &["log_format = `xml`", "json"]),
+        (
+            &["--otlp-endpoint", "collector:4318"],
+            &["otlp_endpoint = `collector:4318`", "http://127.0.0.1:4318"],
+        ),
+        (&["--otlp-endpoint", "grpc://a:4317"], &["otlp_endpoint = `grpc://a:4317`", "http://"]),
+        (&["--otlp-endpoint", "http://a:4318/v1/traces"], &["`/v1/traces` is added here"]),
+        (
+            &["--otlp-endpoint", "http://me:canary@a"],
+            &["otlp_endpoint = `http://…@a`", "OTEL_EXPORTER_OTLP_HEADERS"],
+        ),
+        (&["--otlp-ratio", "10%"], &["otlp_ratio = `10%`", "0.1"]),
     ];
     for (args, named) in cases.into_iter().chain(logs) {
         for command in ["serve", "check-config"] {
@@ -551,6 +562,8 @@ fn every_setting_can_be_a_variable() {
         ("TICKWIRE_DELAY_BUFFER", "64MiB"),
         ("TICKWIRE_LOG", "debug"),
         ("TICKWIRE_LOG_FORMAT", "json"),
+        ("TICKWIRE_OTLP_ENDPOINT", "http://collector.example:4318"),
+        ("TICKWIRE_OTLP_RATIO", "0.25"),
     ]);
     let expected = "listen = '127.0.0.1:9000'\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'\n\
          redirect_listen = '127.0.0.1:9001'\nallow_plain = true\nmax_connections = 10\n\
@@ -566,6 +579,7 @@ fn every_setting_can_be_a_variable() {
          symbols = ['AAPL', '700']\nfrom = '1600000000000000000'\nrecord = ''\nrecord_rotate_bytes = '1MiB'\n\
          record_rotate_every = '1h'\nwait_clients = 1\nstale_after = '500ms'\ndelay = '2s'\ndelay_buffer = '64MiB'\nsim_seed = 1\nsim_instruments = 200\n\
          sim_rate = 20\nsim_mode = 'market'\nsim_session = ''\nsim_faults = ''\nlog = 'debug'\nlog_format = 'json'\n\
+         otlp_endpoint = 'http://collector.example:4318'\notlp_ratio = '0.25'\n\
          [anonymous]\nrole = 'small'\n[roles.small]\nsymbols = ['A']\nchannels = ['quote']\ndepth = 100\nmax_frequency = 'raw'\ndelayed = false\n";
     assert_eq!(settings(command), expected.parse().expect("TOML"));
 

@@ -35,6 +35,8 @@ mod service {
     pub(crate) mod client;
     #[expect(dead_code, reason = "none is in Node")]
     pub(crate) mod clients;
+    #[expect(dead_code, reason = "it takes all there is")]
+    pub(crate) mod collector;
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod installed;
@@ -61,6 +63,7 @@ mod cluster {
     pub(crate) mod shares;
     mod standby;
     pub(crate) mod subjects;
+    mod traced;
 }
 
 use std::ffi::OsStr;

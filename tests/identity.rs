@@ -11,6 +11,8 @@ mod service {
     pub(crate) mod caller;
     pub(crate) mod chromium;
     pub(crate) mod clients;
+    #[expect(dead_code, reason = "it takes all there is")]
+    pub(crate) mod collector;
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod json;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, as in the crate's documentation. `feeds` lies below all of them and is a crate of its own.
-const LAYERS: [(&str, u8); 25] = [
+const LAYERS: [(&str, u8); 26] = [
     ("topic", 0),
     ("state", 0),
     ("directory", 0),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u8); 25] = [
     ("ingest", 2),
     ("gateway", 2),
     ("lifeline", 2),
+    ("traces", 2),
     ("publisher", 2),
     ("bus", 2),
     ("fanout", 2),

@@ -2,6 +2,8 @@
 
 mod service {
     pub(crate) mod client;
+    #[expect(dead_code, reason = "it takes all there is")]
+    pub(crate) mod collector;
     pub(crate) mod eventually;
     pub(crate) mod http;
     pub(crate) mod json;
@@ -26,6 +28,7 @@ use fake::binance::Binance;
 use fake::coinbase::Coinbase;
 use fake::kraken::{Kraken, expect_book_request, expect_subscription};
 use service::client::Client;
+use service::collector::Collector;
 use service::eventually::eventually;
 use service::process::Service;
 use service::program::tickwire;
@@ -276,6 +279,34 @@ fn a_silent_venue_is_stale_and_comes_back() {
     connection.send(&venue.snapshot(BTC));
     statuses.until(&[BTC], "trading", "");
     eventually("the log says so", || service.log().contains("silent for more than 2000 ms"));
+}
+
+#[test]
+fn each_connection_to_the_venue_is_a_span_of_a_collector() {
+    let collector = Collector::start();
+    let mut venue = Kraken::listen();
+    let feed = format!("live:kraken@{}?key=canary", venue.url());
+    let service = std::thread::scope(|scope| {
+        scope.spawn(|| venue.list_instruments(&[]));
+        Service::start(["--feed", &feed, "--symbols", BTC, "--otlp-endpoint", &collector.url()])
+    });
+    let connection = venue.0.accept();
+    assert!(collector.spans().is_empty(), "it stands: {:?}", collector.spans());
+    drop(connection);
+    let lost = collector.span("one that was lost", |span| span.name == "feed connection");
+    let expected = [
+        ("tickwire.connection", "0"),
+        ("tickwire.symbols", "1"),
+        ("tickwire.venue", "kraken"),
+        ("url.full", &venue.url()),
+    ];
+    assert_eq!(lost.attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert_eq!((lost.kind, lost.status), (3, 2), "a client's, and an error: {lost:?}");
+    assert!(lost.told.contains("connection"), "{lost:?}");
+    assert!(!String::from_utf8_lossy(&collector.bytes()).contains("canary"));
+    // The next one stands.
+    let _connection = venue.0.accept();
+    eventually("it is connected to anew", || service.metric("feed_connections") == 1);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod live;
 mod price;
 pub mod record;
 pub mod replay;
+pub mod request;
 #[cfg(test)]
 mod shared;
 pub mod sim;
@@ -37,6 +38,10 @@ pub use input::Input;
 pub use instrument::{Instrument, kept_venue};
 pub use price::{Exponent, NumberError, Price, Size};
 pub use symbol::{Symbol, SymbolError, SymbolId};
+
+/// The target of spans that are for a collector of traces alone. The log is not told of them, and they are never entered:
+/// what they cover may be polled thousands of times a second.
+pub const TRACED: &str = "otlp";
 
 /// A source of market events.
 pub trait Feed: Send {

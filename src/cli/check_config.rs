@@ -11,6 +11,8 @@ use feeds::record::RecordReader;
 use super::serve::Args;
 use crate::config::{self, Config};
 use crate::service::Settings;
+#[cfg(feature = "otlp")]
+use crate::traces::Exporter;
 
 /// Prints the settings as a `tickwire.toml` that gives the same, after checking them, and the files that they name. Opens
 /// no port, connects to nothing, and leaves nothing behind.
@@ -45,7 +47,13 @@ fn problems(config: &Config, settings: &Settings) -> Vec<anyhow::Error> {
         folder => check_folder(Path::new(folder)).with_context(|| format!("record = `{folder}`")),
     };
     let identity = settings.auth.problems().into_iter().map(Into::into);
-    [certificate, recordings, folder].into_iter().filter_map(Result::err).chain(identity).collect()
+    let traces = match config.traces() {
+        #[cfg(feature = "otlp")]
+        Ok(Some(settings)) => Exporter::check(&settings).map_err(Into::into),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    [certificate, recordings, folder, traces].into_iter().filter_map(Result::err).chain(identity).collect()
 }
 
 /// Whether a recorder could write there: into the folder, or the nearest one above that there is.

@@ -117,3 +117,18 @@ pub(super) struct Logging {
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<String>,
 }
+
+/// Flags of traces, likewise.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(super) struct Traces {
+    /// Send spans of connections and requests to a collector of OpenTelemetry, by OTLP over HTTP, such as
+    /// http://127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_endpoint: Option<String>,
+    /// The share of traces that is sent, 0 to 1; of one that was begun elsewhere, its `traceparent` says whether it is
+    /// [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_ratio: Option<String>,
+}

@@ -96,7 +96,7 @@ impl Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
     let duration = args.duration.as_deref().map(|text| config::duration("duration", text)).transpose()?;
-    Log::start(&config)?;
+    Log::start(&config, None)?;
     let stats = match config.replay_files()? {
         Some(files) => {
             if let Some(flag) = args.shapes_a_feed() {

@@ -22,6 +22,8 @@ use crate::config::{self, Config, Role};
 #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
 use crate::metrics::Metrics;
 use crate::service::Service;
+#[cfg(feature = "otlp")]
+use crate::traces::Exporter;
 
 /// Flags of `serve`: each overrides the setting of its name.
 #[derive(Debug, Default, clap::Args, Serialize)]
@@ -36,6 +38,7 @@ Examples:
   tickwire serve --sim-mode quotes --sim-instruments 100 --sim-rate 50
   tickwire serve --role ingest --bus nats://127.0.0.1:4222 --feed live:kraken --symbols BTC/USD,ETH/USD
   tickwire serve --role gateway --bus nats://127.0.0.1:4222 --listen 127.0.0.1:8081
+  tickwire serve --otlp-endpoint http://127.0.0.1:4318 --otlp-ratio 0.1
 
 Settings come from defaults, then tickwire.toml, then TICKWIRE_* variables, then flags. SIGHUP reads them again: limits,
 addresses, origins, hosts, roles and `log` hold from then on, the others after a restart. `tickwire check-config` with the
@@ -198,13 +201,23 @@ pub(super) struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     logging: flags::Logging,
+    #[command(flatten)]
+    #[serde(flatten)]
+    traces: flags::Traces,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config::load(args.config.as_deref(), args)?;
-    let log = Log::start(&config)?;
-    // Before a port is bound: a folder that cannot be written stops it here.
     let metrics = Arc::new(OnceLock::new());
+    // To the end of all that has spans: what is left of these is sent then.
+    #[cfg(feature = "otlp")]
+    let exporter = config.traces()?.map(|settings| Exporter::start(&settings, &metrics)).transpose()?;
+    #[cfg(feature = "otlp")]
+    let traces = exporter.as_ref().map(Exporter::layer);
+    #[cfg(not(feature = "otlp"))]
+    let traces = None;
+    let log = Log::start(&config, traces)?;
+    // Before a port is bound: a folder that cannot be written stops it here.
     let recorder = record::start(&config, &metrics)?;
     let mut drain = config.drain()?;
     let (mut service, mut signals) = match start(&config, recorder.as_ref()) {
@@ -238,6 +251,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         recorder.handle().stop_waiting();
     }
     service.stop();
+    #[cfg(feature = "otlp")]
+    drop(exporter);
     let lost = recorder.map_or(Ok(0), |recorder| record::stop(recorder).map(|stats| stats.records_lost))?;
     anyhow::ensure!(asked, "a thread of the service has ended: the log says why");
     anyhow::ensure!(lost == 0, "the recording lacks {lost} records: the disk did not take them in time");

@@ -25,6 +25,7 @@ use super::hub::Hub;
 use super::reading::{ReadError, Reader, Received};
 use super::refusal;
 use super::socket::Socket;
+use super::traced;
 use super::upgrade::Upgraded;
 use super::view::{self, Unseen, View};
 use crate::bus::Wanted;
@@ -41,7 +42,7 @@ use crate::ws::frame;
 
 /// Serves a connection to its end. `already_read` is what came after the handshake in the same packet.
 pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
-    let Upgraded { stream, already_read, form, peer, place, identity } = upgraded;
+    let Upgraded { stream, already_read, form, peer, place, identity, traced } = upgraded;
     debug!(encoding = ?form.encoding, compressed = form.deflate.is_some(), "connected");
     let socket = Rc::new(Socket::new(stream, peer, Framing::Frames, place, hub.metrics().clone()));
     // Who has not said who it is sees nothing until it has.
@@ -64,13 +65,16 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
         connection: member.connection,
         entitlement,
         clock,
+        traced: traced.clone(),
     };
     let ended = unless_it_panics(session.run()).await.unwrap_or_else(|| {
         hub.metrics().connection_panics_total().add(1);
         error!(%peer, "a connection has met a fault of ours, and is cut off");
+        traced::fault(&traced);
         Ended::Broken
     });
     debug!(?ended, "left");
+    traced.record("tickwire.ended", tracing::field::debug(ended));
     drop(member);
     // What it has read is not kept until the client has gone.
     drop(session);
@@ -116,6 +120,8 @@ struct Session {
     /// What the client may see.
     entitlement: Arc<Entitlement>,
     clock: Clock,
+    /// See [`traced`].
+    traced: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,6 +291,7 @@ impl Session {
         let renewed = match auth.identify(token).await {
             Ok(identity) => {
                 Span::current().record("subject", identity.subject.as_deref());
+                self.traced.record("user.id", identity.subject.as_deref());
                 let (expires, entitlement) = (identity.expires, Arc::clone(&identity.entitlement));
                 self.hub.renew(self.connection, identity).map(|()| (expires, entitlement))
             }

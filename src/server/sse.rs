@@ -3,6 +3,7 @@
 mod stream;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method as HttpMethod, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use tracing::Span;
 
 pub(super) use self::stream::serve;
 use super::admission::gate::{self, Client};
@@ -20,6 +22,7 @@ use super::refusal;
 use super::rest::schema::{EventsParameters, Refused as Stopped};
 use super::rest::{Parameters, Refusal};
 use super::stream::Stream;
+use super::traced;
 use super::view::{self, Unseen, View};
 use crate::directory::Directory;
 use crate::limits::{EVENT_ID_BYTES_MAX, EVENTS_TOPICS_MAX, RETRY_AFTER};
@@ -54,6 +57,8 @@ pub(super) struct Entered {
     rejected: Rejected,
     /// What it holds of a stream before.
     held: Option<Cursor>,
+    /// What a collector of traces is told of it.
+    traced: Span,
 }
 
 /// Symbols that are no topics, and why.
@@ -99,7 +104,10 @@ pub(super) async fn enter(
     let (topics, rejected) = select(view, channel, symbols).map_err(Refusal::into_response)?;
     rejected.iter().for_each(|&(_, code)| refusal::count(&entrance.gate.metrics, code));
     let (held, rate) = (last_event_id(headers), identity.entitlement.rate(channel, rate));
-    let lease = entrance.gate.lease(identity).map_err(|refusal| Refusal::auth(refusal).into_response())?;
+    let lease = entrance
+        .gate
+        .lease(Arc::clone(&identity))
+        .map_err(|refusal| Refusal::auth(refusal).into_response())?;
     let place = admission.place(client).map_err(no_room)?;
     let Ok(way) = entrance.entered.clone().try_reserve_owned() else {
         admission.refuse(Refused::Connections);
@@ -110,7 +118,20 @@ pub(super) async fn enter(
         return Err(Refusal::busy().into_response());
     };
     let origin = headers.get(header::ORIGIN).cloned();
-    way.send(Entered { stream, peer: client, place, lease, origin, channel, rate, topics, rejected, held });
+    let traced = traced::events(headers, client, &place, &identity, channel, topics.len());
+    way.send(Entered {
+        stream,
+        peer: client,
+        place,
+        lease,
+        origin,
+        channel,
+        rate,
+        topics,
+        rejected,
+        held,
+        traced,
+    });
     Ok(().into_response())
 }
 

@@ -17,6 +17,7 @@ use super::admission::{Admission, Place, Refusal};
 use super::auth::{Gate, Identity};
 use super::lent::Lent;
 use super::stream::Stream;
+use super::traced;
 use crate::fanout::{Deflate, Form};
 use crate::limits::RETRY_AFTER;
 use crate::metrics::Refused;
@@ -41,6 +42,8 @@ pub(super) struct Upgraded {
     pub(super) place: Place,
     /// Who it is; `None`: it has to say so.
     pub(super) identity: Option<Arc<Identity>>,
+    /// What a collector of traces is told of it.
+    pub(super) traced: Span,
 }
 
 impl Upgraded {
@@ -112,10 +115,11 @@ pub(super) async fn upgrade(
         }),
         framing: Framing::Frames,
     };
+    let traced = traced::socket(request.headers(), client, &place, form, identity.as_deref());
     tokio::spawn(async move {
         match on_upgrade.await.map(stream) {
             Ok(Some((stream, already_read))) => {
-                way.send(Upgraded { stream, already_read, form, peer: client, place, identity });
+                way.send(Upgraded { stream, already_read, form, peer: client, place, identity, traced });
             }
             Ok(None) => debug!("an upgraded connection is not ours"),
             Err(error) => debug!(%error, "the client left during its handshake"),

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use crate::service::caller::{Caller, ask};
+use crate::service::collector::Collector;
+use crate::service::eventually::eventually;
 use crate::service::http::request;
 use crate::service::program::tickwire;
 use crate::service::tokens::{ROLES, Tokens};
@@ -36,7 +38,9 @@ fn no_secret_is_ever_shown() {
         vec![CANARY.to_owned(), key.clone(), token.rsplit('.').next().expect("a signature").to_owned()];
     let mut shown = Shown::default();
 
-    let server = tokens.serve(&["--log", "trace", "--token-notice", "1h"]);
+    let collector = Collector::start();
+    let server =
+        tokens.serve(&["--log", "trace", "--token-notice", "1h", "--otlp-endpoint", &collector.url()]);
     for presented in [token.as_str(), &key, &format!("twk_{CANARY}"), &format!("{CANARY}.{CANARY}.{CANARY}")]
     {
         let bearer = format!("Bearer {presented}");
@@ -80,9 +84,14 @@ fn no_secret_is_ever_shown() {
     tokens.write("api-keys.toml", &format!("dashboard = \"{key}\"\n"));
     tokens.write("revoked", &format!("{token}\n"));
     tokens.write("token-secret", &CANARY[..8]);
-    crate::service::eventually::eventually("all three are told", || {
-        server.metric("auth_load_failures_total") == 3
+    eventually("all three are told", || server.metric("auth_load_failures_total") == 3);
+    // Four were refused or let in by each way, and those that said it on the open socket were let in before.
+    eventually("spans of all ways in", || {
+        let spans = collector.spans();
+        let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        count("websocket") > 4 && count("GET /v1/quotes") >= 16 && count("POST /v1/token") == 4
     });
+    shown.add(&String::from_utf8_lossy(&collector.bytes()));
     shown.add(&server.get("/metrics").body);
     shown.add(&server.log());
 
@@ -109,6 +118,8 @@ fn no_secret_is_ever_shown() {
             "--auth-jwks",
             &format!("https://anna:{CANARY}@issuer.example/jwks.json"),
         ]));
+        shown.output(&mut serve(&[command, "--otlp-endpoint", &format!("http://anna:{CANARY}@127.0.0.1:1")]));
+        shown.output(&mut serve(&[command, "--otlp-endpoint", &format!("http://{CANARY}@[")]));
         shown.output(&mut serve(&[command, "--auth-jwks", &format!("http://{CANARY}@[")]));
     }
     // A password in the URL of a venue, written well and badly.

@@ -16,7 +16,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Bytes, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
-use tracing::{info, warn};
+use tracing::field::{Empty, display};
+use tracing::{Span, info, info_span, warn};
 
 use super::intake::Intake;
 use super::rest::{Answer, Rest, RestError};
@@ -27,7 +28,7 @@ use crate::clock::monotonic;
 use crate::limits::{LIVE_BACKOFF_FIRST, LIVE_BACKOFF_MAX, LIVE_CONNECT_MAX, LIVE_MESSAGE_BYTES_MAX};
 use crate::record::Body;
 use crate::venue::{ConnectionId, Session, VenueError};
-use crate::{Clock, Timestamp};
+use crate::{Clock, TRACED, Timestamp};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -161,6 +162,7 @@ impl Connector {
     pub(super) async fn run(mut self) {
         loop {
             let began = monotonic();
+            let traced = self.traced();
             let Err(fault) = self.follow().await;
             // A venue that lets everyone in and throws them out again is not to be asked ever faster.
             self.attempts = match monotonic().duration_since(began) >= LIVE_BACKOFF_MAX {
@@ -170,6 +172,8 @@ impl Connector {
             if matches!(fault, Fault::Unwanted) {
                 return;
             }
+            traced.record("otel.status_description", display(&fault));
+            drop(traced);
             let pause = self.backoff();
             let Self { address: Address { url, .. }, connection, .. } = &self;
             warn!(url, connection = connection.0, %fault, pause_ms = pause.as_millis(), "the venue is lost");
@@ -181,6 +185,21 @@ impl Connector {
             }
             sleep(pause).await;
         }
+    }
+
+    /// What a collector of traces is told of the next connection, from the attempt to make it.
+    fn traced(&self) -> Span {
+        info_span!(
+            target: TRACED, parent: None, "feed connection",
+            otel.kind = "client",
+            // A query may hold a key.
+            url.full = self.address.url.split('?').next(),
+            tickwire.venue = self.kind.name,
+            tickwire.connection = i64::from(self.connection.0),
+            tickwire.symbols = i64::try_from(self.symbols.len()).unwrap_or(i64::MAX),
+            // What makes it an error.
+            otel.status_description = Empty,
+        )
     }
 
     /// One connection, from its beginning to its end.

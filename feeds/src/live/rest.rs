@@ -3,24 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::header::{HOST, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::RETRY_AFTER;
+use hyper::{Request, Response, StatusCode};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsConnector;
 
 use crate::clock::monotonic;
 use crate::limits::{
     LIVE_ANSWER_BYTES_MAX, LIVE_CONNECT_MAX, LIVE_REFUSED_PAUSE, LIVE_REFUSED_PAUSE_MAX, LIVE_REST_SPACING,
     LIVE_RESYNC_SPACING,
 };
+use crate::request::{self, RequestError};
 
 /// Where a venue answers requests.
 pub(super) struct Rest {
@@ -54,14 +50,8 @@ impl RestError {
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("not an address of HTTP")]
-    Address,
-    #[error("cannot connect: {0}")]
-    Connect(#[from] std::io::Error),
     #[error(transparent)]
-    Http(#[from] hyper::Error),
-    #[error("the answer broke off, or is longer than {LIVE_ANSWER_BYTES_MAX} bytes: {0}")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Request(#[from] RequestError),
     #[error("took longer than {} s", LIVE_CONNECT_MAX.as_secs())]
     Slow,
     #[error("refused with {status}{}: {told}", in_words(*pause))]
@@ -96,49 +86,13 @@ impl Rest {
     }
 
     async fn request(&self, url: &str) -> Result<Vec<u8>, Problem> {
-        let uri: Uri = url.parse().map_err(|_| Problem::Address)?;
-        let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else {
-            return Err(Problem::Address);
-        };
-        let bare = host.trim_matches(['[', ']']);
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::get(path)
-            .header(HOST, authority.as_str())
-            .header(USER_AGENT, concat!("tickwire/", env!("CARGO_PKG_VERSION")))
-            .body(String::new())
-            .map_err(|_| Problem::Address)?;
-        let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        let stream = TcpStream::connect((bare, port)).await?;
-        match &self.tls {
-            None => exchange(stream, request).await,
-            Some(config) => {
-                let name = ServerName::try_from(bare.to_owned()).map_err(|_| Problem::Address)?;
-                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
-                exchange(stream, request).await
-            }
-        }
+        let request = Request::get(url).body(Full::default()).map_err(|_| RequestError::Address)?;
+        read(request::send(request, self.tls.as_ref(), LIVE_ANSWER_BYTES_MAX).await?)
     }
 }
 
-/// One request and its answer, on a connection of its own.
-async fn exchange<S>(stream: S, request: Request<String>) -> Result<Vec<u8>, Problem>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async move { read(sender.send_request(request).await?).await };
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // It ends when all has come, or is broken: either way the answer says so.
-        _ = &mut connection => answer.await,
-    }
-}
-
-async fn read(response: Response<Incoming>) -> Result<Vec<u8>, Problem> {
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, LIVE_ANSWER_BYTES_MAX).collect().await.map_err(Problem::Body)?.to_bytes();
+fn read(answer: Response<Bytes>) -> Result<Vec<u8>, Problem> {
+    let (head, body) = answer.into_parts();
     if head.status.is_success() {
         return Ok(body.to_vec());
     }

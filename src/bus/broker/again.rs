@@ -8,12 +8,15 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::connection::{BusError, retry_after};
+use super::connection::{BusError, Traced, retry_after};
 
 /// Whoever connects, and serves what a connection brings.
 pub(super) trait Connects: Send + Sync + 'static {
     /// A connection, which is closed with this.
     type Opened: Send;
+
+    /// What a collector of traces is told of a connection, which stands from now on.
+    fn stands(&self) -> Traced;
 
     /// Connects, and listens to all that is listened to.
     fn open(&self) -> impl Future<Output = Result<Self::Opened, BusError>> + Send;
@@ -33,7 +36,9 @@ pub(super) async fn keep<C: Connects>(
 ) {
     let lot = std::hash::RandomState::new();
     loop {
+        let traced = connects.stands();
         let reason = connects.serve(opened).await;
+        traced.lost(&reason);
         warn!(%reason, "the connection to the bus is lost");
         connects.forget();
         let mut attempts = 0;

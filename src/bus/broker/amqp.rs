@@ -24,7 +24,7 @@ use super::address::Address;
 use super::again::{Connects, keep};
 use super::asked::{Asked, Question};
 use super::client::{Arrived, Client, Unsent};
-use super::connection::BusError;
+use super::connection::{BusError, Traced};
 use super::listening::{Listening, Untaken};
 use crate::limits::{BROKER_MESSAGE_BYTES_MAX, BROKER_WAIT, QUIET_EVERY};
 use crate::metrics::Metrics;
@@ -114,6 +114,10 @@ impl Client for Amqp {
 
 impl Connects for Shared {
     type Opened = Opened;
+
+    fn stands(&self) -> Traced {
+        Traced::stands(&self.address, self.name)
+    }
 
     async fn open(&self) -> Result<Opened, BusError> {
         let opened = Opened::connect(&self.address, self.name).await?;

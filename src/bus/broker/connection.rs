@@ -5,8 +5,11 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use feeds::TRACED;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 use super::address::Address;
 use super::instruments::ListingError;
@@ -88,6 +91,29 @@ impl Connection {
 
 pub(super) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What a collector of traces is told of a connection, which stands from now on until this is dropped, or lost.
+pub(super) struct Traced(Span);
+
+impl Traced {
+    pub(super) fn stands(address: &Address, name: &str) -> Self {
+        let (host, port) = address.host_and_port();
+        Self(info_span!(
+            target: TRACED, parent: None, "bus connection",
+            otel.kind = "client",
+            server.address = host,
+            server.port = port.map(i64::from),
+            tickwire.broker = address.server(),
+            tickwire.client = name,
+            // What makes it an error.
+            otel.status_description = Empty,
+        ))
+    }
+
+    pub(super) fn lost(self, reason: &str) {
+        self.0.record("otel.status_description", reason);
+    }
 }
 
 /// How long to wait before the next attempt: twice as long each time up to a bound, less up to half of it by lot.

@@ -21,7 +21,7 @@ use super::address::Address;
 use super::again::{Connects, keep};
 use super::asked::Asked;
 use super::client::{Arrived, Client, Unsent};
-use super::connection::BusError;
+use super::connection::{BusError, Traced};
 use super::listening::Listening;
 use crate::limits::{BROKER_WAIT, KAFKA_MESSAGE_BYTES_MAX, QUIET_EVERY};
 use crate::metrics::Metrics;
@@ -117,6 +117,10 @@ impl Client for Kafka {
 
 impl Connects for Shared {
     type Opened = Opened;
+
+    fn stands(&self) -> Traced {
+        Traced::stands(&self.address, self.name)
+    }
 
     async fn open(&self) -> Result<Opened, BusError> {
         let opened = Opened::connect(&self.address, self.name, &self.inbox).await?;

@@ -2,8 +2,8 @@
 
 use std::hash::BuildHasher;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, Subject, Subscriber};
@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::address::{Address, Credentials};
 use super::client::{Arrived, Client, Messages, Unsent};
-use super::connection::{BusError, retry_after};
+use super::connection::{BusError, Traced, retry_after};
 use crate::limits::{BROKER_WAIT, SUBJECT_WAITING_MAX};
 use crate::metrics::Metrics;
 
@@ -37,7 +37,8 @@ impl Client for Nats {
         let (sender, receiver) = mpsc::channel(1);
         let lot = std::hash::RandomState::new();
         let was_connected = Arc::new(AtomicBool::new(false));
-        let counted = metrics.clone();
+        let (counted, broker) = (metrics.clone(), address.clone());
+        let standing = Mutex::new(None);
         let options = ConnectOptions::new()
             .name(name)
             .connection_timeout(BROKER_WAIT)
@@ -49,6 +50,14 @@ impl Client for Nats {
             .event_callback(move |event| {
                 let (sender, metrics) = (sender.clone(), counted.clone());
                 let was_connected = Arc::clone(&was_connected);
+                let mut standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+                match event {
+                    Event::Connected => *standing = Some(Traced::stands(&broker, name)),
+                    Event::Disconnected => {
+                        standing.take().into_iter().for_each(|traced| traced.lost("the connection is lost"));
+                    }
+                    _ => {}
+                }
                 async move {
                     match event {
                         Event::Connected if was_connected.swap(true, Ordering::Relaxed) => {

@@ -31,7 +31,8 @@ async fn connect(hub: &Rc<Hub>) -> TcpStream {
     let place = hub.admission().place(peer.ip()).expect("room");
     let (stream, form) = (Stream::Plain(stream), Form::default());
     let identity = Auth::everybody().anonymous();
-    let upgraded = Upgraded { stream, already_read: Vec::new(), form, peer: peer.ip(), place, identity };
+    let (already_read, peer, traced) = (Vec::new(), peer.ip(), Span::none());
+    let upgraded = Upgraded { stream, already_read, form, peer, place, identity, traced };
     spawn_local(serve(Rc::clone(hub), upgraded, Clock::System));
     client
 }

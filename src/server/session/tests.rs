@@ -86,6 +86,7 @@ impl Rig {
             connection,
             entitlement: Arc::new(Entitlement::everything()),
             clock: Clock::System,
+            traced: Span::none(),
         };
         let (publisher, end) = (RefCell::new(publisher), RefCell::new(end));
         Self { session, publisher, end, hub, client, unread: Vec::new(), event_time: 1_000_000_000 }

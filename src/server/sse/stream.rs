@@ -17,13 +17,15 @@ use crate::metrics::Refused;
 use crate::server::hub::{Hub, close_with_retry};
 use crate::server::session::{Member, drain, unless_it_panics};
 use crate::server::socket::Socket;
+use crate::server::traced;
 use crate::topic::TopicId;
 use crate::wire::code::CloseCode;
 use crate::wire::{Cursor, Framing, events};
 
 /// Serves a stream to its end.
 pub(in crate::server) async fn serve(hub: Rc<Hub>, entered: Entered) {
-    let Entered { stream, peer, place, lease, origin, channel, rate, topics, rejected, held } = entered;
+    let Entered { stream, peer, place, lease, origin, channel, rate, topics, rejected, held, traced } =
+        entered;
     let settings = hub.admission().settings();
     let silence_max = settings.ping_interval + settings.ping_timeout;
     // There is something on its way each second: a client that is gone does not acknowledge it.
@@ -50,6 +52,7 @@ pub(in crate::server) async fn serve(hub: Rc<Hub>, entered: Entered) {
     let has_ended = unless_it_panics(run(&hub, &socket, connection, subscribe)).await.unwrap_or_else(|| {
         hub.metrics().connection_panics_total().add(1);
         error!("a stream of events has met a fault of ours, and is cut off");
+        traced::fault(&traced);
         false
     });
     drop(member);
