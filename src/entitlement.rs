@@ -180,7 +180,6 @@ struct Written {
     admin: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_not(flag: &bool) -> bool {
     !*flag
 }

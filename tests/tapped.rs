@@ -1,11 +1,17 @@
 //! Others' connections, as administrators look at them: the list, what goes over one, and what of it nobody is shown.
 
 mod service {
+    #[expect(
+        dead_code,
+        reason = "which subprotocol was chosen, and with which code it closes, is looked at elsewhere"
+    )]
     pub(crate) mod caller;
     pub(crate) mod clients;
     pub(crate) mod eventually;
+    #[expect(dead_code, reason = "nobody comes back here")]
     pub(crate) mod events;
     pub(crate) mod http;
+    #[expect(dead_code, reason = "who asks presents something")]
     pub(crate) mod json;
     pub(crate) mod metrics;
     pub(crate) mod needed;
@@ -651,4 +657,36 @@ fn the_command_lists_and_shows_and_captures() {
     assert_eq!(both.status.code(), Some(2));
     drop(server);
     reading.join().expect_err("its server has gone");
+}
+
+#[test]
+fn over_tls_it_is_the_same() {
+    let tokens = Tokens::new();
+    tokens.write("tickwire.toml", &roles());
+    assert!(run(tickwire().current_dir(tokens.path(".")).arg("dev-cert")).status.success());
+    let server = tokens.serve(&["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    tokens.write("client-token", &tokens.mint("anna", &["--lifetime", "1h"]));
+    tokens.write("admin-token", &tokens.mint("olga", &["--role", "operator", "--lifetime", "1h"]));
+    let command = |name: &str, token: &str, arguments: &[&str]| {
+        let mut command = tickwire();
+        command.env("SSL_CERT_FILE", tokens.path("ca.pem")).args([name, "--token-file"]);
+        command.arg(tokens.path(token)).arg(format!("https://{}", server.address)).args(arguments);
+        command
+    };
+    let mut watching =
+        command("watch", "client-token", &["quote", "*"]).stdout(Stdio::null()).spawn().expect("it is built");
+    let mut id = None;
+    eventually("it is listed", || {
+        let listed = run(&mut command("tap", "admin-token", &["--connections"]));
+        let text = String::from_utf8_lossy(&listed.stdout);
+        let row = text.lines().find(|line| line.contains(" anna ")).map(|row| row.trim_start().to_owned());
+        id = row.and_then(|row| Some(row.split_once(' ')?.0.to_owned()));
+        id.is_some()
+    });
+    let shown =
+        run(&mut command("tap", "admin-token", &["--connection", &id.expect("a number"), "--count", "30"]));
+    watching.kill().expect("it goes on");
+    watching.wait().expect("our child");
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && text.lines().count() == 30 && text.contains(r#""bid":""#), "{shown:?}");
 }

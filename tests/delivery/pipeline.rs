@@ -255,6 +255,11 @@ impl Pipeline {
         client.read();
     }
 
+    pub(crate) fn times_behind(&mut self, id: usize) -> u32 {
+        let (shard, connection) = self.client(id).seat;
+        self.sides[shard].shard.stand(connection).times_behind
+    }
+
     pub(crate) fn is_laggard(&self, id: usize) -> bool {
         let client = self.clients[id].as_ref().expect("there");
         self.sides[client.seat.0].shard.is_laggard(client.seat.1)

@@ -24,6 +24,7 @@ use crate::ws::frame::Opcode;
 
 /// Characters of a subject that are shown.
 const SUBJECT_CHARS_MAX: usize = 24;
+const HEAD: &str = "      id  subject                   address          way  encoding         topics  queued B  conflated  since\n";
 
 pub(super) fn run(args: &Args, duration: Option<Duration>) -> anyhow::Result<ExitCode> {
     let url = read_url_alone(&args.target)?;
@@ -42,10 +43,12 @@ fn told(error: &AdminError) -> anyhow::Error {
 }
 
 async fn list(administrator: &Administrator) -> anyhow::Result<ExitCode> {
-    print(b"      id  subject                   address          way  encoding         topics  queued B  conflated  since\n")?;
     let mut cursor = None;
     loop {
         let part = administrator.connections(cursor.as_deref()).await.map_err(|error| told(&error))?;
+        if cursor.is_none() {
+            print(HEAD.as_bytes())?;
+        }
         let rows: String = part.connections.iter().map(row).collect();
         print(rows.as_bytes())?;
         // A server that did not go on would be asked for ever.
