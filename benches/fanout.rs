@@ -81,8 +81,8 @@ impl Rig {
         while let Some(batch) = self.batches.try_recv() {
             self.shard.deliver(&batch);
         }
-        self.shard.flush(monotonic(), u64::MAX, |connection, frame| {
-            sink(connection, payload(frame));
+        self.shard.flush(monotonic(), u64::MAX, |connection, outgoing| {
+            sink(connection, payload(outgoing.bytes));
             Sent::Taken
         });
     }

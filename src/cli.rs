@@ -44,7 +44,7 @@ enum Command {
     Export(export::Args),
     /// Follow symbols of a server in the terminal
     Watch(watch::Args),
-    /// Show all that goes over one's own connection, and capture it
+    /// Show all that goes over one's own connection, or, to administrators, over another's, and capture it
     Tap(tap::Args),
     /// Check a capture of `tap`, without a server
     ReplayCapture(replay_capture::Args),

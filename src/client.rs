@@ -6,6 +6,7 @@
 //! silent or breaks the protocol is made anew after a jittered back-off, with all subscriptions, which go on from the
 //! states that are held.
 
+mod admin;
 mod backoff;
 mod book;
 mod capture;
@@ -34,6 +35,7 @@ use crate::state::Quote;
 use crate::topic::{Channel, Depth, Rate, TopicId};
 use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
+pub use admin::{AdminError, Administrator, Tapping};
 pub use book::Book;
 pub use capture::{Capture, CaptureError, Checked, check as check_capture};
 pub use connection::ConnectError;

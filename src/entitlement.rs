@@ -2,7 +2,8 @@
 //!
 //! It is written the same in a role of the configuration and in a token:
 //! `{"symbols":["BTC-*"],"channels":["quote","book"],"depth":10,"max_frequency":"250ms","delayed":true}`. Symbols and
-//! channels have to be named; what else is left out does not restrict.
+//! channels have to be named; what else is left out does not restrict. One thing more is allowed only where it is said:
+//! `"admin":true`, to see who is connected and what they are sent, of which prices and sizes no further than all this goes.
 
 mod patterns;
 
@@ -23,6 +24,7 @@ pub struct Entitlement {
     depth: Depth,
     fastest: Rate,
     class: Class,
+    is_admin: bool,
 }
 
 /// Why something is not shown.
@@ -60,7 +62,7 @@ pub enum EntitlementError {
 }
 
 impl Entitlement {
-    /// All there is, at once.
+    /// All there is, at once. To look after the service is no part of it.
     #[must_use]
     pub const fn everything() -> Self {
         Self {
@@ -69,6 +71,7 @@ impl Entitlement {
             depth: Depth::D100,
             fastest: Rate::Raw,
             class: Class::RealTime,
+            is_admin: false,
         }
     }
 
@@ -81,6 +84,7 @@ impl Entitlement {
             depth: Depth::D10,
             fastest: Rate::Raw,
             class: Class::RealTime,
+            is_admin: false,
         }
     }
 
@@ -130,6 +134,19 @@ impl Entitlement {
     pub const fn class(&self) -> Class {
         self.class
     }
+
+    /// Whether others' connections may be looked at.
+    #[must_use]
+    pub const fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// Whether what others are sent of that channel and instrument may be seen, however often and however new it is; the
+    /// symbol in upper case.
+    #[must_use]
+    pub fn allows_of_others(&self, channel: Channel, symbol: &str) -> bool {
+        self.class == Class::RealTime && self.fastest == Rate::Raw && self.allows(channel, symbol).is_ok()
+    }
 }
 
 impl fmt::Display for Denied {
@@ -158,6 +175,13 @@ struct Written {
     max_frequency: String,
     #[serde(default)]
     delayed: bool,
+    /// Not written where it is not so: what was written before there was such a thing stays as it was.
+    #[serde(default, skip_serializing_if = "is_not")]
+    admin: bool,
+}
+
+const fn is_not(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn deepest() -> u64 {
@@ -179,6 +203,7 @@ impl TryFrom<Written> for Entitlement {
             fastest: Rate::from_text(&written.max_frequency)
                 .ok_or(EntitlementError::Rate(written.max_frequency))?,
             class: if written.delayed { Class::Delayed } else { Class::RealTime },
+            is_admin: written.admin,
         })
     }
 }
@@ -191,6 +216,7 @@ impl From<Entitlement> for Written {
             depth: entitlement.depth.levels() as u64,
             max_frequency: entitlement.fastest.as_str().to_owned(),
             delayed: entitlement.class == Class::Delayed,
+            admin: entitlement.is_admin,
         }
     }
 }
@@ -286,9 +312,32 @@ mod tests {
             (with("depth", json!("10")), "u64"),
             (with("max_frequency", json!("2s")), "`max_frequency`: `2s`"),
             (with("delayed", json!("yes")), "boolean"),
+            (with("admin", json!("yes")), "boolean"),
             (with("delay", json!(true)), "`delay`"),
         ] {
             assert!(error.contains(named), "{error} does not name {named}");
+        }
+    }
+
+    #[test]
+    fn only_who_is_said_to_looks_after_the_service_and_sees_no_more_of_prices_by_that() {
+        let all =
+            json!({"symbols": ["*"], "channels": ["quote", "trade", "book", "ticker", "bar", "status"]});
+        assert!(!read(&all).expect("well written").is_admin() && !Entitlement::everything().is_admin());
+        let written = json!({
+            "symbols": ["BTC-*"], "channels": ["quote"], "depth": 100, "max_frequency": "raw", "delayed": false, "admin": true,
+        });
+        let admin = read(&written).expect("well written");
+        assert!(admin.is_admin());
+        assert_eq!(serde_json::to_value(&admin).expect("JSON"), written);
+        let is_shown =
+            |entitlement: &Entitlement, channel, symbol| entitlement.allows_of_others(channel, symbol);
+        assert!(is_shown(&admin, Channel::Quote, "BTC-USD"));
+        assert!(!is_shown(&admin, Channel::Trade, "BTC-USD") && !is_shown(&admin, Channel::Quote, "ETH-USD"));
+        for (name, value) in [("max_frequency", json!("250ms")), ("delayed", json!(true))] {
+            let mut less = written.clone();
+            less[name] = value;
+            assert!(!is_shown(&read(&less).expect("well written"), Channel::Quote, "BTC-USD"), "{name}");
         }
     }
 

@@ -15,5 +15,5 @@ mod laggard;
 
 pub use cohort::{Deflate, Form};
 pub use events::mark_of;
-pub use shard::{Connection, Flushed, Sent, Shard, Standing};
+pub use shard::{Connection, Flushed, Outgoing, Sent, Shard, Stand, Standing};
 pub use subscribing::{Subscribe, SubscribeKind, Subscribed};

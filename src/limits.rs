@@ -182,6 +182,24 @@ pub const STATES_WAIT: Duration = Duration::from_secs(5);
 /// Malformed client messages in a row after which the connection is closed with 1008.
 pub const BAD_REQUESTS_MAX: u32 = 100;
 
+/// Taps of others' connections, of all administrators together. One more is refused with 503.
+pub const TAPS_MAX: usize = 4;
+/// Messages that wait for who taps. One more is dropped, and counted where it is missing: the connection that is tapped waits
+/// for nobody.
+pub const TAP_WAITING_MAX: usize = 1_024;
+/// The same in bytes.
+pub const TAP_WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Topics that are named at the beginning of a tap, of those that the connection follows by then. Others are not.
+pub const TAP_TOPICS_MAX: usize = SUBSCRIBE_PART_TOPICS;
+/// How long the socket of who taps may take nothing. Then the tap is over.
+pub const TAP_STALLED_MAX: Duration = Duration::from_secs(30);
+/// Requests of administrators that wait for a shard. One more is answered with `BUSY`.
+pub const ADMIN_REQUESTS_MAX: usize = 16;
+/// Bytes of one part of the list of connections that our own client reads. A longer one is none.
+pub const ADMIN_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one line of a tap that it reads: the longest message in base64, and more. A longer one ends it.
+pub const TAP_LINE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
 /// Trades or bars that one REST answer holds at most. A larger `limit` is refused.
 pub const HISTORY_LIMIT_MAX: usize = 1_000;
 /// How often a shard looks for silent connections, for cohorts that settle, and for laggards.

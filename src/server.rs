@@ -1,5 +1,6 @@
 //! The edge: sockets. One thread a shard, each with its own listener on the same port.
 
+mod admin;
 pub mod admission;
 mod assets;
 pub mod auth;
@@ -43,6 +44,7 @@ use crate::lifeline::Lifeline;
 use crate::limits::BACKLOG_MAX;
 use crate::market::quotes::QuoteReader;
 use crate::metrics::Metrics;
+use admin::{Switchboard, Taps};
 use admission::Admission;
 use auth::{Auth, Gate};
 use redirect::Redirect;
@@ -154,10 +156,11 @@ impl Server {
         let to_port = listeners.address.port();
         let mut threads = Vec::with_capacity(ends.len());
         let budget = rest::Budget::new();
+        let (taps, (switchboard, asked)) = (Taps::new(), Switchboard::new(ends.len()));
         // Before the first shard accepts: its clients could take the files that the next one needs to begin.
         let ready = listeners.listeners.into_iter().map(worker::listen).collect::<io::Result<Vec<_>>>()?;
         let mut redirect = listeners.redirect;
-        for ((runtime, listener), end) in ready.into_iter().zip(ends) {
+        for (((runtime, listener), end), asked) in ready.into_iter().zip(ends).zip(asked) {
             let redirect =
                 redirect.take().map(|listener| worker::register(&runtime, listener)).transpose()?;
             let gate = Gate { auth: sources.auth.clone(), metrics: sources.metrics.clone() };
@@ -169,6 +172,14 @@ impl Server {
             })
             .route_layer(axum::middleware::from_fn_with_state(gate.clone(), auth::enter))
             .merge(auth::routes(gate.clone()))
+            .merge(admin::routes(admin::Sources {
+                gate: gate.clone(),
+                switchboard: switchboard.clone(),
+                directory: sources.directory.clone(),
+                budget: budget.clone(),
+                clock: sources.clock.clone(),
+                taps: taps.clone(),
+            }))
             .route_layer(axum::middleware::from_fn(traced::request))
             .merge(health::routes(
                 sources.feed.clone(),
@@ -193,6 +204,7 @@ impl Server {
                 gate,
                 metrics: sources.metrics.clone(),
                 clock: sources.clock.clone(),
+                asked,
                 stop: stopped.clone(),
             };
             let lifeline = lifeline.clone();

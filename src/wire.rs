@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("wire/protocol.md")]
 
+pub mod admin;
 pub mod binary;
 pub mod code;
 pub mod cursor;
@@ -12,8 +13,11 @@ pub mod events;
 pub mod json;
 pub mod message;
 
+use serde::{Deserialize, Serialize};
+
 /// How data is written for a client. Control is always JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// `tickwire.v1.json`.
     #[default]
@@ -37,12 +41,14 @@ impl Encoding {
 }
 
 /// What the bytes to a client are cut into.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Framing {
     /// Messages of a WebSocket.
     #[default]
+    #[serde(rename = "ws")]
     Frames,
     /// Server-sent events.
+    #[serde(rename = "sse")]
     Events,
 }
 

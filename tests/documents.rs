@@ -240,7 +240,7 @@ fn the_page_has_each_route_and_each_code_and_no_script() {
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(!page.body.contains("<script") && !page.body.contains("style="), "{}", page.body);
     let paths: Vec<_> = openapi["paths"].as_object().expect("an object").keys().collect();
-    assert_eq!(paths.len(), 8, "{paths:?}");
+    assert_eq!(paths.len(), 10, "{paths:?}");
     for path in paths {
         assert!(
             page.body.contains(&format!("<h2><code>GET {path}</code></h2>"))

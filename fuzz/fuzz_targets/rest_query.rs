@@ -10,20 +10,28 @@ use std::sync::{LazyLock, Mutex};
 use feeds::Clock;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
-use tickwire::config::Config;
+use tickwire::config::{Anonymous, Config};
 use tickwire::service::Service;
 
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 8] = [
     "/v1/quotes",
     "/v1/instruments",
     "/v1/tickers",
     "/v1/books/SYM00000",
     "/v1/trades/SYM00000",
     "/v1/bars/SYM00000",
+    "/v1/admin/connections",
+    // There is none to tap: the answer has an end.
+    "/v1/admin/connections/0/tap",
 ];
 
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
+    // Whoever asks is an administrator: else its queries would not be read.
+    let everything = r#"{"symbols":["*"],"channels":["quote","trade","book","ticker","bar","status"],"admin":true}"#;
+    let everything = serde_json::from_str(everything).expect("an entitlement");
     let config = Config {
+        anonymous: Anonymous { role: "all".to_owned() },
+        roles: [("all".to_owned(), everything)].into(),
         listen: "127.0.0.1:0".to_owned(),
         shards: 1,
         sim_mode: "quotes".to_owned(),

@@ -1,11 +1,13 @@
 //! `tickwire tap`.
 
+mod others;
 mod shown;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,13 +26,17 @@ use shown::Shown;
 /// Flags of `tap`.
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "tickwire tap [OPTIONS] [URL] <CHANNEL> <SYMBOL>…",
+    override_usage = "tickwire tap [OPTIONS] [URL] <CHANNEL> <SYMBOL>…
+       tickwire tap [OPTIONS] [URL] --connections
+       tickwire tap [OPTIONS] [URL] --connection <ID>",
     after_help = "\
 Examples:
   tickwire tap quote SYM00001
   tickwire tap book '*' --encoding binary --compress --count 100
   tickwire tap quote '*' --duration 10s --out quotes.capture
   tickwire tap --token-file token --redact https://ticks.example.com quote '*'
+  tickwire tap --token-file admin-token https://ticks.example.com --connections
+  tickwire tap --token-file admin-token https://ticks.example.com --connection 17 --redact
 
 Shows all that goes over this connection, behind its handshake: when, in which direction (→ ours, ← the server's), what it is, its
 bytes, those on the wire, z where it was compressed, and what it says. A long message is cut; --whole shows all of it. Records of
@@ -40,8 +46,15 @@ binary messages stand one a line, as differences to the state before, in units o
 sent: who may not see the prices may not have the file, which nobody but its owner can read. A token is never in it. Only a
 capture that was stopped has an end, which tells what the client knew; one whose connection ended has none.
 
-It is the client of `watch` that is tapped: it proves each state, and asks anew for what is not right. It does not come back: the
-end of the connection is the end.
+--connections lists who is connected to the server, and --connection shows what goes over one of these connections from then on:
+→ its client's, ← the server's. Both are for who has a role or token with `admin = true`, at the server, or gateway, where the
+connection is. Prices and sizes are shown as far as that role or token shows them itself, and with --redact none; the tokens that
+the client presents never are. The client notices nothing; the server's log says who looks at whom. When messages come faster
+than they are read, those that find no room are left out, and it is said how many. The capture of another's connection begins in
+its middle: `replay-capture` proves what it has begun to follow since.
+
+Without these, it is the client of `watch` that is tapped: it proves each state, and asks anew for what is not right. It does not
+come back: the end of the connection is the end.
 
 Exit code: 0 after --count, --duration, on Ctrl-C, and when nobody reads the output any more; 1 when there is no connection, or it
 ends."
@@ -49,8 +62,21 @@ ends."
 pub(super) struct Args {
     /// What to follow, and of which symbols (`*`: all); before them the server's URL as `serve` prints it, if it is not
     /// ws://127.0.0.1:8080/v1/ws
-    #[arg(required = true, num_args = 2.., value_names = ["CHANNEL", "SYMBOL"])]
+    #[arg(
+        required_unless_present_any = ["connections", "connection"],
+        num_args = 1..,
+        value_names = ["CHANNEL", "SYMBOL"]
+    )]
     target: Vec<String>,
+    /// List the connections of the server, for its administrators
+    #[arg(
+        long,
+        conflicts_with_all = ["connection", "encoding", "compress", "redact", "whole", "out", "count", "duration"]
+    )]
+    connections: bool,
+    /// Show what goes over the connection of this number in place of our own, for administrators
+    #[arg(long, value_name = "ID", conflicts_with_all = ["encoding", "compress"])]
+    connection: Option<u64>,
     #[command(flatten)]
     presented: Presented,
     /// json or binary
@@ -59,7 +85,7 @@ pub(super) struct Args {
     /// Negotiate permessage-deflate
     #[arg(long)]
     compress: bool,
-    /// Hide what is said: only of what kind the messages are
+    /// Hide what is said: only of what kind the messages are; of another's connection, of which topics too
     #[arg(long, conflicts_with_all = ["out", "whole"])]
     redact: bool,
     /// Show long messages as a whole
@@ -77,8 +103,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let target = Target::read(&args.target)?;
     let duration = args.duration.as_deref().map(|text| config::duration("duration", text)).transpose()?;
+    if args.connections || args.connection.is_some() {
+        return others::run(args, duration);
+    }
+    let target = Target::read(&args.target)?;
     let settings = ClientSettings {
         token: args.presented.token(&target.url)?,
         encoding: args.encoding,
@@ -102,9 +131,7 @@ async fn tap(
     let mut tapped =
         Tapped { shown: Shown::new(args.redact, args.whole), capture: None, frames: 0, failure: None };
     if let Some(path) = &args.out {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        tapped.capture = Some(Capture::begin(BufWriter::new(file), &url, args.encoding)?);
+        tapped.capture = Some(Capture::begin(create(path)?, &url, args.encoding, None)?);
     }
     // It is shown to by the client, and looked at here between two events.
     let tapped = Arc::new(Mutex::new(tapped));
@@ -113,19 +140,13 @@ async fn tap(
         shared.lock().unwrap_or_else(PoisonError::into_inner).take(observed);
     }));
     client.subscribe(target.channel, target.symbols);
-    let stop = async {
-        match duration {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(stop);
+    let mut stop = pin!(stop_after(duration));
     loop {
         tokio::select! {
             event = client.next() => look(&event?)?,
             result = tokio::signal::ctrl_c() => { result?; break }
             _ = terminate.recv() => break,
-            () = &mut stop => break,
+            () = stop.as_mut() => break,
         }
         let mut tapped = tapped.lock().unwrap_or_else(PoisonError::into_inner);
         match tapped.failure.take() {
@@ -143,6 +164,20 @@ async fn tap(
         capture.end(&client).context("cannot end the capture")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file that is not there yet, for its owner alone.
+fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    file.map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Waits for that long; for ever without it.
+async fn stop_after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What is an end, and what is to be known beside the frames.

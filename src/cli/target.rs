@@ -42,6 +42,15 @@ impl Target {
     }
 }
 
+/// The server's URL, from positional arguments that are to have nothing else.
+pub(super) fn read_url_alone(words: &[String]) -> anyhow::Result<String> {
+    match words {
+        [] => Ok(DEFAULT_URL.to_owned()),
+        [url] if is_url(url) => read_url(url),
+        _ => bail!("another's connection follows what it does: name the server's URL alone, and no channel"),
+    }
+}
+
 fn bad(what: &str, text: &str, why: &str) -> anyhow::Error {
     anyhow!("{what} `{text}`: {why}")
 }
@@ -161,6 +170,16 @@ mod tests {
         ] {
             let error = Target::read(&words(wrong)).unwrap_err().to_string();
             assert!(error.to_lowercase().contains(&part.to_lowercase()), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn of_another_s_connection_the_url_alone_is_said() {
+        assert_eq!(read_url_alone(&[]).expect("the usual one"), DEFAULT_URL);
+        assert_eq!(read_url_alone(&words("http://[::1]:7")).expect("a URL"), "ws://[::1]:7/v1/ws");
+        for wrong in ["quote", "http://x quote", "http://x quote *"] {
+            let error = read_url_alone(&words(wrong)).expect_err(wrong).to_string();
+            assert!(error.contains("URL alone"), "{error}");
         }
     }
 

@@ -15,6 +15,7 @@ Examples:
   tickwire token key --out keys
   tickwire serve --auth-public-key-file keys/token-key.pub.pem
   tickwire token mint --key keys/token-key.pem --subject anna --entitlement '{\"symbols\":[\"*\"],\"channels\":[\"quote\"]}'
+  tickwire token mint --key keys/token-key.pem --subject olga --entitlement '{\"symbols\":[],\"channels\":[],\"admin\":true}'
   tickwire token read --auth-public-key-file keys/token-key.pub.pem < token
   tickwire token api-key dashboard --role trader --file api-keys.toml
 

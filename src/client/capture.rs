@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Client, Observed, Sender, Stats};
 use crate::wire::Encoding;
+use crate::wire::admin::Dropped;
 use crate::ws::frame::Opcode;
 
 pub use check::{CaptureError, Checked, check};
@@ -25,6 +26,8 @@ enum Line {
     /// The first.
     Capture(Head),
     Frame(Frame),
+    /// What is missing here.
+    Dropped(Dropped),
     /// The last, if the capture was ended and not broken off.
     End(End),
 }
@@ -35,6 +38,9 @@ struct Head {
     version: u32,
     url: String,
     subprotocol: String,
+    /// Of another's connection, its number at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connection: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,14 +93,14 @@ pub struct Capture<W> {
 }
 
 impl<W: Write> Capture<W> {
-    /// Begins one of a connection to `url`, where data is written so.
+    /// Begins one of a connection to `url`, where data is written so: our own, or another's of that number.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn begin(out: W, url: &str, encoding: Encoding) -> io::Result<Self> {
+    pub fn begin(out: W, url: &str, encoding: Encoding, connection: Option<u64>) -> io::Result<Self> {
         let mut capture = Self { out };
-        let head =
-            Head { version: VERSION, url: url.to_owned(), subprotocol: encoding.subprotocol().to_owned() };
+        let (url, subprotocol) = (url.to_owned(), encoding.subprotocol().to_owned());
+        let head = Head { version: VERSION, url, subprotocol, connection };
         capture.put(&Line::Capture(head))?;
         Ok(capture)
     }
@@ -121,6 +127,22 @@ impl<W: Write> Capture<W> {
             compressed: is_compressed,
             payload,
         }))
+    }
+
+    /// Says that so many messages are missing here.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn add_dropped(&mut self, dropped: Dropped) -> io::Result<()> {
+        self.put(&Line::Dropped(dropped))
+    }
+
+    /// Leaves it without an end, as that of another's connection, of whose client nothing is known.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn leave(mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// Ends it with what the client knows that has taken all that was added.

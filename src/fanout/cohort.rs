@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::assembly::Assembly;
 use super::compression::Stream;
-use super::shard::{Connection, Flushed, Seat, Sent, Shard};
+use super::shard::{Connection, Flushed, Outgoing, Seat, Sent, Shard};
 use crate::topic::TopicId;
 use crate::wire::{Encoding, Framing};
 
@@ -188,7 +188,7 @@ impl Shard {
         &mut self,
         id: CohortId,
         flushed: &mut Flushed,
-        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+        send: &mut impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) {
         let cohort = &self.cohorts[id];
         let &[connection] = cohort.members.as_slice() else { return };

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::assembly::Assembled;
 use super::cohort::{Cohort, Deflate};
-use super::shard::Connection;
+use super::shard::{Connection, Outgoing};
 use crate::limits::{COMPRESS_BYTES_MIN, KEY_FRAME_EVERY, STREAMS_PER_SHARD_MAX};
 use crate::ws::deflate::{Deflater, WINDOW_BITS_MAX};
 use crate::ws::frame::{HEADER_BYTES_MAX, Header, Opcode};
@@ -50,11 +50,11 @@ impl Compression {
         cohort: &mut Cohort,
         message: &Assembled<'_>,
         now: Instant,
-        mut send: impl FnMut(&[Connection], &[u8]),
+        mut send: impl FnMut(&[Connection], Outgoing<'_>),
     ) {
         // Binary records have nothing to compress.
         let Some(deflate) = cohort.form.deflate.filter(|_| message.opcode == Opcode::Text) else {
-            return send(&cohort.members, message.frame);
+            return send(&cohort.members, Outgoing::plain(message.frame));
         };
         if self.has_stream(cohort, deflate) {
             let Cohort { stream: Some(stream), members, synced, .. } = cohort else { return };
@@ -67,18 +67,18 @@ impl Compression {
             }
             compress(&mut stream.deflater, message, &mut self.frame);
             let (synced, waiting) = members.split_at(*synced);
-            send(synced, &self.frame);
+            send(synced, Outgoing { bytes: &self.frame, inflated: Some(message.payload) });
             if !waiting.is_empty() {
-                send(waiting, message.frame);
+                send(waiting, Outgoing::plain(message.frame));
             }
         } else if message.payload.len() >= COMPRESS_BYTES_MIN {
             let deflater = self.alone[usize::from(deflate.window_bits)]
                 .get_or_insert_with(|| Box::new(Deflater::new(deflate.window_bits)));
             deflater.restart();
             compress(deflater, message, &mut self.frame);
-            send(&cohort.members, &self.frame);
+            send(&cohort.members, Outgoing { bytes: &self.frame, inflated: Some(message.payload) });
         } else {
-            send(&cohort.members, message.frame);
+            send(&cohort.members, Outgoing::plain(message.frame));
         }
     }
 

@@ -6,7 +6,7 @@
 use super::assembly::Assembly;
 use super::cohort::{CohortId, hash_of};
 use super::listeners::Reached;
-use super::shard::{Connection, Flushed, Sent, Shard};
+use super::shard::{Connection, Flushed, Outgoing, Sent, Shard};
 use crate::limits::MESSAGE_OUT_BYTES_MAX;
 use crate::topic::TopicId;
 use crate::wire::cursor;
@@ -24,7 +24,7 @@ impl Shard {
         id: CohortId,
         mut out: Assembly,
         flushed: &mut Flushed,
-        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+        send: &mut impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) {
         let mut event = std::mem::take(&mut self.event);
         event.clear();
@@ -47,8 +47,12 @@ impl Shard {
         flushed.messages += count;
         flushed.updates += updates * count;
         flushed.bytes += event.len() as u64 * count;
-        let refused: Vec<Connection> =
-            members.iter().copied().filter(|&connection| send(connection, &event) == Sent::Refused).collect();
+        let outgoing = Outgoing::plain(&event);
+        let refused: Vec<Connection> = members
+            .iter()
+            .copied()
+            .filter(|&connection| send(connection, outgoing) == Sent::Refused)
+            .collect();
         // The states of very many books leave no memory behind.
         if event.capacity() <= 2 * MESSAGE_OUT_BYTES_MAX {
             self.event = event;

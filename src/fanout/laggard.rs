@@ -114,6 +114,8 @@ impl Shard {
         let mut lag = match self.members[connection].lag.take() {
             Some(lag) => lag,
             None => {
+                let times = &mut self.members[connection].times_behind;
+                *times = times.saturating_add(1);
                 self.laggards.push(connection);
                 Box::new(Lag::new(self.now))
             }

@@ -144,6 +144,7 @@ pub(super) struct Member {
     /// The subscription whose states have not all come yet.
     pub(super) awaiting: Option<Box<Awaiting>>,
     pub(super) lag: Option<Box<Lag>>,
+    pub(super) times_behind: u32,
 }
 
 /// Where a connection is in its cohort.
@@ -151,6 +152,36 @@ pub(super) struct Member {
 pub(super) struct Seat {
     pub(super) cohort: CohortId,
     pub(super) position: usize,
+}
+
+/// What a connection is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// As it is on the wire: a frame, or an event.
+    pub bytes: &'a [u8],
+    /// Of a compressed message what it says, which nobody else can tell: its context is that of a whole cohort.
+    pub inflated: Option<&'a [u8]>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// What is not compressed.
+    #[must_use]
+    pub const fn plain(bytes: &'a [u8]) -> Self {
+        Self { bytes, inflated: None }
+    }
+}
+
+/// How one connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// How it is sent its data.
+    pub form: Form,
+    /// How many topics it follows.
+    pub topics: usize,
+    /// Whether it has fallen behind.
+    pub is_laggard: bool,
+    /// How often it has fallen behind, and was sent states in place of what it missed.
+    pub times_behind: u32,
 }
 
 /// What became of a message to a connection.
@@ -261,6 +292,20 @@ impl Shard {
         }
     }
 
+    /// How one connection stands. It takes no time either.
+    #[must_use]
+    pub fn stand(&self, connection: Connection) -> Stand {
+        let member = &self.members[connection];
+        let live = member.seat.map_or(0, |seat| self.cohorts[seat.cohort].topics.len());
+        let behind = member.lag.as_ref().map_or(0, |lag| lag.held.len() + lag.catching_up.len());
+        Stand {
+            form: member.form,
+            topics: live + behind,
+            is_laggard: member.lag.is_some(),
+            times_behind: member.times_behind,
+        }
+    }
+
     /// The run of the stream that is being sent.
     #[must_use]
     pub const fn epoch(&self) -> &Arc<str> {
@@ -341,7 +386,7 @@ impl Shard {
         &mut self,
         now: Instant,
         sends: u64,
-        mut send: impl FnMut(Connection, &[u8]) -> Sent,
+        mut send: impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) -> Flushed {
         self.now = now;
         let mut flushed = Flushed::default();
@@ -384,7 +429,7 @@ impl Shard {
         &mut self,
         now: Instant,
         connection: Connection,
-        mut send: impl FnMut(Connection, &[u8]) -> Sent,
+        mut send: impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) -> Flushed {
         self.now = now;
         let mut flushed = Flushed::default();
@@ -393,7 +438,7 @@ impl Shard {
     }
 
     /// Lets cohorts settle that have not changed for a while, and laggards go that have waited for too long.
-    pub fn tick(&mut self, now: Instant, mut send: impl FnMut(Connection, &[u8]) -> Sent) -> Flushed {
+    pub fn tick(&mut self, now: Instant, mut send: impl FnMut(Connection, Outgoing<'_>) -> Sent) -> Flushed {
         self.now = now;
         let mut flushed = Flushed::default();
         let mut topics = 0;
@@ -444,7 +489,7 @@ impl Shard {
         &mut self,
         connection: Connection,
         flushed: &mut Flushed,
-        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+        send: &mut impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) {
         if let Some(seat) = self.members[connection].seat {
             self.flush_cohort(seat.cohort, flushed, send);
@@ -456,7 +501,7 @@ impl Shard {
         let frame = framed(self.members[connection].form.framing, &objects);
         flushed.messages += 1;
         flushed.bytes += frame.len() as u64;
-        if send(connection, &frame) == Sent::Refused {
+        if send(connection, Outgoing::plain(&frame)) == Sent::Refused {
             self.fall_behind(connection);
         }
     }
@@ -465,7 +510,7 @@ impl Shard {
         &mut self,
         id: CohortId,
         flushed: &mut Flushed,
-        send: &mut impl FnMut(Connection, &[u8]) -> Sent,
+        send: &mut impl FnMut(Connection, Outgoing<'_>) -> Sent,
     ) {
         let cohort = &mut self.cohorts[id];
         // Nothing goes out before the acknowledgement does. It is listed again then.
@@ -487,7 +532,7 @@ impl Shard {
         out.drain(|message| {
             flushed.messages += members;
             compression.frames(cohort, &message, now, |members, frame| {
-                flushed.bytes += (frame.len() * members.len()) as u64;
+                flushed.bytes += (frame.bytes.len() * members.len()) as u64;
                 for &connection in members {
                     if send(connection, frame) == Sent::Refused {
                         refused.push(connection);

@@ -1,5 +1,6 @@
 //! A shard with its sockets: where what the shard has for a connection meets the connection's socket.
 
+mod administered;
 mod slow;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -18,7 +19,7 @@ use super::reading::ReadRoom;
 use super::socket::{Silence, Socket};
 use crate::bus::Batch;
 use crate::directory::Directory;
-use crate::fanout::{Connection, Flushed, Form, Sent, Shard, Standing, Subscribe, Subscribed};
+use crate::fanout::{Connection, Flushed, Form, Outgoing, Sent, Shard, Standing, Subscribe, Subscribed};
 use crate::limits::{FLUSH_SENDS_MAX, HEARTBEAT_EVERY, RECONNECT_AFTER_MS, SILENCE_STEP_MAX};
 use crate::metrics::{AuthRefusal, Metrics, Refused, Stage};
 use crate::topic::TopicId;
@@ -487,9 +488,9 @@ impl Inner {
     }
 }
 
-fn send_to(sockets: &[Option<Rc<Socket>>], now: Instant) -> impl FnMut(Connection, &[u8]) -> Sent {
-    move |connection, frame| match &sockets[connection] {
-        Some(socket) => socket.send(frame, now),
+fn send_to(sockets: &[Option<Rc<Socket>>], now: Instant) -> impl FnMut(Connection, Outgoing<'_>) -> Sent {
+    move |connection, outgoing| match &sockets[connection] {
+        Some(socket) => socket.send(outgoing, now),
         None => Sent::Taken,
     }
 }

@@ -11,7 +11,7 @@ use crate::limits::{
 use crate::metrics::{Metrics, Refused};
 use crate::ws::decode::{DecodeError, Decoder, Event, Role};
 use crate::ws::deflate::Inflater;
-use crate::ws::frame;
+use crate::ws::frame::{self, Opcode};
 
 /// What the connections of a shard share. None needs it across an `.await`.
 pub(super) struct ReadRoom {
@@ -64,6 +64,8 @@ pub(super) struct Reader {
     /// What it holds, as it was last counted.
     held: usize,
     metrics: Metrics,
+    /// Bytes of the message or control frame that is being read.
+    wire_bytes: usize,
     /// What has been read behind the last message and is still to be looked at. Empty but while one is answered.
     rest: Vec<u8>,
     rest_at: usize,
@@ -80,6 +82,7 @@ impl Reader {
             decoder: Decoder::new(Role::Server, may_be_compressed, MESSAGE_IN_BYTES_MAX),
             held: 0,
             metrics,
+            wire_bytes: 0,
             rest: already_read,
             rest_at: 0,
             budget: READ_TURN_BYTES_MAX,
@@ -130,10 +133,16 @@ impl Reader {
                 }
             };
             let received = loop {
-                match self.decoder.next(&mut input, inflater, inflated).map_err(ReadError::Refused)? {
-                    None => break None,
-                    Some(Event::Pong(_)) => {}
-                    Some(Event::Ping(payload)) => {
+                let before = input.len();
+                inflated.clear();
+                let event = self.decoder.next(&mut input, inflater, inflated).map_err(ReadError::Refused)?;
+                self.wire_bytes += before - input.len();
+                let Some(event) = event else { break None };
+                let wire_bytes = std::mem::take(&mut self.wire_bytes);
+                match event {
+                    Event::Pong(payload) => socket.show_received(Opcode::Pong, payload, wire_bytes),
+                    Event::Ping(payload) => {
+                        socket.show_received(Opcode::Ping, payload, wire_bytes);
                         socket.send_pong(frame::pong(payload));
                         // Before whatever the message behind the ping brings; of a flood, only the newest.
                         if self.pongs > 0 {
@@ -141,9 +150,20 @@ impl Reader {
                             socket.write_waiting().map_err(|_broken| ReadError::Broken)?;
                         }
                     }
-                    Some(Event::Text(text)) => break Some(Received::Text(text.to_owned())),
-                    Some(Event::Binary(_)) => break Some(Received::Binary),
-                    Some(Event::Close(close)) => break Some(Received::Close(close.map(|(code, _)| code))),
+                    Event::Text(text) => {
+                        let text = text.to_owned();
+                        socket.show_request(&text, wire_bytes, !inflated.is_empty());
+                        break Some(Received::Text(text));
+                    }
+                    Event::Binary(payload) => {
+                        socket.show_received(Opcode::Binary, payload, wire_bytes);
+                        break Some(Received::Binary);
+                    }
+                    Event::Close(close) => {
+                        let payload = close.map(|(code, reason)| frame::close_payload(code, reason));
+                        socket.show_received(Opcode::Close, &payload.unwrap_or_default(), wire_bytes);
+                        break Some(Received::Close(close.map(|(code, _)| code)));
+                    }
                 }
             };
             let left = input.len();

@@ -28,8 +28,7 @@ pub(super) use self::docs::routes as description;
 use self::entitled::Entitled;
 use self::page::Page;
 pub(super) use self::query::Parameters;
-pub(super) use self::refusal::Refusal;
-use self::refusal::shortened;
+pub(super) use self::refusal::{Refusal, shortened};
 use self::schema::{
     Bars, Book, BookParameters, HistoryParameters, Instruments, IntervalParameter, ListParameters, Quotes,
     Refused, SymbolParameter, Tickers, Trades,
@@ -345,7 +344,7 @@ fn limit_of_history(asked: Option<String>) -> Result<usize, Refusal> {
     limit(asked, HISTORY_LIMIT, HISTORY_LIMIT_MAX)
 }
 
-fn limit(asked: Option<String>, default: usize, max: usize) -> Result<usize, Refusal> {
+pub(super) fn limit(asked: Option<String>, default: usize, max: usize) -> Result<usize, Refusal> {
     let Some(text) = asked else {
         return Ok(default);
     };

@@ -8,20 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
+use feeds::{Clock, Timestamp};
 use tokio::sync::Notify;
 
+use super::admin::{Mirror, Passing, shown_request};
 use super::admission::Place;
 use super::stream::Stream;
 use crate::entitlement::Entitlement;
-use crate::fanout::Sent;
+use crate::fanout::{Outgoing, Sent};
 use crate::limits::{
     CLOSE_WAIT, LAG_AFTER, LAG_BURST_BYTES, LAG_BYTES, LAG_FAIR_BYTES, OUTBOX_BYTES_MAX, OUTBOX_FAIR_BYTES,
     OUTBOX_TOTAL_BYTES_MAX, SLOW_CLOSE_WAIT,
 };
 use crate::metrics::{Metrics, Refused};
+use crate::wire::admin::Side;
 use crate::wire::code::CloseCode;
 use crate::wire::{Framing, OnOverflow, events, message};
-use crate::ws::frame;
+use crate::ws::frame::{self, Opcode};
 
 /// One connection's stream and outbox. Not shared between threads.
 pub(super) struct Socket {
@@ -41,6 +44,10 @@ pub(super) struct Socket {
     silence: Cell<Duration>,
     /// Nothing more is read or written.
     is_cut: Cell<bool>,
+    /// When the connection came.
+    pub(super) opened: Timestamp,
+    /// Those to whom is shown what goes over it: mostly nobody.
+    mirrors: RefCell<Vec<Mirror>>,
 }
 
 /// What follows from a client's silence.
@@ -100,7 +107,14 @@ impl Socket {
             last_data: Cell::new(monotonic()),
             on_overflow: Cell::default(),
             entitlement: Cell::default(),
+            opened: Clock::System.now(),
+            mirrors: RefCell::default(),
         }
+    }
+
+    /// How many connections of the process came before it.
+    pub(super) const fn number(&self) -> u64 {
+        self.place.number()
     }
 
     /// Tells the session that its client may see something else.
@@ -119,14 +133,16 @@ impl Socket {
         self.on_overflow.set(what);
     }
 
-    /// Sends a whole frame. Never waits: what the socket does not take is copied into the outbox. `now`: the time,
-    /// about.
-    pub(super) fn send(&self, frame: &[u8], now: Instant) -> Sent {
+    /// Sends a whole frame, or event. Never waits: what the socket does not take is copied into the outbox. `now`: the
+    /// time, about.
+    pub(super) fn send(&self, outgoing: Outgoing<'_>, now: Instant) -> Sent {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_closing {
             return Sent::Taken;
         }
+        self.show_sent(outgoing);
         self.last_data.set(now);
+        let frame = outgoing.bytes;
         let mut written = 0;
         if outbox.frames.is_empty() && outbox.pong.is_none() {
             match self.stream.try_write(frame) {
@@ -170,7 +186,7 @@ impl Socket {
         };
         if outbox.bytes > may {
             outbox.is_slow = true;
-            outbox.close(self.farewell(CloseCode::TooSlow, CloseCode::TooSlow.reason()));
+            self.close_outbox(outbox, self.farewell(CloseCode::TooSlow, CloseCode::TooSlow.reason()));
             self.metrics.refusals_total().of(Refused::Overrun).add(1);
         }
         if outbox.bytes > should && !outbox.is_closing { Sent::Refused } else { Sent::Taken }
@@ -221,6 +237,7 @@ impl Socket {
 
     /// Puts a frame before those that wait whole.
     fn insert(&self, outbox: &mut Outbox, frame: Vec<u8>, now: Instant) {
+        self.show_sent(Outgoing::plain(&frame));
         let position = usize::from(outbox.is_begun);
         let before = outbox.bytes;
         outbox.bytes += frame.len();
@@ -325,11 +342,16 @@ impl Socket {
         let begins = !outbox.is_closing;
         if begins {
             let before = outbox.bytes;
-            outbox.close(last_frames);
+            self.close_outbox(&mut outbox, last_frames);
             self.count(before, outbox.bytes);
             self.wake.notify_one();
         }
         begins
+    }
+
+    fn close_outbox(&self, outbox: &mut Outbox, last_frames: Vec<u8>) {
+        self.show_sent(Outgoing::plain(&last_frames));
+        outbox.close(last_frames);
     }
 
     /// Whether the connection is closing.
@@ -377,8 +399,9 @@ impl Socket {
                 && let Some(pong) = outbox.pong.take()
             {
                 match self.stream.try_write(&pong) {
-                    Ok(written) if written == pong.len() => {}
+                    Ok(written) if written == pong.len() => self.show_sent(Outgoing::plain(&pong)),
                     Ok(written) => {
+                        self.show_sent(Outgoing::plain(&pong));
                         outbox.bytes += pong.len() - written;
                         outbox.is_begun = true;
                         outbox.frames.push_front(Waiting { bytes: pong, written, since: monotonic() });
@@ -418,6 +441,77 @@ impl Socket {
             outbox.frames = VecDeque::new();
         }
         Ok(())
+    }
+
+    /// Shows somebody from now on what goes over the connection.
+    pub(super) fn show_to(&self, mirror: Mirror) {
+        self.mirrors.borrow_mut().push(mirror);
+    }
+
+    /// Whether anybody is shown what goes over the connection.
+    fn is_tapped(&self) -> bool {
+        !self.mirrors.borrow().is_empty()
+    }
+
+    /// Shows what is handed to the socket: it may wait there yet, and a connection that is closed takes what waits with it.
+    fn show_sent(&self, outgoing: Outgoing<'_>) {
+        if !self.is_tapped() {
+            return;
+        }
+        match self.framing {
+            Framing::Frames => {
+                let mut rest = outgoing.bytes;
+                while let Some((frame, behind)) = frame::split_first(rest) {
+                    let payload = outgoing.inflated.unwrap_or(frame.payload);
+                    self.show(
+                        Side::Server,
+                        frame.opcode,
+                        payload.len(),
+                        payload,
+                        frame.bytes,
+                        frame.is_compressed,
+                    );
+                    rest = behind;
+                }
+            }
+            Framing::Events => {
+                let lines = outgoing.bytes.split(|&byte| byte == b'\n');
+                for data in lines.filter_map(|line| line.strip_prefix(b"data: ")) {
+                    self.show(Side::Server, Opcode::Text, data.len(), data, outgoing.bytes.len(), false);
+                }
+            }
+        }
+    }
+
+    /// Shows a control frame of the client, or a binary message: of that no more than its length, for it may have a token
+    /// where none belongs.
+    pub(super) fn show_received(&self, opcode: Opcode, payload: &[u8], wire_bytes: usize) {
+        let shown = if opcode == Opcode::Binary { &[] } else { payload };
+        if self.is_tapped() {
+            self.show(Side::Client, opcode, payload.len(), shown, wire_bytes, false);
+        }
+    }
+
+    /// Shows a message of the client, without what it presents.
+    pub(super) fn show_request(&self, text: &str, wire_bytes: usize, is_compressed: bool) {
+        if self.is_tapped() {
+            let shown = shown_request(text);
+            self.show(Side::Client, Opcode::Text, text.len(), &shown, wire_bytes, is_compressed);
+        }
+    }
+
+    fn show(
+        &self,
+        from: Side,
+        opcode: Opcode,
+        bytes: usize,
+        payload: &[u8],
+        wire_bytes: usize,
+        is_compressed: bool,
+    ) {
+        let at = Clock::System.now();
+        let passing = Passing { at, from, opcode, bytes, wire_bytes, is_compressed, payload };
+        self.mirrors.borrow_mut().retain(|mirror| mirror.take(&passing));
     }
 }
 

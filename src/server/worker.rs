@@ -20,6 +20,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::Instrument;
 
+use super::admin::Asked;
 use super::admission::{Admission, gate};
 use super::auth::Gate;
 use super::cors::{self, Sharing};
@@ -102,6 +103,8 @@ pub(super) struct Worker {
     pub(super) gate: Gate,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    /// What administrators ask.
+    pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) stop: watch::Receiver<Stop>,
 }
 
@@ -200,6 +203,7 @@ impl Worker {
                 },
                 () = some(drained.as_mut()) => break,
                 _ = tick.tick() => hub.tick(&self.clock),
+                Some(asked) = self.asked.recv() => hub.answer(asked),
                 Some(upgraded) = upgraded.recv() => {
                     let span = upgraded.span();
                     spawn_local(session::serve(Rc::clone(&hub), upgraded, self.clock.clone()).instrument(span));

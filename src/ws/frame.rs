@@ -98,6 +98,35 @@ impl Header {
     }
 }
 
+/// A whole frame of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole<'a> {
+    /// What it carries.
+    pub opcode: Opcode,
+    /// Whether that is compressed.
+    pub is_compressed: bool,
+    /// As it is on the wire.
+    pub payload: &'a [u8],
+    /// Bytes of header and payload.
+    pub bytes: usize,
+}
+
+/// The first of a server's whole frames that stand one behind the other, and what stands behind it; `None`: there is none.
+#[must_use]
+pub fn split_first(bytes: &[u8]) -> Option<(Whole<'_>, &[u8])> {
+    let &[first, short, ..] = bytes else { return None };
+    let (header, payload) = match short {
+        126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
+        127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
+        short => (2, usize::from(short & !MASKED)),
+    };
+    let (frame, behind) = bytes.split_at_checked(header + payload)?;
+    let opcode = Opcode::from_bits(first & 0x0f)?;
+    let whole =
+        Whole { opcode, is_compressed: first & RSV1 != 0, payload: &frame[header..], bytes: frame.len() };
+    Some((whole, behind))
+}
+
 /// A server's text message.
 #[must_use]
 pub fn text(payload: &[u8]) -> Vec<u8> {
@@ -183,6 +212,25 @@ mod tests {
             assert_eq!(Header::new(Opcode::Text, false, len).as_bytes(), header);
         }
         assert_eq!(Header::new(Opcode::Binary, true, 7).as_bytes(), [0xc2, 7]);
+    }
+
+    #[test]
+    fn frames_that_stand_together_are_told_apart_again() {
+        let long = "a".repeat(70_000);
+        for text_of in ["", "b", &long[..126], &long] {
+            let frames = [text(text_of.as_bytes()), close(4007, "slow")].concat();
+            let (first, behind) = split_first(&frames).expect("a frame");
+            let bytes = frames.len() - behind.len();
+            let payload = text_of.as_bytes();
+            assert_eq!(first, Whole { opcode: Opcode::Text, is_compressed: false, payload, bytes });
+            let (last, nothing) = split_first(behind).expect("a frame");
+            assert_eq!((last.opcode, last.payload), (Opcode::Close, &close_payload(4007, "slow")[..]));
+            assert_eq!((nothing, split_first(nothing)), (&[][..], None));
+            assert_eq!(split_first(&frames[..bytes - 1]), None);
+        }
+        let (first, _) = split_first(&[0xc1, 1, 9]).expect("a frame");
+        assert!(first.is_compressed);
+        assert_eq!(first.payload, [9]);
     }
 
     #[test]

@@ -50,8 +50,9 @@ fn a_state_in_another_encoding_answers_nobody() {
     shard.deliver(&state(topic, br#"{"type":"snapshot"}"#, b"\x01"));
     assert_eq!(shard.take_completed(), [json]);
     let mut told = String::new();
-    shard.flush(monotonic(), u64::MAX, |to, frame| {
+    shard.flush(monotonic(), u64::MAX, |to, out| {
         if to == json {
+            let frame = out.bytes;
             let text = frame.iter().position(|&byte| byte == b'[').expect("an array");
             told = String::from_utf8(frame[text..].to_vec()).expect("UTF-8");
         }

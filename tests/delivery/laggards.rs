@@ -45,6 +45,7 @@ fn a_laggard_is_told_how_much_it_missed_and_of_every_lost_trade() {
         pipeline.stall(slow, 0);
         some_changes(&mut pipeline, 9);
         assert!(pipeline.is_laggard(slow) && !pipeline.is_laggard(fast));
+        assert_eq!((pipeline.times_behind(slow), pipeline.times_behind(fast)), (1, 0));
         assert!(pipeline.client(fast).merges.is_empty() && pipeline.client(fast).gaps.is_empty());
         let frames = pipeline.client(slow).frames.len();
         some_changes(&mut pipeline, 9);

@@ -166,7 +166,7 @@ impl Pipeline {
         let side = &mut sides[shard].shard;
         while side.is_dirty() {
             let flushed =
-                side.flush(*now, 1, |connection, frame| client(clients, (shard, connection)).send(frame));
+                side.flush(*now, 1, |connection, out| client(clients, (shard, connection)).send(out.bytes));
             if flushed.messages == 0 && flushed.is_round_over {
                 break;
             }
@@ -222,7 +222,7 @@ impl Pipeline {
             let Self { sides, clients, .. } = self;
             sides[shard]
                 .shard
-                .tick(now, |connection, frame| client(clients, (shard, connection)).send(frame));
+                .tick(now, |connection, out| client(clients, (shard, connection)).send(out.bytes));
         }
         self.drain();
     }
@@ -253,6 +253,11 @@ impl Pipeline {
         let client = self.client(id);
         client.takes = None;
         client.read();
+    }
+
+    pub(crate) fn times_behind(&mut self, id: usize) -> u32 {
+        let (shard, connection) = self.client(id).seat;
+        self.sides[shard].shard.stand(connection).times_behind
     }
 
     pub(crate) fn is_laggard(&self, id: usize) -> bool {
@@ -323,8 +328,8 @@ impl Pipeline {
     pub(crate) fn flush_one(&mut self, id: usize) {
         let Self { sides, clients, now, .. } = self;
         let (shard, connection) = clients[id].as_ref().expect("there").seat;
-        sides[shard].shard.flush_one(*now, connection, |connection, frame| {
-            client(clients, (shard, connection)).send(frame)
+        sides[shard].shard.flush_one(*now, connection, |connection, out| {
+            client(clients, (shard, connection)).send(out.bytes)
         });
     }
 

@@ -87,6 +87,16 @@ impl Tokens {
 
     /// A service in that folder, which knows them all.
     pub(crate) fn serve(&self, more: &[&str]) -> super::process::Service {
+        self.serve_market("3", "10", more)
+    }
+
+    /// The same with so many instruments, whose quotes change so often a second each.
+    pub(crate) fn serve_market(
+        &self,
+        instruments: &str,
+        rate: &str,
+        more: &[&str],
+    ) -> super::process::Service {
         let mut command = tickwire();
         command.current_dir(self.0.path());
         let files = [
@@ -97,7 +107,7 @@ impl Tokens {
             "--revoked-file",
             "revoked",
         ];
-        let market = ["--sim-mode", "quotes", "--sim-instruments", "3", "--sim-rate", "10"];
+        let market = ["--sim-mode", "quotes", "--sim-instruments", instruments, "--sim-rate", rate];
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(files).args(market).args(more);
         super::process::Service::spawn(&mut command)
     }

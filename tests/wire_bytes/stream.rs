@@ -120,8 +120,8 @@ impl Stream {
             self.shard.deliver(&batch);
         }
         let Self { shard, clients: [plain, binary, streamed, _], deflater, sums, .. } = self;
-        shard.flush(self.now, u64::MAX, |connection, frame| {
-            let payload = payload(frame);
+        shard.flush(self.now, u64::MAX, |connection, outgoing| {
+            let payload = payload(outgoing.bytes);
             if connection == *plain {
                 sums.messages += 1;
                 sums.json += payload.len();

@@ -31,8 +31,40 @@ impl Shown {
         Self { is_redacted, is_whole, topics: BTreeMap::new() }
     }
 
+    /// What a connection follows that began before it was looked at.
+    pub(super) fn know(&mut self, topics: &BTreeMap<u32, String>) {
+        self.topics.extend(topics.iter().map(|(number, name)| (TopicId(*number), name.clone())));
+    }
+
     pub(super) fn print(&mut self, observed: &Observed<'_>, out: &mut impl Write) -> io::Result<()> {
-        let mut text = self.head(observed);
+        self.print_of(observed, observed.payload.len() as u64, out)
+    }
+
+    /// Prints what its server shows only in part: of a frame, whose payload is none, these objects.
+    pub(super) fn print_objects(
+        &mut self,
+        observed: &Observed<'_>,
+        bytes: u64,
+        objects: &[Value],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let message = serde_json::to_string(objects)?;
+        if observed.sender == Sender::Server && observed.opcode == Opcode::Text {
+            self.learn(&message);
+        }
+        let said = if objects.is_empty() { String::new() } else { self.cut(&message) };
+        writeln!(out, "{}", (head(observed, bytes) + &said).trim_end())?;
+        out.flush()
+    }
+
+    /// Prints a frame of so many bytes, all of which were to be seen once.
+    pub(super) fn print_of(
+        &mut self,
+        observed: &Observed<'_>,
+        bytes: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let mut text = head(observed, bytes);
         let payload = observed.payload;
         match observed.opcode {
             Opcode::Binary | Opcode::Continuation => self.records(payload, &mut text),
@@ -53,24 +85,6 @@ impl Shown {
         }
         writeln!(out, "{}", text.trim_end())?;
         out.flush()
-    }
-
-    fn head(&self, observed: &Observed<'_>) -> String {
-        let at = observed.at.to_string();
-        let arrow = match observed.sender {
-            Sender::Client => '→',
-            Sender::Server => '←',
-        };
-        let opcode = match observed.opcode {
-            Opcode::Text => "text",
-            Opcode::Binary | Opcode::Continuation => "binary",
-            Opcode::Close => "close",
-            Opcode::Ping => "ping",
-            Opcode::Pong => "pong",
-        };
-        let z = if observed.is_compressed { 'z' } else { ' ' };
-        let (bytes, wire) = (observed.payload.len(), observed.wire_bytes);
-        format!("{} {arrow} {opcode:<6} {bytes:>7} B {wire:>7} wire{z} ", at.get(11..26).unwrap_or(&at))
     }
 
     /// What a server says, as a terminal may have it.
@@ -143,6 +157,24 @@ impl Shown {
         };
         head + &change.map(changes).unwrap_or_default()
     }
+}
+
+fn head(observed: &Observed<'_>, bytes: u64) -> String {
+    let at = observed.at.to_string();
+    let arrow = match observed.sender {
+        Sender::Client => '→',
+        Sender::Server => '←',
+    };
+    let opcode = match observed.opcode {
+        Opcode::Text => "text",
+        Opcode::Binary | Opcode::Continuation => "binary",
+        Opcode::Close => "close",
+        Opcode::Ping => "ping",
+        Opcode::Pong => "pong",
+    };
+    let z = if observed.is_compressed { 'z' } else { ' ' };
+    let wire = observed.wire_bytes;
+    format!("{} {arrow} {opcode:<6} {bytes:>7} B {wire:>7} wire{z} ", at.get(11..26).unwrap_or(&at))
 }
 
 const fn kind(what: &What<'_>) -> &'static str {

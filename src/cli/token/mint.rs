@@ -32,7 +32,7 @@ pub(super) struct Args {
     )]
     role: Option<String>,
     /// What may be seen, in place of a role: {"symbols":["BTC-*"],"channels":["quote"],"depth":10,"max_frequency":"250ms",
-    /// "delayed":true}
+    /// "delayed":true}; with "admin":true, it is an administrator's
     #[arg(long, value_name = "JSON", value_parser = entitlement)]
     entitlement: Option<Entitlement>,
     /// How long it lives

@@ -9,6 +9,7 @@ use super::{End, Frame, Head, Kind, Line, VERSION};
 use crate::client::{Client, ClientSettings, Event, Sender, Stats};
 use crate::limits::{CAPTURE_FAULTS_MAX, CAPTURE_LINE_BYTES_MAX};
 use crate::wire::Encoding;
+use crate::wire::admin::Dropped;
 
 /// What a client made of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub fn check(mut input: impl BufRead) -> Result<Checked, CaptureError> {
         match line {
             Line::Capture(_) => return Err(lines.wrong("another capture begins: a file has one")),
             Line::Frame(frame) => check.frame(lines.number, &frame).map_err(|what| lines.wrong(what))?,
+            Line::Dropped(dropped) => check.dropped(lines.number, dropped),
             Line::End(end) => check.end(lines.number, &end),
         }
     }
@@ -98,7 +100,7 @@ struct Check {
 
 impl Check {
     fn new(head: &Head) -> Result<Self, String> {
-        let Head { version, url, subprotocol } = head;
+        let Head { version, url, subprotocol, connection: _ } = head;
         if *version != VERSION {
             return Err(format!("a capture of version {version}: this reads version {VERSION}"));
         }
@@ -152,6 +154,14 @@ impl Check {
             }
         }
         Ok(())
+    }
+
+    /// What follows could only be proven with what is missing.
+    fn dropped(&mut self, line: u64, Dropped { messages }: Dropped) {
+        if !self.is_over {
+            self.fault(line, format_args!("{messages} messages are missing: what follows is not looked at"));
+            self.is_over = true;
+        }
     }
 
     /// What is known now has to be what was known then.

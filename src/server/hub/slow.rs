@@ -24,8 +24,8 @@ impl Inner {
         let mut slow: Vec<_> = sockets.collect();
         slow.sort_unstable_by(|a, b| b.cmp(a));
         let names = slow.iter().take(SLOW_NAMED_MAX).map(|(bytes, connection, peer)| {
-            let subject = self.lease(*connection).and_then(|lease| lease.identity()?.subject.as_deref());
-            format!("{peer} ({}): {bytes} bytes", subject.unwrap_or("nobody in particular"))
+            let subject = self.subject(*connection).unwrap_or("nobody in particular");
+            format!("{peer} ({subject}): {bytes} bytes")
         });
         debug!(
             count = slow.len(),

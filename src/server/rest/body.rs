@@ -41,7 +41,7 @@ impl Budget {
     }
 
     /// Sets bytes aside for an answer; `None`: so many are not left, or not for this address.
-    pub(super) fn reserve(&self, holder: Option<Holder>, bytes: usize) -> Option<Share> {
+    pub(in crate::server) fn reserve(&self, holder: Option<Holder>, bytes: usize) -> Option<Share> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
         let mut counted =
             holder.map(|holder| Counted { addresses: self.addresses.clone(), holder, bytes: 0 });
@@ -106,7 +106,7 @@ impl Drop for Counted {
 }
 
 /// What is set aside for one answer.
-pub(super) struct Share {
+pub(in crate::server) struct Share {
     permits: OwnedSemaphorePermit,
     counted: Option<Counted>,
 }
@@ -114,7 +114,7 @@ pub(super) struct Share {
 impl Share {
     /// The body that it was set aside for. What that is smaller is given back; what it is larger is taken too, and
     /// `None` means that so much is not left. The memory counts until the last of its bytes is written or given up.
-    pub(super) fn body(mut self, content: Vec<u8>) -> Option<Body> {
+    pub(in crate::server) fn body(mut self, content: Vec<u8>) -> Option<Body> {
         if !self.counted.as_mut().is_none_or(|counted| counted.resize(content.capacity())) {
             return None;
         }

@@ -19,6 +19,8 @@ use utoipa::{Modify, OpenApi};
         super::bars,
         crate::server::sse::enter,
         crate::server::auth::gate::exchange,
+        crate::server::admin::connections,
+        crate::server::admin::tap,
     ),
     components(schemas(super::problem::Problem)),
     security((), ("bearer" = [])),

@@ -7,7 +7,7 @@ use super::super::auth;
 use super::super::view::Unseen;
 use super::json_response;
 use super::problem::Problem;
-use crate::limits::{ECHO_BYTES_MAX, EVENTS_TOPICS_MAX};
+use crate::limits::{ECHO_BYTES_MAX, EVENTS_TOPICS_MAX, TAPS_MAX};
 use crate::metrics::{AuthRefusal, Refused};
 use crate::wire::RequestError;
 use crate::wire::code::ErrorCode;
@@ -40,7 +40,7 @@ impl Refusal {
         Self { status: StatusCode::BAD_REQUEST, code: ErrorCode::BadRequest, message }
     }
 
-    pub(super) const fn bad_parameter(message: String) -> Self {
+    pub(in crate::server) const fn bad_parameter(message: String) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code: ErrorCode::BadParameter, message }
     }
 
@@ -65,6 +65,26 @@ impl Refusal {
     pub(in crate::server) fn not_found() -> Self {
         let message = "there is nothing at this path: /v1/docs tells the routes".to_owned();
         Self { status: StatusCode::NOT_FOUND, code: ErrorCode::NotFound, message }
+    }
+
+    pub(in crate::server) fn no_connection(id: u64) -> Self {
+        let message = format!("there is no connection {id} at this server: /v1/admin/connections lists them");
+        Self { status: StatusCode::NOT_FOUND, code: ErrorCode::NotFound, message }
+    }
+
+    pub(in crate::server) fn no_admin() -> Self {
+        let message = "this is for administrators: who has a role or a token with `admin = true`, which no other right includes";
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: ErrorCode::EntitlementDenied,
+            message: message.to_owned(),
+        }
+    }
+
+    pub(in crate::server) fn too_many_taps() -> Self {
+        let message =
+            format!("{TAPS_MAX} connections are tapped, which are as many as may be: end another tap");
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: ErrorCode::Busy, message }
     }
 
     pub(in crate::server) fn wrong_method() -> Self {
@@ -155,6 +175,6 @@ impl IntoResponse for Refusal {
 }
 
 /// A client's text as it is shown back to it: cut at [`ECHO_BYTES_MAX`].
-pub(super) fn shortened(text: &str) -> &str {
+pub(in crate::server) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(ECHO_BYTES_MAX)]
 }

@@ -81,6 +81,77 @@ pub(in crate::server) struct EventsParameters {
     max_frequency: Option<String>,
 }
 
+/// Which connections.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::server) struct ConnectionsParameters {
+    /// Those of that subject of a token, or name of an API key.
+    subject: Option<String>,
+    /// Those from that address.
+    address: Option<String>,
+    /// So many at most.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<u32>,
+    /// `next` of the part before.
+    #[param(pattern = "^[0-9]{1,20}$")]
+    cursor: Option<String>,
+}
+
+/// Which connection.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(in crate::server) struct ConnectionParameter {
+    /// The connection's number, as `/v1/admin/connections` has it.
+    id: u64,
+}
+
+/// How much is shown.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::server) struct TapParameters {
+    /// redacted (default): topics and numbers, no prices and no sizes; whole: all that the administrator may see itself.
+    #[param(pattern = "^(redacted|whole)$")]
+    payload: Option<String>,
+}
+
+/// A list of connections.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct AdminConnections {
+    connections: Vec<AdminConnection>,
+    /// `cursor` of the next part, where there is more.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// A connection.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AdminConnection {
+    /// How many of the process came before it.
+    id: u64,
+    /// The subject of its token, or the name of its API key; `null`: nobody in particular, or nobody yet.
+    #[schema(required)]
+    subject: Option<String>,
+    address: String,
+    #[schema(pattern = "^(ws|sse)$")]
+    transport: String,
+    #[schema(pattern = "^(json|binary)$")]
+    encoding: String,
+    /// Whether it takes compressed messages.
+    compressed: bool,
+    /// How many topics it follows.
+    topics: u64,
+    /// What waits for its socket.
+    queued_bytes: u64,
+    /// Whether it does not keep up just now.
+    laggard: bool,
+    /// How often it has not kept up, and was sent merged states.
+    conflated: u32,
+    /// In microseconds since the Unix epoch.
+    opened_at: i64,
+}
+
 /// A list of instruments.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::Entered;
 use crate::bus::Wanted;
-use crate::fanout::{Connection, Form, Subscribe, SubscribeKind, Subscribed, mark_of};
+use crate::fanout::{Connection, Form, Outgoing, Subscribe, SubscribeKind, Subscribed, mark_of};
 use crate::limits::STATES_WAIT;
 use crate::metrics::Refused;
 use crate::server::hub::{Hub, close_with_retry};
@@ -38,7 +38,8 @@ pub(in crate::server) async fn serve(hub: Rc<Hub>, entered: Entered) {
     hub.metrics().event_streams().add(1);
     let member = Member { connection: hub.join(&socket, form, lease), hub: Rc::clone(&hub) };
     let connection = member.connection;
-    socket.send(&head(origin.as_ref(), hub.come_back_after_ms(connection)), feeds::clock::monotonic());
+    let head = head(origin.as_ref(), hub.come_back_after_ms(connection));
+    socket.send(Outgoing::plain(&head), feeds::clock::monotonic());
     let topics = topics.into_iter().map(|topic| topic.at(rate)).collect();
     let subscribe = Subscribe {
         req_id: None,
