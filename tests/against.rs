@@ -354,7 +354,7 @@ fn what_it_does_not_allow_is_one() {
             &exponent,
             "line 3: answer to subscribe 1: `result.granted.A.size_exponent` is `-1`, and was `0`",
         ),
-        (&three, &of(&[update(2, 3, 1, "c")]), "status:A: of the server: a gap: the state is 1"),
+        (&three, &of(&[update(2, 3, 1, "c")]), "line 5: status:A: of the server: a gap: the state is 1"),
         (
             &three,
             &of(&[json!([{"channel": "status", "type": "update"}])]),
@@ -466,6 +466,10 @@ fn what_cannot_be_compared_is_said() {
     assert!(told(&against(&path, &url, &[]), 2).contains(&format!("no connection to {url}/v1/ws")));
     assert!(told(&against(&path, "nonsense", &[]), 2).contains("URL `nonsense`"));
     assert!(told(&against(&folder.path().join("none"), &server(), &[]), 2).contains("cannot read"));
+
+    for alone in [&["--json"][..], &["--compress"], &["--token-file", "token"]] {
+        assert!(told(&replay(&path, alone), 2).contains("--against"), "{alone:?}");
+    }
 
     let late = vec![granted("status", "y"), snapshot("y", 3, "c")];
     let text = told(&against(&path, &fake(vec![late]), &[]), 2);

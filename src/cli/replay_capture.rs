@@ -20,6 +20,7 @@ const CANNOT_TELL: u8 = 2;
 
 /// Flags of `replay-capture`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("who").arg("token_file").requires("against"))]
 #[command(after_help = "\
 Examples:
   tickwire tap quote '*' --duration 10s --out quotes.capture

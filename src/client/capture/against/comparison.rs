@@ -130,7 +130,9 @@ impl Comparison {
     }
 
     fn server_fault(&mut self, topic: Option<&TopicName>, what: String) {
+        let awaited = topic.and_then(|topic| self.pairs.get(topic)?.captured.line());
         self.findings.add(|| Difference {
+            line: awaited,
             subject: topic.map(|(channel, symbol)| format!("{channel}:{symbol}")),
             server: Some(what),
             ..Difference::new(Disagreement::ServerFault)
@@ -329,11 +331,13 @@ mod tests {
         let (mut captured, mut server) = (captured.iter(), server.iter());
         let mut line = 0;
         for is_captured in order.iter().copied().chain(std::iter::repeat_n([true, false], 64).flatten()) {
-            if let (true, Some(message)) = (is_captured, captured.next()) {
+            if !is_captured {
+                if let Some(message) = server.next() {
+                    comparison.take_server(Message::Text(message));
+                }
+            } else if let Some(message) = captured.next() {
                 line += 1;
                 comparison.take_captured(line, Message::Text(message));
-            } else if let (false, Some(message)) = (is_captured, server.next()) {
-                comparison.take_server(Message::Text(message));
             }
         }
         comparison.end();
@@ -353,7 +357,7 @@ mod tests {
             let (server, theirs) = stream(begins.1, &steps.1, None);
             let in_common = ours.iter().filter(|seq| theirs.contains(seq)).count() as u64;
             let same = compare(&captured, &server, &order);
-            prop_assert_eq!(&same.differences, &[]);
+            prop_assert!(same.differences.is_empty(), "{:?}", same.differences);
             prop_assert_eq!((same.states, same.answers), (in_common, 1));
 
             let (server, _) = stream(begins.1, &steps.1, Some(changed));

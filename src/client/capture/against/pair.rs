@@ -73,6 +73,11 @@ impl Queue {
         Some((before, step))
     }
 
+    /// The capture's line of the next step.
+    pub(super) fn line(&self) -> Option<u64> {
+        self.next()?.1.line
+    }
+
     fn next(&self) -> Option<(Place, &Step)> {
         self.steps.front().map(|(_, step)| ((step.run, step.seq), step))
     }
@@ -91,6 +96,28 @@ impl Queue {
             Some(state) if state.begins => Some(Reason::Anew),
             Some(state) if state.is_snapshot || state.merged > 1 => Some(Reason::Merged),
             Some(_) => None,
+        }
+    }
+
+    /// Takes out what the other side does not have. `line`: of the capture, where it is not the step's own.
+    fn pass(
+        &mut self,
+        passed: Option<Reason>,
+        what: Disagreement,
+        line: Option<u64>,
+        topic: &TopicName,
+        load: &mut Load,
+        findings: &mut Findings,
+    ) {
+        let Some((_, step)) = self.pop(load) else { return };
+        // A loss is none itself. Whoever begins anew does so at a number that others need not have stopped at.
+        let Some(state) = &step.state else { return };
+        let PassedOver { merged, anew, lost, .. } = &mut findings.passed_over;
+        match passed.or(state.begins.then_some(Reason::Anew)) {
+            Some(Reason::Merged) => *merged += 1,
+            Some(Reason::Anew) => *anew += 1,
+            Some(Reason::Lost) => *lost += 1,
+            None => findings.add(|| at(topic, &step, line.or(step.line), what)),
         }
     }
 }
@@ -139,30 +166,6 @@ impl Pair {
                     state.compare(other, follows_the_same, difference, findings);
                 }
             }
-        }
-    }
-}
-
-impl Queue {
-    /// Takes out what the other side does not have. `line`: of the capture, where it is not the step's own.
-    fn pass(
-        &mut self,
-        passed: Option<Reason>,
-        what: Disagreement,
-        line: Option<u64>,
-        topic: &TopicName,
-        load: &mut Load,
-        findings: &mut Findings,
-    ) {
-        let Some((_, step)) = self.pop(load) else { return };
-        // A loss is none itself. Whoever begins anew does so at a number that others need not have stopped at.
-        let Some(state) = &step.state else { return };
-        let PassedOver { merged, anew, lost, .. } = &mut findings.passed_over;
-        match passed.or(state.begins.then_some(Reason::Anew)) {
-            Some(Reason::Merged) => *merged += 1,
-            Some(Reason::Anew) => *anew += 1,
-            Some(Reason::Lost) => *lost += 1,
-            None => findings.add(|| at(topic, &step, line.or(step.line), what)),
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct PassedOver {
 pub struct Difference {
     /// In what they do not agree.
     pub what: Disagreement,
-    /// The capture's line; `None`: there is none that it belongs to.
+    /// The capture's line, or the one that was awaited; `None`: there is none that it belongs to.
     pub line: Option<u64>,
     /// The topic, such as `book.10:ETH/USD`; of answers the method and the request's number.
     pub subject: Option<String>,
