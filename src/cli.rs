@@ -46,7 +46,7 @@ enum Command {
     Watch(watch::Args),
     /// Show all that goes over one's own connection, or, to administrators, over another's, and capture it
     Tap(tap::Args),
-    /// Check a capture of `tap`, without a server
+    /// Check a capture of `tap`, without a server or against one
     ReplayCapture(replay_capture::Args),
     /// Load a server with many clients that verify what they get
     Load(load::Args),

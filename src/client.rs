@@ -37,7 +37,10 @@ use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
 pub use admin::{AdminError, Administrator, Tapping};
 pub use book::Book;
-pub use capture::{Capture, CaptureError, Checked, check as check_capture};
+pub use capture::{
+    AgainstError, Capture, CaptureError, Checked, Compared, Difference, Disagreement, PassedOver, Verdict,
+    check as check_capture, compare as compare_capture,
+};
 pub use connection::ConnectError;
 pub(crate) use connection::random;
 pub use event::{Disconnect, Event, Stats, Update};

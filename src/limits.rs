@@ -294,8 +294,17 @@ pub const LOAD_READY_WAIT: Duration = Duration::from_secs(30);
 pub const LOAD_DRAIN_WAIT: Duration = Duration::from_secs(3);
 /// Bytes of one line of a capture: more than the longest message that a client takes, in base64. A longer one is refused.
 pub const CAPTURE_LINE_BYTES_MAX: u64 = 24 * 1024 * 1024;
-/// Faults of a capture that are told; more are only counted.
+/// Faults of a capture, or differences between it and a server, that are told; more are only counted.
 pub const CAPTURE_FAULTS_MAX: usize = 16;
+/// Characters of a field's name and of a value that a difference tells; the rest is cut off.
+pub const CAPTURE_VALUE_CHARS_MAX: usize = 200;
+/// Bytes that are kept of what was captured, and of what a server sends, because the other one has not come that far. Of the
+/// capture no more is read then; of the server it is the end of the comparison.
+pub const CAPTURE_AHEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a server may send nothing that a capture awaits, beside the longest pause in the capture. Then it has not come.
+pub const CAPTURE_WAIT: Duration = Duration::from_secs(10);
+/// The longest pause in a capture that counts; a longer one is taken for this.
+pub const CAPTURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// Bytes that `lint` reads of one connection. Past it, the connection's check is given up.
 pub const LINT_READ_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// Bytes of the message by which it looks for a bound: more than any request needs.

@@ -1,28 +1,25 @@
 //! `tickwire tap`, against the real server, and `tickwire replay-capture` of what it wrote.
 
 mod service {
+    pub(crate) mod captured;
     pub(crate) mod process;
     pub(crate) mod program;
     pub(crate) mod run;
+    pub(crate) mod signal;
     pub(crate) mod simulated;
 }
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use data_encoding::BASE64;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use service::captured::{Captured, objects, replay, url, with_objects};
 use service::process::Service;
 use service::program::tickwire;
 use service::run::run;
-
-fn url(server: &Service) -> String {
-    format!("http://{}", server.address)
-}
+use service::signal::signal;
 
 /// What a tap prints that ends well.
 fn tap(server: &Service, arguments: &[&str]) -> String {
@@ -147,36 +144,13 @@ fn what_ends_a_tap_is_told() {
     }
 }
 
-/// A capture in a folder of its own.
-struct Captured {
-    folder: TempDir,
-    path: PathBuf,
+fn capture(server: &Service, arguments: &[&str]) -> Captured {
+    Captured::of(server, arguments, 0)
 }
 
-impl Captured {
-    fn new(server: &Service, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("capture");
-        tap(server, &[arguments, &["--out", path.to_str().expect("UTF-8")]].concat());
-        Self { folder, path }
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(&self.path).expect("a file");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-
-    /// What is made of it with those lines instead.
-    fn replay(&self, lines: &[Value]) -> Output {
-        let path = self.folder.path().join("changed");
-        let text: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
-        std::fs::write(&path, text.concat()).expect("a file");
-        replay(&path)
-    }
-}
-
-fn replay(path: &Path) -> Output {
-    run(tickwire().arg("replay-capture").arg(path))
+/// What is made of a capture with those lines instead.
+fn replay_with(captured: &Captured, lines: &[Value]) -> Output {
+    replay(&captured.with(lines), &[])
 }
 
 #[track_caller]
@@ -185,19 +159,6 @@ fn assert_wrong(output: &Output, part: &str) {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(part) && !text.contains("all of it is right"), "no {part:?} in {text}");
-}
-
-/// The objects of a text of the server.
-fn objects(line: &Value) -> Option<Vec<Value>> {
-    let frame = line.get("frame").filter(|frame| frame["from"] == "server" && frame["opcode"] == "text")?;
-    let payload = BASE64.decode(frame["payload"].as_str()?.as_bytes()).expect("base64");
-    serde_json::from_slice(&payload).expect("a message")
-}
-
-fn with_objects(line: &Value, objects: &[Value]) -> Value {
-    let mut line = line.clone();
-    line["frame"]["payload"] = BASE64.encode(json!(objects).to_string().as_bytes()).into();
-    line
 }
 
 #[test]
@@ -210,8 +171,8 @@ fn what_was_captured_comes_to_the_same_again() {
         &["trade", "*", "--count", "30"],
         &["ticker", "*", "--count", "10", "--encoding", "binary", "--compress"],
     ] {
-        let captured = Captured::new(&server, arguments);
-        let output = replay(&captured.path);
+        let captured = capture(&server, arguments);
+        let output = replay(&captured.path, &[]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {text}");
         assert!(
@@ -230,9 +191,9 @@ fn what_was_captured_comes_to_the_same_again() {
 #[test]
 fn what_is_not_right_in_a_capture_is_found() {
     let server = Service::simulated("quotes", 2, 50);
-    let captured = Captured::new(&server, &["quote", "SYM00001", "--count", "30"]);
+    let captured = capture(&server, &["quote", "SYM00001", "--count", "30"]);
     let lines = captured.lines();
-    assert!(captured.replay(&lines).status.success());
+    assert!(replay_with(&captured, &lines).status.success());
 
     let is_update = |line: &Value| {
         objects(line).is_some_and(|objects| objects.iter().any(|object| object["type"] == "update"))
@@ -240,27 +201,54 @@ fn what_is_not_right_in_a_capture_is_found() {
     let update = lines.iter().position(is_update).expect("an update");
     let mut without = lines.clone();
     without.remove(update);
-    assert_wrong(&captured.replay(&without), "quote of SYM00001: a gap");
+    assert_wrong(&replay_with(&captured, &without), "quote of SYM00001: a gap");
 
     // Its end tells what the last one was.
     let last = lines.iter().rposition(is_update).expect("an update");
     let mut shorter = lines.clone();
     shorter.remove(last);
-    assert_wrong(&captured.replay(&shorter), "quote:SYM00001 is at ");
+    assert_wrong(&replay_with(&captured, &shorter), "quote:SYM00001 is at ");
 
     let mut malformed = lines.clone();
     malformed[update] = with_objects(&lines[update], &[json!({"channel": "quote", "type": "update"})]);
-    assert_wrong(&captured.replay(&malformed), &format!("line {}", update + 1));
+    assert_wrong(&replay_with(&captured, &malformed), &format!("line {}", update + 1));
 
-    let broken_off = captured.replay(&lines[..lines.len() - 1]);
-    assert!(broken_off.status.success(), "{broken_off:?}");
-    assert!(String::from_utf8_lossy(&broken_off.stdout).contains("broken off"), "{broken_off:?}");
+    assert_wrong(&replay_with(&captured, &lines[..lines.len() - 1]), "it is not whole");
+}
+
+#[test]
+fn a_server_that_says_goodbye_or_no_leaves_a_whole_capture() {
+    let server = Service::simulated("quotes", 2, 50);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("capture");
+    let mut command = tickwire();
+    command.args(["tap", &url(&server), "quote", "*", "--out"]).arg(&path);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program is built");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.any(|line| line.expect("UTF-8").contains(r#""type":"update""#)), "it follows");
+    signal(&server.child, "TERM");
+    assert!(lines.last().expect("a last line").expect("UTF-8").contains(" close "), "its answer");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    let mut told = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut told).expect("UTF-8");
+    assert!(told.contains("closed by the server: 1012 restart"), "{told}");
+    let output = replay(&path, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let end: Value = serde_json::from_str(text.lines().last().expect("lines")).expect("JSON");
+    assert_eq!(end["end"]["topics"].as_object().map(|topics| topics.len()), Some(2), "{end}");
+
+    let server = Service::simulated("quotes", 2, 50);
+    let captured = Captured::of(&server, &["quote", "SYM00001", "NOPE"], 1);
+    let output = replay(&captured.path, &[]);
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
 fn a_capture_is_its_owners_alone_and_replaces_nothing() {
     let server = Service::simulated("quotes", 2, 50);
-    let captured = Captured::new(&server, &["quote", "SYM00001", "--count", "5"]);
+    let captured = capture(&server, &["quote", "SYM00001", "--count", "5"]);
     let lines = captured.lines();
     let mode = std::fs::metadata(&captured.path).expect("written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -275,7 +263,7 @@ fn a_capture_is_its_owners_alone_and_replaces_nothing() {
     hostile[0]["capture"]["url"] = json!("ws://x/\u{1b}]0;y\u{7}\u{202e}");
     hostile[1]["frame"]["opcode"] = json!("\u{1b}[2J");
     for lines in [&hostile[..1], &hostile[..2]] {
-        let output = captured.replay(lines);
+        let output = replay_with(&captured, lines);
         let told = [output.stdout, output.stderr].concat();
         assert!(
             !told.contains(&0x1b) && !told.contains(&7),
@@ -288,7 +276,7 @@ fn a_capture_is_its_owners_alone_and_replaces_nothing() {
 #[test]
 fn a_book_that_is_another_is_found_by_its_checksum() {
     let server = Service::simulated("market", 1, 50);
-    let captured = Captured::new(&server, &["book", "*", "--count", "5"]);
+    let captured = capture(&server, &["book", "*", "--count", "5"]);
     let mut lines = captured.lines();
     let is_book = |object: &Value| object["channel"] == "book" && object["type"] == "snapshot";
     let (at, mut changed) = lines
@@ -303,7 +291,7 @@ fn a_book_that_is_another_is_found_by_its_checksum() {
         book[side][0][1] = "999999".into();
     }
     lines[at] = with_objects(&lines[at], &changed);
-    assert_wrong(&captured.replay(&lines), ": another book: checksum");
+    assert_wrong(&replay_with(&captured, &lines), ": another book: checksum");
 }
 
 #[test]
@@ -330,9 +318,9 @@ fn what_is_no_capture_is_refused_with_its_line() {
         (format!("{head}\n{}\n", end.replace("topics", "topic")), 2, "`topic`"),
     ] {
         std::fs::write(&path, &text).expect("a file");
-        let output = replay(&path);
+        let output = replay(&path, &[]);
         assert_wrong(&output, &format!("capture: line {line}: "));
         assert_wrong(&output, part);
     }
-    assert_wrong(&replay(&folder.path().join("none")), "cannot read");
+    assert_wrong(&replay(&folder.path().join("none"), &[]), "cannot read");
 }

@@ -12,12 +12,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::presented::{self, Presented};
 use super::target::{Target, parse_encoding};
-use crate::client::{Capture, Client, ClientSettings, Event};
+use crate::client::{Capture, Client, ClientSettings, Disconnect, Event};
 use crate::config;
 use crate::wire::Encoding;
 
@@ -43,8 +43,9 @@ bytes, those on the wire, z where it was compressed, and what it says. A long me
 binary messages stand one a line, as differences to the state before, in units of the instrument's exponents.
 
 --out writes a capture, described in src/client/capture/format.md, which `tickwire replay-capture` checks. It has all that was
-sent: who may not see the prices may not have the file, which nobody but its owner can read. A token is never in it. Only a
-capture that was stopped has an end, which tells what the client knew; one whose connection ended has none.
+sent: who may not see the prices may not have the file, which nobody but its owner can read. A token is never in it. A capture
+that was stopped, or whose connection the server closed, has an end, which tells what the client knew; one that was broken off
+has none.
 
 --connections lists who is connected to the server, and --connection shows what goes over one of these connections from then on:
 → its client's, ← the server's. Both are for who has a role or token with `admin = true`, at the server, or gateway, where the
@@ -141,29 +142,36 @@ async fn tap(
     }));
     client.subscribe(target.channel, target.symbols);
     let mut stop = pin!(stop_after(duration));
-    loop {
+    let ended = loop {
         tokio::select! {
-            event = client.next() => look(&event?)?,
-            result = tokio::signal::ctrl_c() => { result?; break }
-            _ = terminate.recv() => break,
-            () = stop.as_mut() => break,
+            event = client.next() => if let Some(ended) = look(&event?) { break Some(ended) },
+            result = tokio::signal::ctrl_c() => { result?; break None }
+            _ = terminate.recv() => break None,
+            () = stop.as_mut() => break None,
         }
         let mut tapped = tapped.lock().unwrap_or_else(PoisonError::into_inner);
         match tapped.failure.take() {
             None => {}
             // Whoever read has seen enough, as `head` does.
-            Some(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            Some(error) if error.kind() == ErrorKind::BrokenPipe => break None,
             Some(error) => return Err(error).context("cannot write what is seen"),
         }
         if args.count.is_some_and(|count| tapped.frames >= count) {
-            break;
+            break None;
         }
-    }
+    };
     let capture = tapped.lock().unwrap_or_else(PoisonError::into_inner).capture.take();
-    if let Some(capture) = capture {
+    if let Some(capture) = capture.filter(|_| ended.as_ref().is_none_or(|ended| ended.is_whole)) {
         capture.end(&client).context("cannot end the capture")?;
     }
-    Ok(ExitCode::SUCCESS)
+    ended.map_or(Ok(ExitCode::SUCCESS), |ended| Err(ended.why))
+}
+
+/// An end that was not asked for.
+struct Ended {
+    why: anyhow::Error,
+    /// Whether nothing that the server sent is missing before it.
+    is_whole: bool,
 }
 
 /// A file that is not there yet, for its owner alone.
@@ -181,19 +189,23 @@ async fn stop_after(duration: Option<Duration>) {
 }
 
 /// What is an end, and what is to be known beside the frames.
-fn look(event: &Event) -> anyhow::Result<()> {
+fn look(event: &Event) -> Option<Ended> {
     match event {
         Event::Subscribed { rejected, .. } if !rejected.is_empty() => {
             let names: Vec<String> = rejected.iter().map(|(name, code)| format!("{name}: {code}")).collect();
-            bail!("{}", names.join(", "));
+            Some(Ended { why: anyhow!("{}", names.join(", ")), is_whole: true })
         }
-        Event::Failed { code, message, .. } => Err(presented::explain(&format!("{code}: {message}"))),
-        Event::Disconnected(why) => bail!("{why}"),
+        Event::Failed { code, message, .. } => {
+            Some(Ended { why: presented::explain(&format!("{code}: {message}")), is_whole: true })
+        }
+        Event::Disconnected(why) => {
+            Some(Ended { why: anyhow!("{why}"), is_whole: matches!(why, Disconnect::Closed(..)) })
+        }
         Event::Diverged { channel, symbol, divergence } => {
             eprintln!("{channel} of {symbol}: {divergence}; asking anew");
-            Ok(())
+            None
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
 

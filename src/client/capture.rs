@@ -1,6 +1,9 @@
-//! A connection in a file: written while it lives, and checked later, without a server. `capture/format.md` describes it.
+//! A connection in a file: written while it lives, and checked later, without a server or against one. `capture/format.md`
+//! describes it.
 
+mod against;
 mod check;
+mod lines;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,7 +17,9 @@ use crate::wire::Encoding;
 use crate::wire::admin::Dropped;
 use crate::ws::frame::Opcode;
 
-pub use check::{CaptureError, Checked, check};
+pub use against::{AgainstError, Compared, Difference, Disagreement, PassedOver, Verdict, compare};
+pub use check::{Checked, check};
+pub use lines::CaptureError;
 
 /// Of files that this version writes and reads.
 const VERSION: u32 = 1;
@@ -68,7 +73,7 @@ enum Kind {
 }
 
 /// What the client knew when it stopped.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
     messages: u64,
@@ -78,11 +83,35 @@ struct End {
 }
 
 impl End {
+    /// What is known, or was known when the connection ended.
     fn of(client: &Client) -> Self {
         let Stats { messages, checksums_ok, .. } = *client.stats();
-        let states = client.states();
+        let held = client.held.values().filter(|topic| topic.values().is_some());
+        let held = held.map(|topic| (topic.channel(), topic.symbol(), topic.seq()));
+        let states = client.states().chain(held);
         let topics = states.map(|(channel, symbol, seq)| (format!("{channel}:{symbol}"), seq)).collect();
         Self { messages, checksums: checksums_ok, topics }
+    }
+
+    /// Tells what is not as it was `then`.
+    fn compare(&self, then: &Self, mut each: impl FnMut(String)) {
+        for (what, now, then) in
+            [("messages", self.messages, then.messages), ("checksums", self.checksums, then.checksums)]
+        {
+            if now != then {
+                each(format!("{now} {what}, and {then} when it was captured"));
+            }
+        }
+        for (topic, seq) in &self.topics {
+            match then.topics.get(topic) {
+                Some(then) if then == seq => {}
+                Some(then) => each(format!("{topic} is at {seq}, and was at {then}")),
+                None => each(format!("{topic} is known, and was not")),
+            }
+        }
+        for topic in then.topics.keys().filter(|topic| !self.topics.contains_key(*topic)) {
+            each(format!("{topic} is not known, and was"));
+        }
     }
 }
 

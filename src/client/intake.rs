@@ -17,22 +17,37 @@ use crate::wire::{Encoding, ReqId, ServerMessage};
 impl Client {
     /// Takes one text message.
     pub(super) fn take(&mut self, text: &str) {
+        self.take_each(text, |_| {});
+    }
+
+    /// Takes one text message, and calls `look` after each object of it: of several states of a topic only the newest stays.
+    pub(super) fn take_each(&mut self, text: &str, mut look: impl FnMut(&mut Self)) {
         self.stats.frames += 1;
         self.stats.bytes += text.len() as u64;
         let messages = match decode(text) {
             Ok(messages) => messages,
-            Err(error) => return self.disconnect(Disconnect::Malformed(error.to_string())),
+            Err(error) => {
+                self.disconnect(Disconnect::Malformed(error.to_string()));
+                return look(self);
+            }
         };
         for message in messages {
             self.stats.messages += 1;
             if let Err(disconnect) = self.take_message(&message) {
-                return self.disconnect(disconnect);
+                self.disconnect(disconnect);
+                return look(self);
             }
+            look(self);
         }
     }
 
     /// Takes one binary message.
     pub(super) fn take_records(&mut self, bytes: &[u8]) {
+        self.take_records_each(bytes, |_| {});
+    }
+
+    /// Takes one binary message, and calls `look` after each record of it, as [`Client::take_each`] does.
+    pub(super) fn take_records_each(&mut self, bytes: &[u8], mut look: impl FnMut(&mut Self)) {
         self.stats.frames += 1;
         self.stats.bytes += bytes.len() as u64;
         let mut prefix = None;
@@ -42,11 +57,14 @@ impl Client {
                 Err(error) => Err(Disconnect::Malformed(error.to_string())),
             };
             if let Err(disconnect) = taken {
-                return self.disconnect(disconnect);
+                self.disconnect(disconnect);
+                return look(self);
             }
+            look(self);
         }
         if prefix.is_some() {
             self.disconnect(no_snapshot());
+            look(self);
         }
     }
 
