@@ -46,7 +46,7 @@ Epochs, numbers of topics and times of the server differ freely; so do how messa
 connect; who let the client in by a token then wants one again. Two things are of the day and not of a recording: `status` tells how
 long a feed is silent, which --stale-after 24h, then and now, keeps out; and bars of a simulated market are cut by today's clock.
 
-Exit code: 0 when all that is there is so; 1 when something is not, when the capture has no end, because it was broken off, and
+Exit code: 0 when all that is there is so; 1 when something is not, when a capture of one's own has no end, because it was broken off, and
 for what is no capture, with the line. With --against: 0 when all is the same, 1 when something differs, 2 when it cannot be told,
 because there is no server, it is gone before all has come, the capture is none or has no end, or nothing is in common.")]
 pub(super) struct Args {
