@@ -314,6 +314,16 @@ impl Client {
         request
     }
 
+    /// Asks the server what time it is: how long [`Event::Pong`] takes is the way there and back. Returns the number that it
+    /// carries. Without a connection none comes.
+    pub fn ping(&mut self) -> i64 {
+        self.last_request += 1;
+        if let Link::Up(connection) = &mut self.link {
+            connection.queue(&subscriptions::ping(self.last_request));
+        }
+        self.last_request
+    }
+
     /// The state of a `quote` topic, if it is known.
     #[must_use]
     pub fn quote(&self, symbol: &str) -> Option<Quote> {

@@ -313,6 +313,26 @@ pub const LINT_MESSAGE_BYTES: usize = 1024 * 1024 + 1;
 pub const LINT_SEEN_CHARS_MAX: usize = 200;
 /// How long a certificate is to be good for yet. Of one that ends sooner, it warns.
 pub const LINT_CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(14 * 86_400);
+/// Instruments in the dashboard of `watch`. Of more that are asked for, the first are shown; then none is added.
+pub const WATCH_ROWS_MAX: usize = 500;
+/// Trades of an instrument that it keeps. The oldest is dropped.
+pub const WATCH_TAPE_MAX: usize = 256;
+/// Bytes of the list of instruments, which has [`LIST_ROWS_MAX`] rows at most. Of a longer one, it says so, and has none.
+pub const WATCH_LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long it waits for that list.
+pub const WATCH_LIST_WAIT: Duration = Duration::from_secs(5);
+/// Instruments that a search shows: the best matches.
+pub const WATCH_FOUND_MAX: usize = 100;
+/// Keys and changes of size that wait. Then the terminal keeps them.
+pub const WATCH_KEYS_MAX: usize = 64;
+/// Seconds of which it shows the updates.
+pub const WATCH_RATES_MAX: usize = 60;
+/// Characters of a field of the server's that it shows, and of a longer text; the rest is cut off.
+pub const WATCH_FIELD_CHARS_MAX: usize = 40;
+/// See [`WATCH_FIELD_CHARS_MAX`].
+pub const WATCH_TEXT_CHARS_MAX: usize = 200;
+/// From one drawing to the next, at least.
+pub const WATCH_DRAW_EVERY: Duration = Duration::from_millis(33);
 /// How often a load tells how far it is.
 pub const LOAD_TELL_EVERY: Duration = Duration::from_secs(1);
 /// Different texts of errors that a load reports; more are only counted.

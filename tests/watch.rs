@@ -103,6 +103,7 @@ fn a_symbol_that_is_not_there_is_named() {
         (&["quote", "SYM00001", "NOPE"][..], &["NOPE", "UNKNOWN_SYMBOL"][..]),
         (&["quotes", "SYM00001"], &["`quotes`", "ticker"]),
         (&["quote"], &["which symbols"]),
+        (&[], &["what is to be followed"]),
     ] {
         let output = run(tickwire().args(["watch", &url(&server)]).args(words));
         assert_eq!(output.status.code(), Some(1), "{words:?}");

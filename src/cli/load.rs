@@ -9,7 +9,7 @@ use feeds::Symbol;
 
 use super::presented::{self, Presented};
 use super::progress::{Progress, bar};
-use super::target::{DEFAULT_URL, parse_channel, parse_encoding, read_url};
+use super::target::{DEFAULT_URL, parse_channel, parse_encoding, parse_rate, read_url};
 use crate::config::scaled;
 use crate::limits::{LOAD_CLIENTS_MAX, LOAD_THREADS_MAX, LOAD_TIME_MAX};
 use crate::load::{self, Follow, Habit, Settings, Stage};
@@ -225,11 +225,6 @@ fn parse_verify(text: &str) -> Result<Verify, String> {
         "all" => Ok(Verify(usize::MAX)),
         number => number.parse().map(Verify).map_err(|_| "all, or a number".to_owned()),
     }
-}
-
-fn parse_rate(text: &str) -> Result<Rate, String> {
-    let names = || format!("one of {}", Rate::ALL.map(Rate::as_str).join(", "));
-    Rate::from_text(text).ok_or_else(names)
 }
 
 fn count(text: &str) -> Result<u32, String> {

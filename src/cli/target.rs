@@ -4,7 +4,7 @@ use anyhow::{anyhow, bail};
 use feeds::{Symbol, userinfo};
 
 use crate::server::auth;
-use crate::topic::{Channel, Depth, Interval};
+use crate::topic::{Channel, Depth, Interval, Rate};
 use crate::wire::{Encoding, Symbols};
 
 /// Where `tickwire serve` listens if it is not told otherwise.
@@ -56,7 +56,7 @@ fn bad(what: &str, text: &str, why: &str) -> anyhow::Error {
 }
 
 /// Whether an argument is meant as a URL: no channel and no symbol looks like one.
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
@@ -118,6 +118,11 @@ pub(super) fn parse_encoding(text: &str) -> Result<Encoding, String> {
         "binary" => Ok(Encoding::Binary),
         _ => Err("json or binary".to_owned()),
     }
+}
+
+pub(super) fn parse_rate(text: &str) -> Result<Rate, String> {
+    let names = || format!("one of {}", Rate::ALL.map(Rate::as_str).join(", "));
+    Rate::from_text(text).ok_or_else(names)
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub enum Event {
         granted: usize,
         /// Whether more of the answer follows: one to very many symbols comes in parts.
         more: bool,
+        /// Whether what is followed comes late.
+        delayed: bool,
         /// The symbols that are not, and the error code of each.
         rejected: Vec<(String, String)>,
     },
@@ -64,6 +66,13 @@ pub enum Event {
         lag: Duration,
         /// Whether this client does not keep up, and gets merged states.
         laggard: bool,
+    },
+    /// The answer to [`Client::ping`](super::Client::ping).
+    Pong {
+        /// What it returned.
+        request: i64,
+        /// What the server's clock said in between.
+        ts: Timestamp,
     },
     /// The token that was presented is over at that time: another is presented as soon as there is one.
     TokenExpiring(Timestamp),

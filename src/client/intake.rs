@@ -298,6 +298,11 @@ impl Client {
             self.renew_at = None;
             self.events.push_back(Event::TokenRenewed);
         }
+        if ack.method == "ping"
+            && let (Some(request), Some(ts)) = (request_number(ack.req_id.as_ref()), ack.ts)
+        {
+            self.events.push_back(Event::Pong { request, ts });
+        }
         let Some(channel) = ack.channel else { return Ok(()) };
         // Who left a topic before it was granted was told of it nevertheless.
         if ack.method == "unsubscribe" {
@@ -327,6 +332,7 @@ impl Client {
                 channel,
                 granted: ack.granted.len(),
                 more: ack.more,
+                delayed: ack.delayed,
                 rejected: ack
                     .rejected
                     .iter()

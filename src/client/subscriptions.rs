@@ -150,6 +150,11 @@ pub(super) fn resync(channel: Channel, symbol: &str, held: Option<u64>, req_id: 
     json!({"method": "resync", "params": params, "req_id": req_id}).to_string()
 }
 
+/// The text that asks for the server's time.
+pub(super) fn ping(req_id: i64) -> String {
+    json!({"method": "ping", "req_id": req_id}).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,5 +258,7 @@ mod tests {
             let channel = Channel::Book(crate::topic::Depth::D25);
             assert_eq!(request.method, Method::Resync { channel, symbol: "A".to_owned(), held });
         }
+        let request = Request::parse(ping(7).as_bytes()).expect("a request");
+        assert_eq!((request.method, request.req_id), (Method::Ping, Some(ReqId::Number(7))));
     }
 }

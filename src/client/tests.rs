@@ -1221,6 +1221,35 @@ async fn a_compressed_stream_is_followed_and_frames_are_answered_as_rfc_6455_has
 }
 
 #[tokio::test]
+async fn the_servers_time_and_lateness_are_told() {
+    let server = Server::start().await;
+    let (mut client, mut peer) = server.client().await;
+    let ping = client.ping();
+    let request = client.subscribe(Channel::Quote, named(&["A"]));
+    let serving = async {
+        let asked = peer.request_object().await;
+        assert_eq!((asked["method"].as_str(), asked["req_id"].as_i64()), (Some("ping"), Some(ping)));
+        peer.send(&format!(r#"[{{"method":"ping","success":true,"req_id":{ping},"result":{{"ts":7}}}}]"#))
+            .await;
+        for late in ["", r#""delayed":true,"#] {
+            peer.send(&format!(
+                r#"[{{"method":"subscribe","success":true,"req_id":{request},"result":{{"channel":"quote",{late}"epoch":"e1","granted":[],"rejected":[]}}}}]"#
+            ))
+            .await;
+        }
+    };
+    let following = async {
+        let pong = within(client.next()).await.expect("an event");
+        assert_eq!(pong, Event::Pong { request: ping, ts: Timestamp(7_000) });
+        for late in [false, true] {
+            let answer = within(client.next()).await.expect("an event");
+            assert!(matches!(answer, Event::Subscribed { delayed, .. } if delayed == late), "{answer:?}");
+        }
+    };
+    tokio::join!(serving, following);
+}
+
+#[tokio::test]
 async fn an_answer_that_opens_no_websocket_is_told() {
     let server = Server::start().await;
     let url = format!("ws://{}/v1/ws", server.address);

@@ -470,6 +470,7 @@ impl Desk {
             }
             Event::Gap { .. }
             | Event::Epoch(_)
+            | Event::Pong { .. }
             | Event::Reconnected
             | Event::TokenExpiring(_)
             | Event::TokenRenewed

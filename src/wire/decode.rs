@@ -260,6 +260,8 @@ pub struct Ack<'a> {
     pub rejected: Vec<Rejected<'a>>,
     /// `subscribe`: another answer to the same request follows.
     pub more: bool,
+    /// `subscribe`, `resync`: what is followed comes late.
+    pub delayed: bool,
     /// `ping`: the server's clock.
     pub ts: Option<Timestamp>,
 }
@@ -455,6 +457,7 @@ struct ResultObject<'a> {
     interval: Option<&'a str>,
     epoch: Option<&'a str>,
     more: bool,
+    delayed: bool,
     #[serde(default)]
     granted: Vec<GrantedTopic<'a>>,
     removed: Vec<Text<'a>>,
@@ -607,6 +610,7 @@ impl<'a> ServerMessage<'a> {
                     },
                     epoch: result.epoch,
                     more: result.more,
+                    delayed: result.delayed,
                     granted: result.granted,
                     removed: result.removed.into_iter().map(|Text(symbol)| symbol).collect(),
                     rejected: result.rejected,

@@ -95,9 +95,12 @@ fn every_other_message_is_read() {
             removed: vec![],
             rejected: vec![Rejected { symbol: "A\"B".into(), code: "UNKNOWN_SYMBOL" }],
             more: false,
+            delayed: false,
             ts: None,
         }))
     );
+    let late = ack.replace(r#""epoch""#, r#""delayed":true,"epoch""#);
+    assert!(matches!(one(&late), ServerMessage::Ack(ack) if ack.delayed));
     let error = r#"[{"method":null,"success":false,"error":{"code":"BAD_JSON","message":"a \"b\"","retryable":false}}]"#;
     assert_eq!(
         one(error),
