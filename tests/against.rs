@@ -4,13 +4,15 @@ mod service {
     pub(crate) mod captured;
     pub(crate) mod eventually;
     pub(crate) mod http;
+    pub(crate) mod json;
     pub(crate) mod metrics;
     pub(crate) mod process;
     pub(crate) mod program;
     pub(crate) mod run;
+    pub(crate) mod signal;
 }
 
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -24,6 +26,7 @@ use service::captured::{Captured, objects, replay, url, with_objects};
 use service::eventually::eventually;
 use service::process::Service;
 use service::program::tickwire;
+use service::signal::signal;
 
 const KRAKEN: &str = "kraken-20210417.jsonl.zst";
 const COINBASE: &str = "coinbase-20210417.jsonl.zst";
@@ -32,6 +35,26 @@ const COINBASE: &str = "coinbase-20210417.jsonl.zst";
 fn replaying(recording: &str, speed: &str) -> Service {
     let feed = format!("replay:{}/feeds/recordings/{recording}", env!("CARGO_MANIFEST_DIR"));
     Service::start(["--feed", &feed, "--speed", speed, "--wait-clients", "1", "--stale-after", "24h"])
+}
+
+/// A capture of a whole recording: it is over when there is a second of silence behind its end.
+fn captured(recording: &str, arguments: &[&str]) -> Captured {
+    let server = replaying(recording, "max");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("capture");
+    let mut command = tickwire();
+    command.args(["tap", &url(&server)]).args(arguments).arg("--out").arg(&path);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program is built");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let is_over = |line: std::io::Result<String>| {
+        line.expect("UTF-8").contains(r#"[{"channel":"heartbeat""#)
+            && server.json("/health/ready")["feed"] == "ended"
+    };
+    assert!(lines.any(is_over), "it goes on");
+    signal(&child, "TERM");
+    lines.for_each(drop);
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+    Captured { folder, path }
 }
 
 fn against(path: &Path, server: &str, more: &[&str]) -> Output {
@@ -64,8 +87,7 @@ fn what_a_recording_was_it_is_again() {
         (COINBASE, &["bar.1s", "*"], 5),
         (COINBASE, &["status", "*"], 2),
     ] {
-        let captured =
-            Captured::of(&replaying(recording, "max"), &[arguments, &["--duration", "2s"]].concat(), 0);
+        let captured = captured(recording, arguments);
         let compress = arguments.iter().filter(|argument| **argument == "--compress");
         let compress: Vec<&str> = compress.copied().chain(["--json"]).collect();
         let server = replaying(recording, "max");
@@ -88,7 +110,7 @@ fn a_market_of_today_is_the_same_later() {
 
 #[test]
 fn another_recording_is_another_answer() {
-    let captured = Captured::of(&replaying(KRAKEN, "max"), &["quote", "*", "--duration", "2s"], 0);
+    let captured = captured(KRAKEN, &["quote", "*"]);
     let output = against(&captured.path, &url(&replaying(COINBASE, "max")), &[]);
     let text = told(&output, 1);
     assert!(text.contains("line 3: answer to subscribe 1: `result.granted."), "{text}");
@@ -115,7 +137,7 @@ fn changed(lines: &[Value], line: usize, change: impl FnOnce(&mut Vec<Value>)) -
 
 #[test]
 fn one_price_that_is_another_is_named() {
-    let captured = Captured::of(&replaying(KRAKEN, "max"), &["quote", "*", "--duration", "2s"], 0);
+    let captured = captured(KRAKEN, &["quote", "*"]);
     let lines = captured.lines();
     let (line, at, update) = find(&lines, |update| update["bid"].is_string());
     let bid = update["bid"].as_str().expect("a text");
@@ -137,7 +159,7 @@ fn one_price_that_is_another_is_named() {
 
 #[test]
 fn an_update_that_is_dropped_is_missed() {
-    let captured = Captured::of(&replaying(KRAKEN, "max"), &["book", "*", "--duration", "2s"], 0);
+    let captured = captured(KRAKEN, &["book", "*"]);
     let lines = captured.lines();
     let (line, at, update) = find(&lines, |_| true);
     let path = captured.with(&changed(&lines, line, |objects| {
@@ -180,7 +202,7 @@ fn an_error_has_a_code() {
 
 #[test]
 fn a_server_that_goes_midway_leaves_it_open() {
-    let captured = Captured::of(&replaying(KRAKEN, "max"), &["book", "*", "--duration", "2s"], 0);
+    let captured = captured(KRAKEN, &["book", "*"]);
     // It takes a quarter of a minute.
     let server = replaying(KRAKEN, "1");
     let child = tickwire()
