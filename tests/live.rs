@@ -295,9 +295,9 @@ fn each_connection_to_the_venue_is_a_span_of_a_collector() {
     drop(connection);
     let lost = collector.span("one that was lost", |span| span.name == "feed connection");
     let expected = [
-        ("tickwire.connection", "0"),
-        ("tickwire.symbols", "1"),
-        ("tickwire.venue", "kraken"),
+        ("feed.connection", "0"),
+        ("feed.symbols", "1"),
+        ("feed.venue", "kraken"),
         ("url.full", &venue.url()),
     ];
     assert_eq!(lost.attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());

@@ -2,9 +2,11 @@
 #![cfg(feature = "otlp")]
 
 mod service {
+    #[expect(dead_code, reason = "requests and an identity are all that is asked for")]
     pub(crate) mod caller;
     pub(crate) mod collector;
     pub(crate) mod eventually;
+    #[expect(dead_code, reason = "a stream is opened, and left")]
     pub(crate) mod events;
     pub(crate) mod http;
     pub(crate) mod metrics;
@@ -12,6 +14,7 @@ mod service {
     pub(crate) mod program;
     pub(crate) mod signal;
     pub(crate) mod tls;
+    #[expect(dead_code, reason = "tokens are all that is presented")]
     pub(crate) mod tokens;
 }
 

@@ -194,9 +194,9 @@ impl Connector {
             otel.kind = "client",
             // A query may hold a key.
             url.full = self.address.url.split('?').next(),
-            tickwire.venue = self.kind.name,
-            tickwire.connection = i64::from(self.connection.0),
-            tickwire.symbols = i64::try_from(self.symbols.len()).unwrap_or(i64::MAX),
+            feed.venue = self.kind.name,
+            feed.connection = i64::from(self.connection.0),
+            feed.symbols = i64::try_from(self.symbols.len()).unwrap_or(i64::MAX),
             // What makes it an error.
             otel.status_description = Empty,
         )
