@@ -1,7 +1,7 @@
 //! A Kafka broker of its own for a test, on a free port of this machine: Tansu, which keeps all in memory.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::eventually::eventually;
@@ -67,7 +67,7 @@ impl Drop for Tansu {
     }
 }
 
-fn run(program: &PathBuf, port: u16) -> Child {
+fn run(program: &Path, port: u16) -> Child {
     let url = format!("tcp://127.0.0.1:{port}");
     Command::new(program)
         .args(["broker", "--storage-engine", "memory://tansu/", "--silent"])
