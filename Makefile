@@ -72,7 +72,7 @@ page-speed: clients web ## how many frames a second the page draws of 5,000 upda
 test-loom: ## every interleaving of the quote cache's sequence latch, and of what the bus shares
 	@$(need_cargo)
 	mkdir -p target/loom
-	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --release --locked --lib model:: 2>&1 | tee target/loom/test.log
+	RUSTFLAGS="--cfg tickwire_loom" CARGO_TARGET_DIR=target/loom cargo test --profile model --locked --lib model:: 2>&1 | tee target/loom/test.log
 	@for file in market::quotes::latch bus::interest bus::untaken; do \
 	  grep -qE "^test $$file::model::.* ok$$" target/loom/test.log || { echo "error: no model test of $$file ran" >&2; exit 1; }; \
 	done
