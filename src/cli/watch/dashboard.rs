@@ -94,8 +94,8 @@ async fn named(target: &Target, settings: &ClientSettings) -> anyhow::Result<(Ve
     let all = symbols.len();
     symbols.truncate(WATCH_ROWS_MAX);
     let more = if all >= LIST_ROWS_MAX { " or more" } else { "" };
-    let note =
-        (all > WATCH_ROWS_MAX).then(|| format!("the first {WATCH_ROWS_MAX} of {all}{more}: / adds others"));
+    let note = (all > WATCH_ROWS_MAX)
+        .then(|| format!("the first {WATCH_ROWS_MAX} of {all}{more}: d removes one, / adds another"));
     Ok((symbols, note))
 }
 

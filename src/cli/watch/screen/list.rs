@@ -76,10 +76,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, board: &Board, view: &mut 
 
 /// The columns that a width has room for, in the order in which they stand, with theirs.
 fn fitting(width: u16, width_of: impl Fn(usize) -> u16) -> Vec<(usize, u16)> {
-    let mut room = width.saturating_sub(u16::try_from(CHOSEN.len()).unwrap_or_default());
-    let mut shown = Vec::new();
     // The first has no space before it.
-    room = room.saturating_add(SPACE);
+    let chosen = u16::try_from(CHOSEN.len()).unwrap_or_default();
+    let mut room = width.saturating_sub(chosen).saturating_add(SPACE);
+    let mut shown = Vec::new();
     for columns in RANKED {
         let own = columns.iter().map(|column| (*column, width_of(*column)));
         let needed =
