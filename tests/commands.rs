@@ -157,7 +157,7 @@ fn what_is_not_understood_ends_with_2() {
 
 #[test]
 fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
-    let cases: [(&[&str], &[&str]); 74] = [
+    let cases: [(&[&str], &[&str]); 77] = [
         (&["--listen", "8080"], &["listen = `8080`", "127.0.0.1:8080"]),
         (&["--listen", "localhost:80a"], &["listen = `localhost:80a`"]),
         (&["--max-connections", "0"], &["max_connections = `0`", "at least 1"]),

@@ -1,5 +1,6 @@
 //! What a collector of traces is told of the connection to a broker.
 
+use crate::service::broker::Broker;
 use crate::service::collector::{Collector, Span};
 use crate::service::eventually::eventually;
 use crate::service::signal::signal;
