@@ -166,6 +166,7 @@ each_bus! {
     fn what_nobody_follows_does_not_travel(rig) {
         let quote = TopicId::new(Channel::Quote, SymbolId(1));
         rig.listeners[0].follow(&[quote]);
+        rig.until("it has the state", |rig| rig.listeners[0].state(quote).is_some());
         rig.play(300);
         rig.settle_some(&[quote], &[0]);
         let encoded = rig.metrics.topic_messages_total().get();

@@ -177,8 +177,10 @@ impl Rig {
             for &listener in listeners {
                 self.until(&format!("{} at {seq}", topic.channel()), |rig| {
                     rig.listeners[listener].state(topic).is_some_and(|(its_epoch, its_seq, its)| {
-                        (its_epoch == epoch || is_joined)
-                            && if is_numbered { its_seq == seq } else { its == state }
+                        // After a gap of trades, the newest one is not told.
+                        let is_of_run =
+                            if is_joined { its.is_empty() || its == state } else { its_epoch == epoch };
+                        is_of_run && if is_numbered { its_seq == seq } else { its == state }
                     })
                 });
                 let (its_epoch, _, its) = self.listeners[listener].state(topic).expect("a state");

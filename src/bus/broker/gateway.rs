@@ -215,7 +215,7 @@ impl<C: Client> Inlet<C> {
     async fn deliver(&self, payload: &[u8]) -> bool {
         let delivery = match read(&self.metrics, payload) {
             Ok(Message::Carried(carried)) => {
-                let epoch = self.stream().of_share(self.share_of(carried.topic), carried.epoch);
+                let epoch = self.stream().stream_epoch(self.share_of(carried.topic), carried.epoch);
                 Delivery::Carried(Carried { epoch, ..carried })
             }
             Ok(Message::Beat(beat)) => match self.stream().hear(&beat, monotonic()) {
@@ -249,7 +249,7 @@ impl<C: Client> Inlet<C> {
                 let share = self.share_of(topic);
                 match self.ask(share, &Message::AskTape(topic)).await {
                     Some(Message::Tape(tape)) => {
-                        let epoch = self.stream().of_share(share, tape.epoch);
+                        let epoch = self.stream().stream_epoch(share, tape.epoch);
                         drop(reply.send(Tape { epoch, ..tape }));
                     }
                     _ => drop(reply),
@@ -296,7 +296,7 @@ impl<C: Client> Inlet<C> {
     async fn ask_for_states(&self, share: u16, message: &Message) -> Option<States> {
         match self.ask(share, message).await? {
             Message::Json(Json { epoch, seq, json }) => {
-                Some(States { epoch: self.stream().of_share(share, epoch), seq, json })
+                Some(States { epoch: self.stream().stream_epoch(share, epoch), seq, json })
             }
             _ => None,
         }
@@ -379,7 +379,7 @@ impl<C: Client> Relaying<C> {
             by_share[usize::from(self.inlet.share_of(topic))].push((topic, want));
         }
         for ((share, topics), subjects) in (0..).zip(by_share).zip(&**subjects) {
-            let epoch = self.inlet.stream().to_share(share, &epoch);
+            let epoch = self.inlet.stream().share_epoch(share, &epoch);
             for part in topics.chunks(FOLLOWS_PER_MESSAGE_MAX) {
                 let follow = Message::Follow(Follow { epoch: Arc::clone(&epoch), topics: part.to_vec() });
                 publish(client, metrics, subjects.follow.clone(), &follow).await;

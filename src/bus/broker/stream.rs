@@ -126,7 +126,7 @@ impl Stream {
     }
 
     /// The stream's epoch, for what an ingest says of its own: the same where that is not followed.
-    pub(super) fn of_share(&mut self, share: u16, epoch: Arc<str>) -> Arc<str> {
+    pub(super) fn stream_epoch(&mut self, share: u16, epoch: Arc<str>) -> Arc<str> {
         let is_whole = self.followed.iter().all(Option::is_some);
         let followed = self.followed.get(usize::from(share)).and_then(Option::as_ref);
         if is_whole && followed.is_some_and(|followed| followed.epoch == epoch) {
@@ -137,7 +137,7 @@ impl Stream {
     }
 
     /// The epoch of a share, for what is said of the stream's: the same where that is of the past.
-    pub(super) fn to_share(&mut self, share: u16, epoch: &Arc<str>) -> Arc<str> {
+    pub(super) fn share_epoch(&mut self, share: u16, epoch: &Arc<str>) -> Arc<str> {
         let is_present = self.followed.iter().all(Option::is_some) && self.epoch() == *epoch;
         let followed = self.followed.get(usize::from(share)).and_then(Option::as_ref);
         followed
@@ -188,15 +188,15 @@ mod tests {
         assert_eq!(stream.hear(&beat("1/1", 3, 2, "c"), now), Heard::Lives("c".into()), "of a higher one");
         let later = now + OTHER_INGEST_AFTER;
         assert_eq!(stream.hear(&beat("1/1", 9, 0, "d"), later), Heard::Lives("d".into()), "after silence");
-        assert_eq!(stream.of_share(0, "d".into()), "d".into());
-        assert_eq!(stream.of_share(0, "a".into()), "a".into(), "of the past");
+        assert_eq!(stream.stream_epoch(0, "d".into()), "d".into());
+        assert_eq!(stream.stream_epoch(0, "a".into()), "a".into(), "of the past");
     }
 
     #[test]
     fn it_lives_as_long_as_every_share_does_and_its_epoch_is_made_of_theirs() {
         let (mut stream, now) = (Stream::new(DIGEST, 2), monotonic());
         assert_eq!(stream.hear(&beat("2/2", 7, 1, "b"), now), Heard::Nothing);
-        assert_eq!(stream.of_share(1, "b".into()), "b".into(), "there is no stream yet");
+        assert_eq!(stream.stream_epoch(1, "b".into()), "b".into(), "there is no stream yet");
         assert_eq!(stream.missing().map(|share| share.to_string()).collect::<Vec<_>>(), ["1/2"]);
         let first = stream.hear(&beat("1/2", 8, 1, "a"), now);
         let first = lives(&first).expect("it is whole").to_owned();
@@ -208,18 +208,18 @@ mod tests {
 
         // To each share its own.
         let whole: Arc<str> = first.as_str().into();
-        assert_eq!((&*stream.to_share(0, &whole), &*stream.to_share(1, &whole)), ("a", "b"));
-        assert_eq!(stream.of_share(0, "a".into()), whole);
-        assert_eq!(stream.of_share(1, "b".into()), whole);
-        assert_eq!(stream.of_share(1, "a".into()), "a".into(), "it is the other's");
+        assert_eq!((&*stream.share_epoch(0, &whole), &*stream.share_epoch(1, &whole)), ("a", "b"));
+        assert_eq!(stream.stream_epoch(0, "a".into()), whole);
+        assert_eq!(stream.stream_epoch(1, "b".into()), whole);
+        assert_eq!(stream.stream_epoch(1, "a".into()), "a".into(), "it is the other's");
 
         // One is taken over.
         assert_eq!(stream.hear(&beat("1/2", 9, 2, "c"), now), Heard::Nothing);
         let next = stream.hear(&beat("2/2", 7, 1, "b"), now);
         let next = lives(&next).expect("it goes on").to_owned();
         assert_ne!(next, first);
-        assert_eq!(stream.of_share(1, "b".into()), next.as_str().into());
-        assert_eq!(stream.to_share(1, &whole), whole, "of the past");
+        assert_eq!(stream.stream_epoch(1, "b".into()), next.as_str().into());
+        assert_eq!(stream.share_epoch(1, &whole), whole, "of the past");
 
         // The same at a gateway that begins now, whoever beats first.
         let mut other = Stream::new(DIGEST, 2);
