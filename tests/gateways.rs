@@ -50,6 +50,7 @@ mod service {
     pub(crate) mod signal;
 }
 mod cluster {
+    mod administered;
     pub(crate) mod faults;
     pub(crate) mod follow;
     pub(crate) mod producer;
