@@ -54,6 +54,7 @@ mod service {
     pub(crate) mod tansu;
 }
 mod cluster {
+    mod administered;
     pub(crate) mod faults;
     pub(crate) mod follow;
     mod partitions;

@@ -570,7 +570,12 @@ fn a_tap_ends_with_the_right_to_it_and_there_are_few_at_once() {
     taps.push(open().expect("room again"));
     let log = server.log();
     let line = log.lines().find(|line| line.contains("a connection is tapped")).expect("it is told");
-    for part in ["admin=\"olga\"", &format!("connection={id}"), "subject=\"anna\"", "address=127.0.0.1"] {
+    for part in [
+        "admin=\"olga\" from=127.0.0.1",
+        &format!("connection={id}"),
+        "subject=\"anna\"",
+        "address=127.0.0.1",
+    ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
 

@@ -25,7 +25,7 @@ pub(super) use self::mirror::{Mirror, Passing, shown_request};
 use self::shown::Shown;
 use self::stream::Tap;
 pub(super) use self::switchboard::{Asked, Filter, Switchboard, Tapped};
-use super::admission::gate::Counted;
+use super::admission::gate::{Client, Counted};
 use super::auth::{Gate, Identity};
 use super::lent::Lent;
 use super::rest::schema::{
@@ -114,6 +114,7 @@ pub(super) async fn connections(
 )]
 pub(super) async fn tap(
     State(sources): State<Sources>,
+    Extension(Client(from)): Extension<Client>,
     Extension(lent): Extension<Lent>,
     id: Result<Path<u64>, PathRejection>,
     request: Request,
@@ -146,6 +147,7 @@ pub(super) async fn tap(
     let tap = Tap {
         stream,
         admin: identity.subject.clone().unwrap_or_else(|| "nobody in particular".to_owned()),
+        from,
         lease,
         auth: sources.gate.auth.clone(),
         clock: sources.clock.clone(),

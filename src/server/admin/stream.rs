@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::IpAddr;
 
 use feeds::Clock;
 use feeds::clock::monotonic;
@@ -27,6 +28,7 @@ pub(super) struct Tap {
     pub(super) stream: Stream,
     /// Who taps, for the log.
     pub(super) admin: String,
+    pub(super) from: IpAddr,
     pub(super) lease: Option<Lease>,
     pub(super) auth: Auth,
     pub(super) clock: Clock,
@@ -40,10 +42,11 @@ pub(super) struct Tap {
 
 /// Serves a tap to its end, and tells the log of both.
 pub(super) async fn serve(tap: Tap) {
-    let Tap { stream, admin, lease, auth, clock, head, shown, reflection, metrics, place } = tap;
+    let Tap { stream, admin, from, lease, auth, clock, head, shown, reflection, metrics, place } = tap;
     let id = head.connection.id;
     info!(
         admin,
+        %from,
         connection = id,
         subject = head.connection.subject.as_deref().unwrap_or("nobody in particular"),
         address = %head.connection.address,
