@@ -143,7 +143,7 @@ impl Tap {
     }
 
     /// Why it ends, and the frames before.
-    fn to_its_end(&mut self) -> (Vec<Value>, String) {
+    fn read_to_end(&mut self) -> (Vec<Value>, String) {
         let mut frames = Vec::new();
         loop {
             let line = self.next().expect("a reason before the end");
@@ -365,7 +365,7 @@ fn an_administrator_sees_exactly_what_the_client_gets() {
         let mut tap = Tap::open(&server, &operator, id, "?payload=whole").expect("a tap");
         assert_eq!((&tap.head["connection"]["id"], &tap.head["payload"]), (&row["id"], &json!("whole")));
         // All are read at once: a pipe that is full would make somebody slow.
-        let tapping = std::thread::spawn(move || tap.to_its_end());
+        let tapping = std::thread::spawn(move || tap.read_to_end());
         recorder.begin();
         let beside = other.take().map(|mut other| {
             other.begin();
@@ -425,7 +425,7 @@ fn what_a_client_presents_is_never_shown() {
     assert!(caller.follows());
     drop(caller);
     for tap in &mut taps {
-        let (frames, _) = tap.to_its_end();
+        let (frames, _) = tap.read_to_end();
         let said: Vec<Value> = frames
             .iter()
             .filter(|frame| frame["from"] == "client" && frame["opcode"] == "text")
@@ -583,12 +583,12 @@ fn a_tap_ends_with_the_right_to_it_and_there_are_few_at_once() {
     drop(taps.pop());
     eventually("there is room", || server.metric("taps") == 3);
     let mut ending = Tap::open(&server, &short, id, "").expect("a tap");
-    assert_eq!(ending.to_its_end().1, "the token has expired");
+    assert_eq!(ending.read_to_end().1, "the token has expired");
 
     tokens.write("tickwire.toml", &roles().replace("admin = true\n[roles.blind]", "[roles.blind]"));
     signal(&server.child, "HUP");
     for tap in &mut taps {
-        assert_eq!(tap.to_its_end().1, "this is for administrators alone");
+        assert_eq!(tap.read_to_end().1, "this is for administrators alone");
     }
     eventually("none is left", || server.metric("taps") == 0);
     assert_eq!(server.metric("taps_total"), 6);
