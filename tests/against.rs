@@ -299,10 +299,7 @@ fn listener() -> (TcpListener, String) {
 
 /// Whether a request comes soon, or the client is gone.
 fn is_asked(socket: &mut WebSocket<TcpStream>) -> bool {
-    match socket.read() {
-        Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
-        _ => true,
-    }
+    !matches!(socket.read(), Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 #[test]
@@ -345,7 +342,7 @@ fn what_the_protocol_allows_is_no_difference() {
 #[test]
 fn what_it_does_not_allow_is_one() {
     let folder = tempfile::tempdir().expect("a folder");
-    let begin = vec![granted("status", "x"), snapshot("x", 1, "a")];
+    let begin = [granted("status", "x"), snapshot("x", 1, "a")];
     let of = |rest: &[Value]| [&begin[..], rest].concat();
     let three = of(&[update(1, 2, 1, "b"), update(2, 3, 1, "c")]);
     let two = of(&[update(1, 3, 1, "c")]);

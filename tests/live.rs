@@ -284,7 +284,7 @@ fn a_silent_venue_is_stale_and_comes_back() {
 #[test]
 fn each_connection_to_the_venue_is_a_span_of_a_collector() {
     let collector = Collector::start();
-    let mut venue = Kraken::listen();
+    let venue = Kraken::listen();
     let feed = format!("live:kraken@{}?key=canary", venue.url());
     let service = std::thread::scope(|scope| {
         scope.spawn(|| venue.list_instruments(&[]));
