@@ -36,6 +36,13 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, request: &Value) {
+        // What is resumed goes on from what is held, and the answer names the number after all that was missed.
+        let params = &request["params"];
+        for (symbol, seq) in params["resume"]["seq"].as_object().into_iter().flatten() {
+            if let Some(held) = seq.as_u64() {
+                self.seqs.insert(topic(params, &json!(symbol)), held);
+            }
+        }
         self.send_message(Message::text(request.to_string()));
     }
 
