@@ -284,7 +284,8 @@ fn a_silent_venue_is_stale_and_comes_back() {
 #[test]
 fn each_connection_to_the_venue_is_a_span_of_a_collector() {
     let collector = Collector::start();
-    let venue = Kraken::listen();
+    let mut venue = Kraken::listen();
+    venue.0.set(BTC, "bids", 452_835, 10_000_000);
     let feed = format!("live:kraken@{}?key=canary", venue.url());
     let service = std::thread::scope(|scope| {
         scope.spawn(|| venue.list_instruments(&[]));
