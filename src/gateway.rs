@@ -96,7 +96,7 @@ impl Gateway<'_> {
                 Ok(Delivery::Lives(epoch)) => self.note_life(&epoch),
                 Ok(Delivery::IsAnother) => {
                     error!(
-                        "the ingest has other instruments than this gateway began with: it has to begin anew"
+                        "the ingest has other instruments than this gateway began with, or shares them otherwise: it has to begin anew"
                     );
                     return None;
                 }

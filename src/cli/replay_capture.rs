@@ -142,6 +142,9 @@ fn told(checked: &Checked) -> String {
         text.push_str(&format!("              and {} more\n", faults_total - faults.len()));
     }
     text.push_str(match (*faults_total, checked.has_end || checked.is_of_another) {
+        (0, true) if checked.is_of_another && stats.snapshots == 0 => {
+            "nothing of it could be proven: no topic began after the capture did\n"
+        }
         (0, true) => "all of it is right\n",
         (0, false) => "what there is of it is right, but it is not whole: capture it again\n",
         _ => "it is not right\n",

@@ -1,6 +1,6 @@
 //! Ingests that share the instruments of a market are one to clients of gateways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -52,6 +52,13 @@ each_broker! {
         at_gateway.follow_until(has_all).await;
         assert_eq!(at_gateway.states.len(), at_ingest.states.len());
         assert!(at_gateway.counts.checksums > 100, "{:?}", at_gateway.counts);
+
+        // It is one stream: each state is of its epoch, however it is asked for.
+        let epochs: BTreeSet<_> = at_gateway.states.values().map(|state| state.epoch.clone()).collect();
+        let quotes = gateway.json("/v1/quotes");
+        let of_rest = quotes["quotes"].as_array().expect("a list").iter();
+        let of_rest: BTreeSet<_> = of_rest.map(|quote| quote["epoch"].as_str().expect("an epoch").to_owned()).collect();
+        assert_eq!((epochs.len(), &of_rest), (1, &epochs));
 
         // Each has published its own.
         let followed = [gateway.metric("bus_subscriptions"), ingests[0].metric("bus_subscriptions"), ingests[1].metric("bus_subscriptions")];

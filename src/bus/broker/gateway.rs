@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use feeds::clock::monotonic;
 use rustc_hash::FxHashMap;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -164,7 +165,7 @@ async fn instruments<C: Client>(
             let Some(answer) = client.ask(ask.clone(), request).await else { break };
             let Message::Instruments(page) = read(metrics, &answer)? else { return Err(BusError::Answer) };
             if let Some((directory, digest)) = assembler.take(&page)? {
-                return Ok((directory, Stream::new(digest, beat.share.of())));
+                return Ok((directory, Stream::new(digest, beat.share.of(), monotonic())));
             }
         }
     }
@@ -273,19 +274,24 @@ impl<C: Client> Inlet<C> {
         for (share, places) in (0..).zip(&places) {
             for places in places.chunks(READS_PER_MESSAGE_MAX) {
                 let asked = places.iter().map(|&place| topics[place]).collect();
-                let states = self.ask_for_states(share, &Message::Read(asked)).await?;
-                if *epoch.get_or_insert_with(|| Arc::clone(&states.epoch)) != states.epoch {
+                let Message::Json(answer) = self.ask(share, &Message::Read(asked)).await? else {
+                    return None;
+                };
+                let its = self.stream().stream_epoch(share, Arc::clone(&answer.epoch));
+                let epoch = epoch.get_or_insert_with(|| Arc::clone(&its));
+                if *epoch != its {
                     return None;
                 }
                 if places[0] == 0 {
-                    seq = states.seq;
+                    seq = answer.seq;
                 }
-                let Some(parts) = split(&states.json, places.len()) else {
+                let Some(parts) = split(&answer.json, places.len()) else {
                     self.metrics.bus_messages_bad_total().add(1);
                     warn!("the ingest's answer is not what it was asked");
                     return None;
                 };
-                for (&place, part) in places.iter().zip(parts) {
+                for (&place, mut part) in places.iter().zip(parts) {
+                    rename_epoch(&mut part, &answer.epoch, epoch);
                     objects[place] = part;
                 }
             }
@@ -319,6 +325,17 @@ fn split(json: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
     let objects: Vec<&RawValue> = serde_json::from_slice(&listed).ok()?;
     let objects: Vec<_> = objects.into_iter().map(|object| object.get().as_bytes().to_vec()).collect();
     (objects.len() == count).then_some(objects)
+}
+
+/// Of a state of a share makes one of the stream.
+fn rename_epoch(object: &mut Vec<u8>, from: &str, to: &str) {
+    // Within a text the quotation marks would have a backslash before them.
+    let [from, to] = [from, to].map(|epoch| format!("\"epoch\":{}", Value::from(epoch)));
+    if from != to
+        && let Some(start) = memchr::memmem::find(object, from.as_bytes())
+    {
+        object.splice(start..start + from.len(), to.bytes());
+    }
 }
 
 struct Relaying<C: Client> {
@@ -407,5 +424,25 @@ impl<C: Client> Relaying<C> {
         if let Some(before) = self.listening.insert(topic, task.abort_handle()) {
             before.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_split_and_are_of_the_stream() {
+        let json = br#"{"symbol":"A","epoch":"e\"1","seq":1},{"symbol":"\"epoch\":","epoch":"e\"1","seq":2}"#;
+        let mut objects = split(json, 2).expect("two");
+        for object in &mut objects {
+            rename_epoch(object, "e\"1", "f");
+        }
+        let text = objects.iter().map(|object| String::from_utf8_lossy(object)).collect::<Vec<_>>();
+        assert_eq!(
+            text,
+            [r#"{"symbol":"A","epoch":"f","seq":1}"#, r#"{"symbol":"\"epoch\":","epoch":"f","seq":2}"#]
+        );
+        assert_eq!((split(json, 3), split(b"{", 1)), (None, None));
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Stream {
     digest: u32,
     /// By share.
     followed: Vec<Option<Followed>>,
+    begun_at: Instant,
     /// Of the stream; `None` until an ingest of each share was heard.
     epoch: Option<Arc<str>>,
     /// Of an ingest that is not listened to.
@@ -50,9 +51,9 @@ pub(super) enum Heard {
 
 impl Stream {
     /// Of ingests with instruments of that digest, in so many shares.
-    pub(super) fn new(digest: u32, shares: u16) -> Self {
+    pub(super) fn new(digest: u32, shares: u16, now: Instant) -> Self {
         let followed = (0..shares).map(|_| None).collect();
-        Self { digest, followed, epoch: None, has_warned: false }
+        Self { digest, followed, begun_at: now, epoch: None, has_warned: false }
     }
 
     /// How many shares there are.
@@ -73,11 +74,10 @@ impl Stream {
         let is_silent = |followed: &Followed| now.duration_since(followed.heard_at) >= OTHER_INGEST_AFTER;
         let Some(place) = self.followed.get_mut(usize::from(beat.share.index())).filter(|_| is_ours) else {
             // Of strangers beside ingests that live nobody needs to know more.
-            let is_lost = self
-                .followed
-                .iter()
-                .flatten()
-                .any(|followed| followed.rank.1 == beat.source || is_silent(followed));
+            let is_of_followed = |followed: &Followed| followed.rank.1 == beat.source || is_silent(followed);
+            let is_nobody = self.followed.iter().all(Option::is_none);
+            let is_lost = self.followed.iter().flatten().any(is_of_followed)
+                || (is_nobody && now.duration_since(self.begun_at) >= OTHER_INGEST_AFTER);
             if !is_lost {
                 self.warn();
             }
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn one_share_is_the_stream() {
-        let (mut stream, now) = (Stream::new(DIGEST, 1), monotonic());
+        let (mut stream, now) = (Stream::new(DIGEST, 1, monotonic()), monotonic());
         assert_eq!(stream.missing().map(|share| share.to_string()).collect::<Vec<_>>(), ["1/1"]);
         assert_eq!(stream.hear(&beat("1/1", 7, 1, "a"), now), Heard::Lives("a".into()));
         assert_eq!(stream.hear(&beat("1/1", 7, 1, "b"), now), Heard::Lives("b".into()));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn it_lives_as_long_as_every_share_does_and_its_epoch_is_made_of_theirs() {
-        let (mut stream, now) = (Stream::new(DIGEST, 2), monotonic());
+        let (mut stream, now) = (Stream::new(DIGEST, 2, monotonic()), monotonic());
         assert_eq!(stream.hear(&beat("2/2", 7, 1, "b"), now), Heard::Nothing);
         assert_eq!(stream.stream_epoch(1, "b".into()), "b".into(), "there is no stream yet");
         assert_eq!(stream.missing().map(|share| share.to_string()).collect::<Vec<_>>(), ["1/2"]);
@@ -222,11 +222,11 @@ mod tests {
         assert_eq!(stream.share_epoch(1, &whole), whole, "of the past");
 
         // The same at a gateway that begins now, whoever beats first.
-        let mut other = Stream::new(DIGEST, 2);
+        let mut other = Stream::new(DIGEST, 2, monotonic());
         assert_eq!(other.hear(&beat("1/2", 9, 2, "c"), now), Heard::Nothing);
         assert_eq!(lives(&other.hear(&beat("2/2", 7, 1, "b"), now)), Some(next.as_str()));
         // The shares are in order.
-        let mut turned = Stream::new(DIGEST, 2);
+        let mut turned = Stream::new(DIGEST, 2, monotonic());
         assert_eq!(turned.hear(&beat("1/2", 7, 1, "b"), now), Heard::Nothing);
         assert_ne!(lives(&turned.hear(&beat("2/2", 9, 2, "c"), now)), Some(next.as_str()));
     }
@@ -243,7 +243,10 @@ mod tests {
         };
         let now = monotonic();
         for index in 0..4 {
-            let mut stream = Stream::new(DIGEST, 2);
+            let mut stream = Stream::new(DIGEST, 2, now);
+            let first = &stranger(9)[index];
+            assert_eq!(stream.hear(first, now), Heard::Nothing, "the one that was asked may beat yet");
+            assert_eq!(stream.hear(first, now + OTHER_INGEST_AFTER), Heard::IsAnother);
             stream.hear(&beat("1/2", 7, 1, "a"), now);
             stream.hear(&beat("2/2", 8, 1, "b"), now);
             let [beat_of_stranger, beat_of_ours] =

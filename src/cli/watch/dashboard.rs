@@ -32,9 +32,17 @@ pub(super) async fn run(target: Target, settings: ClientSettings) -> anyhow::Res
 
     // While there is no connection, what is wrong is told where it stays to be read.
     // The error's own text names the cause: shown as a chain it would be there twice.
-    let connected = Client::connect(target.url.clone(), settings.clone()).await;
-    let client = connected.map_err(|error| anyhow!("{error}"))?;
-    let (symbols, note) = named(&target, &settings).await?;
+    let begin = async {
+        let connected = Client::connect(target.url.clone(), settings.clone()).await;
+        let client = connected.map_err(|error| anyhow!("{error}"))?;
+        anyhow::Ok((client, named(&target, &settings).await?))
+    };
+    let (client, (symbols, note)) = tokio::select! {
+        begun = begin => begun?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+        _ = hang_up.recv() => return Ok(()),
+    };
     let mut dashboard = Dashboard::new(target, settings, client, symbols);
     dashboard.live.note = note;
 

@@ -53,9 +53,13 @@ impl Shown {
     }
 
     pub(super) fn frame(&self, seen: &Seen) -> TapFrame {
+        let without_words = (seen.from == Side::Server && seen.opcode == Opcode::Text)
+            .then(|| without_words(&seen.payload))
+            .flatten();
+        let payload = without_words.as_ref().unwrap_or(&seen.payload);
         let hidden = match (seen.opcode, seen.from) {
-            (Opcode::Text, _) => self.hidden_of_text(&seen.payload),
-            (Opcode::Binary | Opcode::Continuation, Side::Server) => self.hidden_of_records(&seen.payload),
+            (Opcode::Text, _) => self.hidden_of_text(payload),
+            (Opcode::Binary | Opcode::Continuation, Side::Server) => self.hidden_of_records(payload),
             (Opcode::Close, _) => self.hidden_of_control(close_code(&seen.payload)),
             _ => self.hidden_of_control(Vec::new()),
         };
@@ -72,7 +76,7 @@ impl Shown {
             bytes: seen.bytes as u64,
             wire_bytes: seen.wire_bytes as u64,
             compressed: seen.is_compressed,
-            said: hidden.map_or_else(|| Said::Payload(BASE64.encode(&seen.payload)), Said::Objects),
+            said: hidden.map_or_else(|| Said::Payload(BASE64.encode(payload)), Said::Objects),
         }
     }
 
@@ -97,11 +101,12 @@ impl Shown {
     /// The same of binary records.
     fn hidden_of_records(&self, bytes: &[u8]) -> Option<Vec<Value>> {
         let symbol = |topic: TopicId| self.directory.get(topic.symbol()).symbol.as_str();
-        // They are our own.
         let records = || decode_records(bytes).map_while(Result::ok);
         let may_see =
             |topic: TopicId| self.entitlement.borrow().allows_of_others(topic.channel(), symbol(topic));
-        if self.payload == Payload::Whole && records().all(|record| may_see(record.topic)) {
+        // What cannot be read is not shown either.
+        let is_visible = decode_records(bytes).all(|record| record.is_ok_and(|record| may_see(record.topic)));
+        if self.payload == Payload::Whole && is_visible {
             return None;
         }
         Some(records().map(|record| outline(&record, symbol(record.topic))).collect())
@@ -110,6 +115,22 @@ impl Shown {
     fn hidden_of_control(&self, hidden: Vec<Value>) -> Option<Vec<Value>> {
         (self.payload == Payload::Redacted).then_some(hidden)
     }
+}
+
+/// A message of the server without the words of its errors and the number of the request, which say again what the client has
+/// said; `None`: there is no error in it.
+fn without_words(text: &[u8]) -> Option<Vec<u8>> {
+    let mut objects: Vec<Value> = serde_json::from_slice(text).ok()?;
+    let mut is_any = false;
+    for object in &mut objects {
+        let Some(error) = object.get_mut("error") else { continue };
+        *error = json!({ "code": error.get("code"), "message": HIDDEN });
+        if let Some(number) = object.get_mut("req_id") {
+            *number = HIDDEN.into();
+        }
+        is_any = true;
+    }
+    if is_any { serde_json::to_vec(&objects).ok() } else { None }
 }
 
 /// What an object tells of the market.
@@ -220,6 +241,27 @@ mod tests {
             lost_before: 0,
         };
         shown.frame(&seen).said
+    }
+
+    #[test]
+    fn of_errors_the_code_is_shown_and_no_word_that_the_client_may_have_said() {
+        let shown = shown(Payload::Whole, json!({"symbols": ["*"], "channels": ["quote"]}));
+        let error = json!([
+            {"method": "subscribe", "success": false, "req_id": "canary", "error": {"code": "BAD_REQUEST", "message": "`canary`"}},
+            {"error": {"code": "BAD_REQUEST", "message": "canary"}},
+        ]);
+        let Said::Payload(payload) = said(&shown, Opcode::Text, error.to_string().as_bytes()) else {
+            panic!("whole")
+        };
+        let text = String::from_utf8(BASE64.decode(payload.as_bytes()).expect("base64")).expect("UTF-8");
+        assert!(!text.contains("canary") && text.matches("BAD_REQUEST").count() == 2, "{text}");
+        let answer = json!([{"method": "ping", "success": true, "req_id": 7}]).to_string();
+        let Said::Payload(payload) = said(&shown, Opcode::Text, answer.as_bytes()) else { panic!("whole") };
+        assert_eq!(BASE64.decode(payload.as_bytes()).expect("base64"), answer.as_bytes());
+        let Said::Objects(objects) = said(&shown, Opcode::Binary, &[0xff; 9]) else {
+            panic!("no record is in it")
+        };
+        assert_eq!(objects, [] as [Value; 0]);
     }
 
     #[test]
