@@ -56,7 +56,7 @@ pub async fn send(
     let agent = HeaderValue::from_static(concat!("tickwire/", env!("CARGO_PKG_VERSION")));
     request.headers_mut().insert(USER_AGENT, agent);
     let host = host.trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let port = port(&uri, tls.is_some()).ok_or(RequestError::Address)?;
     let stream = TcpStream::connect((host, port)).await?;
     match tls {
         None => exchange(stream, request, answer_bytes_max).await,
@@ -66,6 +66,14 @@ pub async fn send(
             exchange(stream, request, answer_bytes_max).await
         }
     }
+}
+
+/// The port that a URL names, or else that of HTTP, or HTTPS with TLS; `None`: what it names is none.
+#[must_use]
+pub fn port(url: &Uri, is_tls: bool) -> Option<u16> {
+    let authority = url.authority()?;
+    let is_named = !authority.as_str().ends_with(authority.host());
+    if is_named { authority.port_u16() } else { Some(if is_tls { 443 } else { 80 }) }
 }
 
 async fn exchange<S>(
@@ -89,5 +97,24 @@ where
         answer = &mut answer => answer,
         // It ends when all has come, or is broken: either way the answer says so.
         _ = &mut connection => answer.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_none_is_not_taken_for_that_of_the_scheme() {
+        for (url, is_tls, found) in [
+            ("http://h", false, Some(80)),
+            ("wss://[::1]/x", true, Some(443)),
+            ("ws://me@[::1]:9/x", false, Some(9)),
+            ("http://127.0.0.1:99999/", false, None),
+            ("https://h:/x", true, None),
+            ("/x", false, None),
+        ] {
+            assert_eq!(port(&url.parse().expect(url), is_tls), found, "{url}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::http::Uri;
 use feeds::live::tls;
+use feeds::request;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,7 +37,7 @@ impl Stream {
         };
         let authority = url.authority().ok_or_else(|| wrong("the URL has no host"))?;
         let host = authority.host().trim_matches(['[', ']']);
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let port = request::port(url, is_tls).ok_or_else(|| wrong("what the URL has for a port is none"))?;
         let socket = dial(host, port, receive_buffer).await?;
         if !is_tls {
             return Ok(Self::Plain(socket));
