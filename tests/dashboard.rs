@@ -172,7 +172,7 @@ fn any_size_will_do() {
         let lines: Vec<&str> = text.lines().collect();
         lines.len() <= 15
             && lines.iter().all(|line| line.chars().count() <= 60)
-            && lines[0].contains("● live")
+            && lines.first().is_some_and(|line| line.contains("● live"))
             && text.contains(&name)
             && text.contains("book of 10")
             && lines.last().is_some_and(|line| line.contains("q leave"))
