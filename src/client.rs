@@ -13,6 +13,7 @@ mod capture;
 mod connection;
 mod event;
 mod intake;
+mod rest;
 mod stream;
 mod subscriptions;
 mod tap;
@@ -35,7 +36,7 @@ use crate::state::Quote;
 use crate::topic::{Channel, Depth, Rate, TopicId};
 use crate::wire::{CloseCode, Encoding, OnOverflow, Return, Symbols};
 
-pub use admin::{AdminError, Administrator, Tapping};
+pub use admin::{Administrator, Tapping};
 pub use book::Book;
 pub use capture::{
     AgainstError, Capture, CaptureError, Checked, Compared, Difference, Disagreement, PassedOver, Verdict,
@@ -44,6 +45,7 @@ pub use capture::{
 pub use connection::ConnectError;
 pub(crate) use connection::random;
 pub use event::{Disconnect, Event, Stats, Update};
+pub use rest::{Rest, RestError};
 pub(crate) use stream::Stream;
 pub use tap::{Observed, Sender, Tap};
 pub use token::{Token, TokenError};

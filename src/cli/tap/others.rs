@@ -16,7 +16,7 @@ use super::super::presented::explain;
 use super::super::target::read_url_alone;
 use super::shown::Shown;
 use super::{Args, create, stop_after};
-use crate::client::{AdminError, Administrator, Capture, Observed, Sender};
+use crate::client::{Administrator, Capture, Observed, RestError, Sender};
 use crate::printable::printable;
 use crate::wire::admin::{Connected, Dropped, FrameKind, Payload, Said, Side, TapFrame, TapHead, TapLine};
 use crate::wire::{Encoding, Framing};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, duration: Option<Duration>) -> anyhow::Result<Exi
     })
 }
 
-fn told(error: &AdminError) -> anyhow::Error {
+fn told(error: &RestError) -> anyhow::Error {
     explain(&error.to_string())
 }
 

@@ -1,16 +1,11 @@
 //! Which instruments a server has: one request by HTTP, to the same server, by whoever the client is.
 
-use anyhow::{anyhow, bail};
-use axum::http::{HeaderValue, Uri};
+use anyhow::bail;
 use feeds::Symbol;
-use http_body_util::{BodyExt, Limited};
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::client::{Stream, Token};
+use crate::client::{Rest, Token};
 use crate::limits::{LIST_ROWS_MAX, WATCH_FIELD_CHARS_MAX, WATCH_LIST_BYTES_MAX, WATCH_LIST_WAIT};
 use crate::printable::printable;
 
@@ -24,48 +19,11 @@ pub(super) struct Listed {
 
 /// What may be seen of the server whose WebSocket is at `url`, in the server's order.
 pub(super) async fn list(url: &str, token: Option<&Token>) -> anyhow::Result<Vec<Listed>> {
-    match timeout(WATCH_LIST_WAIT, request(url, token)).await {
-        Ok(listed) => listed,
+    let server = Rest::new(url, token.cloned());
+    match timeout(WATCH_LIST_WAIT, server.get("/v1/instruments", WATCH_LIST_BYTES_MAX)).await {
+        Ok(answer) => read(&answer?),
         Err(_elapsed) => bail!("it took longer than {WATCH_LIST_WAIT:?}"),
     }
-}
-
-async fn request(url: &str, token: Option<&Token>) -> anyhow::Result<Vec<Listed>> {
-    let uri: Uri = url.parse()?;
-    let authority = uri.authority().ok_or_else(|| anyhow!("the URL has no host"))?.clone();
-    let mut request = Request::get(path(uri.path()))
-        .header(HOST, authority.as_str())
-        .header(USER_AGENT, concat!("tickwire/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json");
-    if let Some(token) = token {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.read()?.expose()))?;
-        bearer.set_sensitive(true);
-        request = request.header(AUTHORIZATION, bearer);
-    }
-    let request = request.body(String::new())?;
-    let stream = Stream::connect(&uri, None).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async move {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        if head.status != StatusCode::OK {
-            bail!("the server answers {}", head.status);
-        }
-        let body =
-            Limited::new(body, WATCH_LIST_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;
-        read(&body.to_bytes())
-    };
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // It ends when all has come, or is broken: either way the answer says so.
-        _ = &mut connection => answer.await,
-    }
-}
-
-/// Beside the WebSocket, also where a proxy has put both under another path.
-fn path(websocket: &str) -> String {
-    format!("{}/instruments", websocket.strip_suffix("/ws").unwrap_or("/v1"))
 }
 
 fn read(body: &[u8]) -> anyhow::Result<Vec<Listed>> {
@@ -91,17 +49,6 @@ fn read(body: &[u8]) -> anyhow::Result<Vec<Listed>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_list_is_beside_the_websocket() {
-        for (websocket, list) in [
-            ("/v1/ws", "/v1/instruments"),
-            ("/behind/proxy/v1/ws", "/behind/proxy/v1/instruments"),
-            ("/elsewhere", "/v1/instruments"),
-        ] {
-            assert_eq!(path(websocket), list);
-        }
-    }
 
     #[test]
     fn what_is_listed_is_read_and_cannot_command_a_terminal() {
