@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let checked = client::check_capture(open(args)?).map_err(|error| about(args, &error))?;
     print(told(&checked).as_bytes())?;
-    let is_right = checked.faults_total == 0 && (checked.has_end || checked.is_of_another);
+    let is_right = checked.faults_total == 0 && checked.is_whole();
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -141,7 +141,7 @@ fn told(checked: &Checked) -> String {
     if *faults_total > faults.len() {
         text.push_str(&format!("              and {} more\n", faults_total - faults.len()));
     }
-    text.push_str(match (*faults_total, checked.has_end || checked.is_of_another) {
+    text.push_str(match (*faults_total, checked.is_whole()) {
         (0, true) if checked.is_of_another && stats.snapshots == 0 => {
             "nothing of it could be proven: no topic began after the capture did\n"
         }

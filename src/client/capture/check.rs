@@ -31,6 +31,14 @@ pub struct Checked {
     pub faults_total: usize,
 }
 
+impl Checked {
+    /// Whether nothing is missing at its end: of another's connection, nobody knows one.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.has_end || self.is_of_another
+    }
+}
+
 /// Gives a client all that a server sent in a capture, and looks at what becomes of it: each message must follow the state
 /// before it, each checksum must agree, and at the end the states must have the numbers that they had then.
 ///
