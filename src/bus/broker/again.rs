@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -26,6 +26,29 @@ pub(super) trait Connects: Send + Sync + 'static {
 
     /// There is no connection now.
     fn forget(&self);
+}
+
+/// What others use of the present connection: nothing while it is lost.
+pub(super) struct Present<S>(Mutex<Option<Arc<S>>>);
+
+impl<S> Default for Present<S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<S> Present<S> {
+    pub(super) fn get(&self) -> Option<Arc<S>> {
+        self.lock().clone()
+    }
+
+    pub(super) fn set(&self, session: Option<Arc<S>>) {
+        *self.lock() = session;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<S>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Goes on with a connection and those after it. It ends with its runtime.

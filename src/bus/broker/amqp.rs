@@ -8,7 +8,7 @@
 mod session;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
 use super::address::Address;
-use super::again::{Connects, keep};
+use super::again::{Connects, Present, keep};
 use super::asked::{Asked, Question};
 use super::client::{Arrived, Client, Unsent};
 use super::connection::{BusError, Traced};
@@ -44,8 +44,7 @@ struct Shared {
     address: Address,
     name: &'static str,
     metrics: Metrics,
-    /// The present one; `None` while the connection is lost.
-    session: Mutex<Option<Arc<Session>>>,
+    session: Present<Session>,
     /// By routing key.
     listening: Listening<Asker>,
     asked: Asked,
@@ -70,7 +69,7 @@ impl Client for Amqp {
             address: address.clone(),
             name,
             metrics: metrics.clone(),
-            session: Mutex::default(),
+            session: Present::default(),
             listening: Listening::default(),
             asked: Asked::default(),
         });
@@ -99,7 +98,7 @@ impl Client for Amqp {
     async fn listen(&self, subject: String) -> Result<Self::Messages, String> {
         // Before the session is looked for: where there is none now, the next one binds it.
         let receiver = self.0.listening.listen(subject.clone());
-        if let Some(session) = self.0.session() {
+        if let Some(session) = self.0.session.get() {
             // It fails where the connection has just been lost.
             let _ = session.bind(subject, true).await;
         }
@@ -121,7 +120,7 @@ impl Connects for Shared {
 
     async fn open(&self) -> Result<Opened, BusError> {
         let opened = Opened::connect(&self.address, self.name).await?;
-        *lock(&self.session) = Some(Arc::clone(&opened.session));
+        self.session.set(Some(Arc::clone(&opened.session)));
         let subjects = self.listening.subjects();
         let last = subjects.len();
         for (number, subject) in (1..).zip(subjects) {
@@ -155,16 +154,12 @@ impl Connects for Shared {
     }
 
     fn forget(&self) {
-        *lock(&self.session) = None;
+        self.session.set(None);
         self.asked.clear();
     }
 }
 
 impl Shared {
-    fn session(&self) -> Option<Arc<Session>> {
-        lock(&self.session).clone()
-    }
-
     /// Never waits: the library's own queue has no bound. What there is no room for is lost, which shows by its number.
     fn take(&self, delivery: Delivery) {
         let asker = delivery
@@ -202,7 +197,7 @@ impl Shared {
         properties: BasicProperties,
         bytes: Vec<u8>,
     ) -> Result<(), Unsent> {
-        let session = self.session().ok_or(Unsent(None))?;
+        let session = self.session.get().ok_or(Unsent(None))?;
         // The library's queue has no bound. With the session the room is closed.
         let room = Arc::clone(&session.room).acquire_owned().await.map_err(|_| Unsent(None))?;
         let sending = Box::pin(async move {
@@ -218,7 +213,7 @@ impl Shared {
     }
 
     async fn ask(&self, subject: ShortString, question: Question<'_>, bytes: &[u8]) -> Option<Bytes> {
-        let session = self.session()?;
+        let session = self.session.get()?;
         let properties = BasicProperties::default()
             .with_reply_to(REPLY_TO.into())
             .with_correlation_id(question.number.to_string().into());
@@ -256,8 +251,4 @@ async fn begin<T: Send + 'static>(mut work: Pin<Box<dyn Future<Output = T> + Sen
             None
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,14 +11,14 @@ mod session;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
 use super::address::Address;
-use super::again::{Connects, keep};
+use super::again::{Connects, Present, keep};
 use super::asked::Asked;
 use super::client::{Arrived, Client, Unsent};
 use super::connection::{BusError, Traced};
@@ -37,8 +37,7 @@ pub(super) struct Kafka(Arc<Shared>);
 struct Shared {
     address: Address,
     name: &'static str,
-    /// The present one; `None` while the connection is lost.
-    session: Mutex<Option<Arc<Session>>>,
+    session: Present<Session>,
     inbox: Arc<Inbox>,
 }
 
@@ -67,7 +66,7 @@ impl Client for Kafka {
         let (listening, asked) = (Listening::default(), Asked::default());
         let inbox = Inbox { listening, asked, metrics: metrics.clone() };
         let shared =
-            Shared { address: address.clone(), name, session: Mutex::default(), inbox: Arc::new(inbox) };
+            Shared { address: address.clone(), name, session: Present::default(), inbox: Arc::new(inbox) };
         let shared = Arc::new(shared);
         let opened = shared.open().await?;
         let (sender, reconnected) = mpsc::channel(1);
@@ -80,12 +79,12 @@ impl Client for Kafka {
     }
 
     async fn publish(&self, subject: Arc<str>, bytes: Vec<u8>) -> Result<(), Unsent> {
-        let session = self.0.session().ok_or(Unsent(None))?;
+        let session = self.0.session.get().ok_or(Unsent(None))?;
         session.send(&subject, BTreeMap::new(), bytes).await
     }
 
     async fn answer(&self, asker: Asker, bytes: Vec<u8>) -> Result<(), Unsent> {
-        let session = self.0.session().ok_or(Unsent(None))?;
+        let session = self.0.session.get().ok_or(Unsent(None))?;
         let correlation = asker.correlation.map(|correlation| (CORRELATION.to_owned(), correlation));
         session.send(&asker.reply_to, correlation.into_iter().collect(), bytes).await
     }
@@ -93,7 +92,7 @@ impl Client for Kafka {
     async fn listen(&self, subject: String) -> Result<Self::Messages, String> {
         // Before the session is looked for: where there is none now, the next one reads it.
         let receiver = self.0.inbox.listening.listen(subject.clone());
-        if let Some(session) = self.0.session() {
+        if let Some(session) = self.0.session.get() {
             // It fails where the connection has just been lost.
             let _ = session.listen(session.place(&subject)).await;
         }
@@ -101,7 +100,7 @@ impl Client for Kafka {
     }
 
     async fn ask(&self, subject: Arc<str>, bytes: Vec<u8>) -> Option<Bytes> {
-        let session = self.0.session()?;
+        let session = self.0.session.get()?;
         let question = self.0.inbox.asked.begin()?;
         let headers = BTreeMap::from([
             (REPLY_TO.to_owned(), session.reply().as_bytes().to_vec()),
@@ -124,7 +123,7 @@ impl Connects for Shared {
 
     async fn open(&self) -> Result<Opened, BusError> {
         let opened = Opened::connect(&self.address, self.name, &self.inbox).await?;
-        *lock(&self.session) = Some(Arc::clone(&opened.session));
+        self.session.set(Some(Arc::clone(&opened.session)));
         match opened.listen(&self.inbox.listening.subjects()).await {
             Ok(opened) => Ok(opened),
             Err(reason) => Err(BusError::Wrong { address: Box::new(self.address.clone()), reason }),
@@ -143,17 +142,7 @@ impl Connects for Shared {
     }
 
     fn forget(&self) {
-        *lock(&self.session) = None;
+        self.session.set(None);
         self.inbox.asked.clear();
     }
-}
-
-impl Shared {
-    fn session(&self) -> Option<Arc<Session>> {
-        lock(&self.session).clone()
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use lapin::options::{
@@ -15,7 +15,7 @@ use socket2::{SockRef, Socket};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{EXCHANGE, REPLY_TO, lock};
+use super::{EXCHANGE, REPLY_TO};
 use crate::bus::broker::address::{Address, Credentials};
 use crate::bus::broker::connection::BusError;
 use crate::limits::{BROKER_WAIT, QUEUE_WAITING_MAX, UNSENT_MAX};
@@ -142,6 +142,10 @@ fn is_refusal(error: &lapin::Error) -> bool {
 
 const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The connection's socket, shut down with this. The library's thread would wait on it for ever where the broker says
 /// nothing while it is connected to.
