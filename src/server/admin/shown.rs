@@ -53,15 +53,17 @@ impl Shown {
     }
 
     pub(super) fn frame(&self, seen: &Seen) -> TapFrame {
-        let without_words = (seen.from == Side::Server && seen.opcode == Opcode::Text)
-            .then(|| without_words(&seen.payload))
-            .flatten();
-        let payload = without_words.as_ref().unwrap_or(&seen.payload);
-        let hidden = match (seen.opcode, seen.from) {
-            (Opcode::Text, _) => self.hidden_of_text(payload),
-            (Opcode::Binary | Opcode::Continuation, Side::Server) => self.hidden_of_records(payload),
-            (Opcode::Close, _) => self.hidden_of_control(close_code(&seen.payload)),
-            _ => self.hidden_of_control(Vec::new()),
+        let payload = seen.payload.as_slice();
+        let whole = || Said::Payload(BASE64.encode(payload));
+        let said = match (seen.opcode, seen.from) {
+            (Opcode::Text, from) => self.said_in_text(from, payload),
+            (Opcode::Binary | Opcode::Continuation, Side::Server) => {
+                self.hidden_of_records(payload).map_or_else(whole, Said::Objects)
+            }
+            (Opcode::Close, _) => {
+                self.hidden_of_control(close_code(payload)).map_or_else(whole, Said::Objects)
+            }
+            _ => self.hidden_of_control(Vec::new()).map_or_else(whole, Said::Objects),
         };
         TapFrame {
             at: seen.at.0,
@@ -76,13 +78,14 @@ impl Shown {
             bytes: seen.bytes as u64,
             wire_bytes: seen.wire_bytes as u64,
             compressed: seen.is_compressed,
-            said: hidden.map_or_else(|| Said::Payload(BASE64.encode(payload)), Said::Objects),
+            said,
         }
     }
 
-    /// The objects of a message without what may not be seen of them; `None`: all may be seen.
-    fn hidden_of_text(&self, text: &[u8]) -> Option<Vec<Value>> {
-        let objects = match serde_json::from_slice(text) {
+    /// A message, or its objects without what may not be seen of them. Of an error of the server there is the code: its words and
+    /// the number of the request say again what the client has said.
+    fn said_in_text(&self, from: Side, text: &[u8]) -> Said {
+        let mut objects = match serde_json::from_slice(text) {
             Ok(Value::Array(objects)) => objects,
             Ok(object) => vec![object],
             Err(_) => Vec::new(),
@@ -92,10 +95,14 @@ impl Shown {
             Told::Topic(channel, symbol) => self.entitlement.borrow().allows_of_others(channel, symbol),
             Told::Unknown => false,
         };
-        if self.payload == Payload::Whole && objects.iter().all(may_see) {
-            return None;
+        let is_visible = self.payload == Payload::Whole && objects.iter().all(may_see);
+        let errors = objects.iter_mut().filter(|_| from == Side::Server).map(hide_words);
+        let has_errors = errors.fold(false, |any, is_error| any | is_error);
+        if !is_visible {
+            return Said::Objects(objects.into_iter().map(redacted).collect());
         }
-        Some(objects.into_iter().map(redacted).collect())
+        let without_words = has_errors.then(|| Value::Array(objects).to_string());
+        Said::Payload(BASE64.encode(without_words.as_ref().map_or(text, |text| text.as_bytes())))
     }
 
     /// The same of binary records.
@@ -117,20 +124,14 @@ impl Shown {
     }
 }
 
-/// A message of the server without the words of its errors and the number of the request, which say again what the client has
-/// said; `None`: there is no error in it.
-fn without_words(text: &[u8]) -> Option<Vec<u8>> {
-    let mut objects: Vec<Value> = serde_json::from_slice(text).ok()?;
-    let mut is_any = false;
-    for object in &mut objects {
-        let Some(error) = object.get_mut("error") else { continue };
-        *error = json!({ "code": error.get("code"), "message": HIDDEN });
-        if let Some(number) = object.get_mut("req_id") {
-            *number = HIDDEN.into();
-        }
-        is_any = true;
+/// Whether it is an error, which has lost its words.
+fn hide_words(object: &mut Value) -> bool {
+    let Some(error) = object.get_mut("error") else { return false };
+    *error = json!({ "code": error.get("code"), "message": HIDDEN });
+    if let Some(number) = object.get_mut("req_id") {
+        *number = HIDDEN.into();
     }
-    if is_any { serde_json::to_vec(&objects).ok() } else { None }
+    true
 }
 
 /// What an object tells of the market.
