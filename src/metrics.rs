@@ -374,6 +374,7 @@ metrics! {
     requests_total: Counter = "Client messages answered",
     requests_bad_total: Counter = "Client messages answered with an error",
     laggards: Gauge = "Connections that read too slowly, and are sent merged states",
+    laggards_total: Counter = "Times that a connection began to read too slowly",
     cohorts: Gauge = "Sets of topics that several connections of a shard follow, which are sent the same bytes",
     cohort_connections: Gauge = "Connections in these cohorts",
     lone_connections: Gauge = "Connections that follow what no other of their shard does, or did so a moment ago",

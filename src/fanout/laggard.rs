@@ -116,6 +116,7 @@ impl Shard {
             None => {
                 let times = &mut self.members[connection].times_behind;
                 *times = times.saturating_add(1);
+                self.fell_behind += 1;
                 self.laggards.push(connection);
                 Box::new(Lag::new(self.now))
             }

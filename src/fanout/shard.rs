@@ -51,6 +51,7 @@ pub struct Shard {
     pub(super) queue: Queue,
     pub(super) compression: Compression,
     pub(super) laggards: Vec<Connection>,
+    pub(super) fell_behind: u64,
     /// Topics that one connection may follow.
     pub(super) topics_max: usize,
     /// Topics that were one too many.
@@ -124,6 +125,8 @@ pub struct Standing {
     pub lone_connections: usize,
     /// Connections that have fallen behind.
     pub laggards: usize,
+    /// Times that one fell behind, ever.
+    pub fell_behind: u64,
     /// Cohorts with a compressed stream.
     pub compressed_streams: usize,
     /// Key frames of all streams that there ever were.
@@ -226,6 +229,7 @@ impl Shard {
             queue: Queue::default(),
             compression: Compression::default(),
             laggards: Vec::new(),
+            fell_behind: 0,
             topics_max: TOPICS_PER_CONNECTION_MAX,
             too_many_subscriptions: 0,
             shared: Shared::default(),
@@ -286,6 +290,7 @@ impl Shard {
             cohort_connections: self.shared.members,
             lone_connections: self.cohorts.len() - self.shared.cohorts,
             laggards: self.laggards.len(),
+            fell_behind: self.fell_behind,
             compressed_streams: self.compression.streams(),
             key_frames: self.compression.key_frames(),
             too_many_subscriptions: self.too_many_subscriptions,

@@ -435,6 +435,7 @@ impl Inner {
         metrics.cohort_connections().shift(before.cohort_connections, now.cohort_connections);
         metrics.lone_connections().shift(before.lone_connections, now.lone_connections);
         metrics.laggards().shift(before.laggards, now.laggards);
+        metrics.laggards_total().add(now.fell_behind - before.fell_behind);
         metrics.compressed_streams().shift(before.compressed_streams, now.compressed_streams);
         metrics.key_frames_total().add(now.key_frames - before.key_frames);
         let too_many = now.too_many_subscriptions - before.too_many_subscriptions;

@@ -56,7 +56,7 @@ fn differences(followers: &[Follower]) -> String {
                 found += &format!("no {topic:?}; ");
                 continue;
             };
-            let is_told = topic.0 == "trade" && first.counts.gaps + other.counts.gaps > 0;
+            let is_told = topic.0 == "trade" && first.counts.lost + other.counts.lost > 0;
             // Gateways number statuses themselves.
             let is_numbered = topic.0 != "status";
             if ours.epoch != theirs.epoch

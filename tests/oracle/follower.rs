@@ -56,7 +56,8 @@ pub(crate) struct Counts {
     pub(crate) updates: usize,
     pub(crate) checksums: usize,
     pub(crate) trades: usize,
-    pub(crate) gaps: usize,
+    /// Trades that it was told it had lost.
+    pub(crate) lost: usize,
 }
 
 /// A connection and all that it was told.
@@ -281,10 +282,12 @@ impl Follower {
     }
 
     fn take_gap(&mut self, topic: &Topic, object: &Value) {
-        self.counts.gaps += 1;
         assert_eq!(topic.0, "trade", "a gap of a state: {object}");
         let state = self.states.get_mut(topic).unwrap_or_else(|| panic!("a gap before a snapshot: {object}"));
         assert_eq!(number(&object["prev_seq"]), state.seq, "something was lost before {object}");
+        let lost = number(&object["seq"]) - state.seq;
+        assert!(lost > 0, "a gap of nothing: {object}");
+        self.counts.lost += usize::try_from(lost).expect("few");
         state.advance(object);
     }
 
