@@ -11,7 +11,7 @@ mod untaken;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::task::Waker;
 use std::time::Instant;
 
 use feeds::Timestamp;
@@ -184,7 +184,7 @@ pub enum RequestError {
 pub struct BusHandle {
     interest: Arc<Interest>,
     requests: mpsc::Sender<Request>,
-    publisher: Arc<OnceLock<Thread>>,
+    publisher: Arc<OnceLock<Waker>>,
     subscribers: Arc<AtomicUsize>,
     epoch: Arc<Mutex<Option<Arc<str>>>>,
 }
@@ -234,8 +234,8 @@ impl BusHandle {
 
     /// Wakes the publisher's thread, if it sleeps.
     pub fn wake(&self) {
-        if let Some(thread) = self.publisher.get() {
-            thread.unpark();
+        if let Some(publisher) = self.publisher.get() {
+            publisher.wake_by_ref();
         }
     }
 }
@@ -351,10 +351,10 @@ impl Bus {
         &self.handle
     }
 
-    /// Makes the calling thread the one that requests wake.
-    pub fn owned_by_this_thread(&self) {
-        // A second call would come from the same thread: one publisher owns the bus.
-        let _ = self.handle.publisher.set(std::thread::current());
+    /// Names whom requests wake: the publisher, which owns the bus.
+    pub fn woken_by(&self, publisher: Waker) {
+        // A second one would be of the same publisher.
+        let _ = self.handle.publisher.set(publisher);
     }
 
     /// Names the present run of the stream, for those who read caches beside the bus.

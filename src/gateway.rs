@@ -1,4 +1,5 @@
-//! The thread of a gateway: hands on to its publisher what comes by the bus, and tells the bus what is wanted.
+//! The thread of a gateway: hands on to its publisher what comes by the bus, and tells the bus what is wanted. While it
+//! waits, the connection to the bus does its work on the same thread.
 //!
 //! It has no feed. While the ingest is silent, every instrument is `stale` and the gateway not ready; what its clients
 //! hold stays. A new run of the stream begins here when the states of all topics that are followed have come, so that
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
-use tokio::sync::mpsc::error::TryRecvError;
+use tokio::runtime::Runtime;
 use tracing::{error, info, warn};
 
 use crate::bus::broker::message::Carried;
@@ -22,12 +23,15 @@ use crate::metrics::Metrics;
 use crate::publisher::{Mirror, Publisher};
 use crate::state::{Status, StatusState};
 
-/// Relays until it is told to stop, or cannot go on. Takes the calling thread.
-pub fn run(publisher: Publisher, link: Link, control: &Control, metrics: &Metrics) {
-    publisher.bus().owned_by_this_thread();
+/// Relays until it is told to stop, or cannot go on. Takes the calling thread, which the bus works on meanwhile.
+///
+/// # Panics
+/// When the publisher does.
+pub fn run(publisher: Publisher, runtime: &Runtime, link: Link, control: Control, metrics: Metrics) {
+    publisher.bus().woken_by(link.waker());
     control.enter(Phase::Running);
     let now = monotonic();
-    let mut gateway = Gateway {
+    let gateway = Gateway {
         publisher,
         link,
         control,
@@ -38,18 +42,20 @@ pub fn run(publisher: Publisher, link: Link, control: &Control, metrics: &Metric
         looked_at: now,
         is_recovering: false,
     };
-    while !control.is_stopped() {
-        if !gateway.turn() {
-            return;
-        }
+    // A task, because it costs a system call to wake the future that a thread is blocked on.
+    let relaying = runtime.spawn(gateway.relay());
+    if let Err(error) = runtime.block_on(relaying)
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 
-struct Gateway<'a> {
+struct Gateway {
     publisher: Publisher,
     link: Link,
-    control: &'a Control,
-    metrics: &'a Metrics,
+    control: Control,
+    metrics: Metrics,
     /// The states of a run that is about to begin.
     next: Option<Mirror>,
     /// When the stream was last heard to live.
@@ -61,13 +67,20 @@ struct Gateway<'a> {
     is_recovering: bool,
 }
 
-impl Gateway<'_> {
-    /// `false`: it cannot go on.
-    fn turn(&mut self) -> bool {
-        let taken = match self.take_deliveries() {
-            Some(taken) => taken,
-            None => return false,
-        };
+impl Gateway {
+    async fn relay(mut self) {
+        while !self.control.is_stopped() {
+            let Some(idle) = self.turn() else { return };
+            if !self.link.wait(idle).await {
+                error!("the connection to the bus has ended");
+                return;
+            }
+        }
+    }
+
+    /// Says how long there will be nothing to do, if nothing comes; `None`: it cannot go on.
+    fn turn(&mut self) -> Option<Duration> {
+        let taken = self.take_deliveries()?;
         let now = monotonic();
         self.begin_next_run();
         self.listen_for_silence(now);
@@ -82,10 +95,7 @@ impl Gateway<'_> {
         if has_more || taken == DELIVERIES_PER_TURN_MAX {
             idle = Duration::ZERO;
         }
-        if !idle.is_zero() {
-            std::thread::park_timeout(idle);
-        }
-        true
+        Some(idle)
     }
 
     /// Says how many it took; `None`: it cannot go on.
@@ -105,11 +115,7 @@ impl Gateway<'_> {
                     self.metrics.bus_reconnects_total().add(1);
                     self.publisher.mirror().ask_for_all();
                 }
-                Err(TryRecvError::Empty) => return Some(taken),
-                Err(TryRecvError::Disconnected) => {
-                    error!("the connection to the bus has ended");
-                    return None;
-                }
+                Err(_) => return Some(taken),
             }
         }
         Some(DELIVERIES_PER_TURN_MAX)

@@ -7,6 +7,8 @@ mod line;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::task::{Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use feeds::clock::monotonic;
@@ -150,7 +152,7 @@ pub fn run(
     control: &Control,
     metrics: &Metrics,
 ) {
-    publisher.bus().owned_by_this_thread();
+    publisher.bus().woken_by(Waker::from(Arc::new(Parked(std::thread::current()))));
     let now = monotonic();
     let pace = VirtualClock::new(clock.clone(), settings.speed, feed.begins_at());
     let delay = settings.delay.map(|delay| Delay::new(delay, &mut publisher, metrics));
@@ -462,6 +464,19 @@ impl Player<'_> {
             warn!(late_ms = late.as_millis(), "the feed cannot keep its pace");
             self.last_late = Some(now);
         }
+    }
+}
+
+/// A thread that sleeps until it is woken.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -109,6 +109,7 @@ pub struct Service {
     admission: Admission,
     auth: Auth,
     ingest: JoinHandle<()>,
+    /// Of an ingest, to a broker.
     #[cfg(any(feature = "nats", feature = "amqp", feature = "kafka"))]
     connection: Option<Connection>,
     control: Control,
@@ -258,8 +259,7 @@ impl Service {
         let mirror = Mirror::new(Arc::clone(&epoch));
         let publisher = Publisher::of_gateway(directory.clone(), bus, metrics.clone(), mirror);
         let (lifeline, watcher) = lifeline();
-        let (link, connection) =
-            joined.start(handle.clone(), &metrics, lifeline.clone()).map_err(StartError::Thread)?;
+        let (runtime, link) = joined.start(&metrics);
         let sources = entrance.sources(directory, None, &control);
         let Entrance { listeners, admission, auth, tls, .. } = entrance;
         let (address, is_tls) = (listeners.address(), tls.is_some());
@@ -271,11 +271,10 @@ impl Service {
                 .name("gateway".to_owned())
                 .spawn(move || {
                     let _lifeline = lifeline;
-                    gateway::run(publisher, link, &control, &metrics);
+                    gateway::run(publisher, &runtime, link, control, metrics);
                 })
                 .map_err(StartError::Thread)?
         };
-        let connection = Some(connection);
         Ok(Self {
             address,
             is_tls,
@@ -283,7 +282,7 @@ impl Service {
             admission,
             auth,
             ingest,
-            connection,
+            connection: None,
             control,
             bus: handle,
             metrics,

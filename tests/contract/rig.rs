@@ -26,12 +26,11 @@ use super::listener::{Fields, Listener, fields};
 use crate::service::broker::Broker;
 use crate::service::program::PATIENCE;
 
-/// A gateway, which has one shard, and its connection.
+/// A gateway, which has one shard.
 struct Gateway {
     control: Control,
     bus: BusHandle,
     thread: Option<JoinHandle<()>>,
-    connection: Option<Connection>,
     metrics: Metrics,
 }
 
@@ -208,16 +207,14 @@ impl Gateway {
         let handle = bus.handle().clone();
         let mirror = Mirror::new(epoch);
         let publisher = Publisher::of_gateway(directory, bus, metrics.clone(), mirror);
-        let (lifeline, _) = lifeline();
-        let (link, connection) = joined.start(handle.clone(), &metrics, lifeline).expect("a thread");
+        let (runtime, link) = joined.start(&metrics);
         let control = Control::default();
         let thread = {
             let (control, metrics) = (control.clone(), metrics.clone());
-            std::thread::spawn(move || gateway::run(publisher, link, &control, &metrics))
+            std::thread::spawn(move || gateway::run(publisher, &runtime, link, control, metrics))
         };
         let listener = Listener::new(ends.pop().expect("a shard"));
-        let connection = Some(connection);
-        (Self { control, bus: handle, thread: Some(thread), connection, metrics }, listener)
+        (Self { control, bus: handle, thread: Some(thread), metrics }, listener)
     }
 }
 
@@ -225,7 +222,6 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.control.stop();
         self.bus.wake();
-        self.connection.take().into_iter().for_each(Connection::stop);
         let thread = self.thread.take().expect("once");
         if thread.join().is_err() && !std::thread::panicking() {
             panic!("the gateway has panicked");

@@ -1,12 +1,12 @@
 //! The gateway's end: listens to what its clients follow, and asks the ingests.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use feeds::clock::monotonic;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -16,19 +16,19 @@ use super::address::{Address, Broker};
 #[cfg(feature = "amqp")]
 use super::amqp::Amqp;
 use super::client::{Client, Messages, publish, read};
-use super::connection::{BusError, Connection, runtime};
+use super::connection::{BusError, runtime};
 use super::instruments::{Assembler, ListingError};
 #[cfg(feature = "kafka")]
 use super::kafka::Kafka;
+use super::link::Bell;
 use super::message::{Beat, Carried, Follow, Json, Message, Want};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
 use super::share::{self, Share};
 use super::stream::{Heard, Stream};
 use super::{Delivery, Link, Order, subject};
-use crate::bus::{BusHandle, Request, States, Tape};
+use crate::bus::{Request, States, Tape};
 use crate::directory::Directory;
-use crate::lifeline::Lifeline;
 use crate::limits::{
     BEATS_MISSED_MAX, DELIVERIES_WAITING_MAX, FOLLOWS_PER_MESSAGE_MAX, READS_PER_MESSAGE_MAX,
 };
@@ -44,7 +44,7 @@ pub struct Joined {
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(Directory, BusHandle, &Metrics, Lifeline) -> io::Result<(Link, Connection)>>;
+type Start = Box<dyn FnOnce(Directory, &Metrics) -> (Runtime, Link)>;
 
 impl Joined {
     /// Connects to a broker, and waits there for an ingest.
@@ -62,17 +62,10 @@ impl Joined {
         }
     }
 
-    /// Delivers from now on, and runs the gateway's orders.
-    ///
-    /// # Errors
-    /// When a thread cannot be started.
-    pub fn start(
-        self,
-        bus: BusHandle,
-        metrics: &Metrics,
-        lifeline: Lifeline,
-    ) -> io::Result<(Link, Connection)> {
-        (self.start)(self.directory, bus, metrics, lifeline)
+    /// Delivers and runs the gateway's orders whenever the runtime, which is of the calling thread alone, runs.
+    #[must_use]
+    pub fn start(self, metrics: &Metrics) -> (Runtime, Link) {
+        (self.start)(self.directory, metrics)
     }
 }
 
@@ -102,7 +95,7 @@ fn join<C: Client>(address: &Address, metrics: &Metrics) -> Result<Joined, BusEr
         Ok::<_, BusError>((client, beats, reconnected, directory, stream, epoch))
     })?;
     info!(bus = %address, %epoch, shares = stream.shares(), instruments = directory.len(), "an ingest is there");
-    let start: Start = Box::new(move |directory, bus, metrics, lifeline| {
+    let start: Start = Box::new(move |directory, metrics| {
         let (sender, deliveries) = mpsc::channel(DELIVERIES_WAITING_MAX);
         let (orders, ordered) = mpsc::channel(1);
         let shares = (0..stream.shares()).filter_map(|index| Share::new(index, stream.shares()));
@@ -114,12 +107,13 @@ fn join<C: Client>(address: &Address, metrics: &Metrics) -> Result<Joined, BusEr
             stream: Arc::new(Mutex::new(stream)),
             directory,
             sender,
-            bus,
+            bell: Arc::default(),
             metrics: metrics.clone(),
         };
+        let bell = Arc::clone(&inlet.bell);
         let relaying = Relaying { inlet, listening: FxHashMap::default() };
-        let connection = Connection::start(runtime, lifeline, relaying.run(beats, ordered, reconnected))?;
-        Ok((Link { deliveries, orders }, connection))
+        let work = runtime.spawn(relaying.run(beats, ordered, reconnected));
+        (runtime, Link { deliveries, orders, work, bell })
     });
     Ok(Joined { directory, epoch, start })
 }
@@ -177,7 +171,7 @@ struct Subjects<S> {
     follow: S,
 }
 
-/// The way from the bus to the gateway's thread, and back.
+/// The way from the bus to the gateway, and back.
 struct Inlet<C: Client> {
     client: C,
     /// By share.
@@ -185,7 +179,7 @@ struct Inlet<C: Client> {
     stream: Arc<Mutex<Stream>>,
     directory: Directory,
     sender: mpsc::Sender<Delivery>,
-    bus: BusHandle,
+    bell: Arc<Bell>,
     metrics: Metrics,
 }
 
@@ -197,7 +191,7 @@ impl<C: Client> Clone for Inlet<C> {
             stream: Arc::clone(&self.stream),
             directory: self.directory.clone(),
             sender: self.sender.clone(),
-            bus: self.bus.clone(),
+            bell: Arc::clone(&self.bell),
             metrics: self.metrics.clone(),
         }
     }
@@ -231,7 +225,7 @@ impl<C: Client> Inlet<C> {
 
     async fn hand(&self, delivery: Delivery) -> bool {
         let is_taken = self.sender.send(delivery).await.is_ok();
-        self.bus.wake();
+        self.bell.ring();
         is_taken
     }
 
@@ -255,8 +249,8 @@ impl<C: Client> Inlet<C> {
                     }
                     _ => drop(reply),
                 }
-                // The gateway's thread waits for it.
-                self.bus.wake();
+                // The gateway waits for it.
+                self.bell.ring();
             }
             Request::States { .. } => {}
         }

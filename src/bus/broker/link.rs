@@ -1,8 +1,14 @@
-//! What a gateway's thread and the broker's say to each other.
+//! What a gateway and the bus say to each other. Both are of one thread: to hand each message on to another one would
+//! cost more than the message.
 
 use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures_util::FutureExt;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
 
 use super::message::{Carried, Want};
 use crate::bus::Request;
@@ -43,4 +49,44 @@ pub struct Link {
     pub deliveries: mpsc::Receiver<Delivery>,
     /// What is wanted.
     pub orders: mpsc::Sender<Order>,
+    pub(super) work: JoinHandle<()>,
+    pub(super) bell: Arc<Bell>,
+}
+
+impl Link {
+    /// Ends a [`Link::wait`].
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.bell))
+    }
+
+    /// Lets the bus work until something has come, or for that time. `false`: it has ended.
+    #[must_use]
+    pub async fn wait(&self, most: Duration) -> bool {
+        if most.is_zero() {
+            yield_now().await;
+        } else {
+            // Over time or not: there is a turn.
+            let _ = timeout(most, self.bell.0.notified()).await;
+        }
+        // What came together rang several times, and is taken together.
+        self.bell.0.notified().now_or_never();
+        !self.work.is_finished()
+    }
+}
+
+/// Is rung when there is something for the gateway.
+#[derive(Debug, Default)]
+pub(super) struct Bell(Notify);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
 }
