@@ -55,6 +55,7 @@ mod service {
 }
 mod cluster {
     mod administered;
+    mod encrypted;
     pub(crate) mod faults;
     pub(crate) mod follow;
     mod partitions;

@@ -84,7 +84,7 @@ fn connections_and_requests_are_told_with_who_they_are_of() {
         ("user.id", "berta"),
         ("tickwire.encoding", "tickwire.v1.json"),
         ("tickwire.compressed", "false"),
-        ("tickwire.ended", "Broken"),
+        ("tickwire.ended", "broken"),
     ] {
         assert_eq!(attribute(&socket, name), value, "{socket:?}");
     }

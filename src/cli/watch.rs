@@ -12,6 +12,7 @@ mod search;
 mod terminal;
 mod view;
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ where the channel is `book` or `trade`), and how good the connection is. `?` nam
 `*`, it has the first 500 instruments. What is up or down has a sign, with NO_COLOR too. Not current are: values while there is `no
 connection`, an instrument that is `halted`, `stale` or `unproven`, and `delayed data`.
 
-It prints lines instead with --lines, --json or --count, where standard output is no terminal, and of bars.
+It prints lines instead with --lines, --json or --count, where standard output is no terminal or a `dumb` one, and of bars.
 
 Every state is proven by its number and, for books, its checksum before it is shown; one that is not right is fetched anew,
 which standard error says, like lost and new connections. Of several changes in one message the newest state is shown,
@@ -79,7 +80,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let wants_lines = args.lines || args.json || args.count.is_some() || !io::stdout().is_terminal();
+    let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let wants_lines =
+        args.lines || args.json || args.count.is_some() || is_dumb || !io::stdout().is_terminal();
     let mut words = args.target.clone();
     if !wants_lines && words.iter().all(|word| is_url(word)) {
         words.extend(["quote".to_owned(), "*".to_owned()]);

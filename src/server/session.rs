@@ -74,7 +74,7 @@ pub(super) async fn serve(hub: Rc<Hub>, upgraded: Upgraded, clock: Clock) {
         Ended::Broken
     });
     debug!(?ended, "left");
-    traced.record("tickwire.ended", tracing::field::debug(ended));
+    traced.record("tickwire.ended", ended.name());
     drop(member);
     // What it has read is not kept until the client has gone.
     drop(session);
@@ -130,6 +130,16 @@ enum Ended {
     Close,
     /// The socket is broken or at its end.
     Broken,
+}
+
+impl Ended {
+    /// As a span has it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Close => "closed",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// How topics are to be followed.

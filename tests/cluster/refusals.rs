@@ -9,7 +9,7 @@ use crate::service::rabbit::Rabbit;
 use crate::service::run::run;
 
 #[track_caller]
-fn assert_refused(role: &str, url: &str, reasons: &[&str]) {
+pub(crate) fn assert_refused(role: &str, url: &str, reasons: &[&str]) {
     let output = run(tickwire().args(["serve", "--listen", "127.0.0.1:0", "--role", role, "--bus", url]));
     let told = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{told}");

@@ -1,11 +1,11 @@
 //! What a gateway and the bus say to each other. Both are of one thread: to hand each message on to another one would
 //! cost more than the message.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
@@ -70,7 +70,7 @@ impl Link {
             let _ = timeout(most, self.bell.0.notified()).await;
         }
         // What came together rang several times, and is taken together.
-        self.bell.0.notified().now_or_never();
+        pin!(self.bell.0.notified()).enable();
         !self.work.is_finished()
     }
 }
