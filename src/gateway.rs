@@ -40,6 +40,7 @@ pub fn run(publisher: Publisher, runtime: &Runtime, link: Link, control: Control
         beat_at: now,
         followed_at: now,
         looked_at: now,
+        was_silent: false,
         is_recovering: false,
     };
     // A task, because it costs a system call to wake the future that a thread is blocked on.
@@ -63,6 +64,8 @@ struct Gateway {
     /// When it was last told all that is followed.
     followed_at: Instant,
     looked_at: Instant,
+    /// In the last turn it was silent for too long. After a long turn, what it has said meanwhile is yet to be read.
+    was_silent: bool,
     /// It is heard again, and what it sent meanwhile is being asked for.
     is_recovering: bool,
 }
@@ -156,7 +159,8 @@ impl Gateway {
 
     /// Tells clients when the bus falls silent, and when it has spoken again and all that was missed has come.
     fn listen_for_silence(&mut self, now: Instant) {
-        let is_silent = now.duration_since(self.beat_at) > BEATS_MISSED_MAX;
+        let has_been = now.duration_since(self.beat_at) > BEATS_MISSED_MAX;
+        let is_silent = std::mem::replace(&mut self.was_silent, has_been) && has_been;
         match self.control.phase() {
             Phase::Running if is_silent => {
                 warn!("the bus is silent: everything is stale");

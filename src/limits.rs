@@ -216,7 +216,8 @@ pub const BATCHES_PER_TURN_MAX: usize = 64;
 pub const BACKLOG_MAX: i32 = 4_096;
 /// The ingest's longest sleep without looking whether to stop.
 pub const INGEST_SLEEP_MAX: Duration = Duration::from_millis(100);
-/// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed.
+/// How soon the ingest looks again for what it waits for: room in a full shard, or clients that have subscribed. A gateway, whose
+/// timers count whole milliseconds, takes up to twice as long.
 pub const INGEST_RETRY_AFTER: Duration = Duration::from_millis(1);
 /// How long the ingest sleeps at least while a shard has not taken what it was sent last, because it could only be sent
 /// more of the same batch; and after a turn that nobody was sent anything of, because what is due next is as little awaited.
@@ -459,7 +460,8 @@ pub const QUIET_EVERY: Duration = Duration::from_secs(1);
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Messages of a broker that wait for a gateway's publisher. Then those behind them wait in the subscriptions.
 pub const DELIVERIES_WAITING_MAX: usize = 4_096;
-/// Messages of one subject that wait at a gateway. One more is lost, which shows by its number.
+/// Messages of one subject that wait at a gateway, while it is busy with others or begins a new run of the stream. One more
+/// is lost, which shows by its number.
 pub const SUBJECT_WAITING_MAX: usize = 1_024;
 /// Messages that wait at RabbitMQ for a process. Of more, the oldest are dropped, which shows by their numbers.
 pub const QUEUE_WAITING_MAX: i32 = 16_384;

@@ -302,6 +302,11 @@ fn lines_and_a_screen_without_colours_are_there_for_the_asking() {
         terminal.wait_for(&format!("{name}  "));
         assert!(terminal.look(|screen| !screen.alternate_screen()), "{arguments:?}");
     }
+    let mut command = watch(server.address, &[]);
+    command.env("TERM", "dumb");
+    let terminal = Terminal::start(&command, 100, 10);
+    terminal.wait_for(&format!("{name}  "));
+    assert!(terminal.look(|screen| !screen.alternate_screen()), "a dumb terminal cannot show one");
     for (value, is_colored) in [("", true), ("1", false)] {
         let mut command = watch(server.address, &["trade", &name]);
         command.env("NO_COLOR", value);

@@ -80,11 +80,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let asks_for_lines = args.lines || args.json || args.count.is_some() || !io::stdout().is_terminal();
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let wants_lines =
-        args.lines || args.json || args.count.is_some() || is_dumb || !io::stdout().is_terminal();
+    let wants_lines = asks_for_lines || is_dumb;
     let mut words = args.target.clone();
-    if !wants_lines && words.iter().all(|word| is_url(word)) {
+    if !asks_for_lines && words.iter().all(|word| is_url(word)) {
         words.extend(["quote".to_owned(), "*".to_owned()]);
     }
     let target = Target::read(&words)?;

@@ -1,6 +1,9 @@
-//! A NATS server that speaks TLS.
+//! A bus by TLS, over NATS.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::mpsc;
 
 use tempfile::TempDir;
 
@@ -9,6 +12,12 @@ use crate::service::nats::Nats;
 use crate::service::process::Service;
 use crate::service::program::tickwire;
 use crate::service::run::run;
+
+/// What a NATS server says first.
+const PLAIN_INFO: &[u8] =
+    b"INFO {\"server_id\":\"plain\",\"version\":\"2.10.0\",\"host\":\"h\",\"port\":1,\"headers\":true,\"max_payload\":1048576,\"proto\":1}\r\n";
+/// The kind of a TLS record (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 #[test]
 fn a_server_whose_certificate_is_trusted_is_used_and_no_other() {
@@ -32,10 +41,25 @@ fn a_server_whose_certificate_is_trusted_is_used_and_no_other() {
 }
 
 #[test]
-fn a_server_without_tls_is_not_spoken_to_in_the_clear_where_tls_is_asked_for() {
-    let Some(nats) = Nats::start(&["--user", "me", "--pass", "canary"]) else { return };
-    let host = nats.url().replace("nats://", "");
+fn nothing_is_said_in_the_clear_where_tls_is_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    let (sender, heard) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            // As a server without TLS begins.
+            stream.write_all(PLAIN_INFO).expect("it is read");
+            let mut said = [0; 4_096];
+            let length = stream.read(&mut said).expect("it is written to");
+            if sender.send(said[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
     assert_refused("ingest", &format!("tls://me:canary@{host}"), &[&format!("tls://…@{host}")]);
+    let said = heard.recv().expect("it has come");
+    assert_eq!(said[0], TLS_HANDSHAKE, "{}", String::from_utf8_lossy(&said));
 }
 
 fn trusting(authority: &Path, role: &str, url: &str) -> Service {

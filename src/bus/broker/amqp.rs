@@ -18,6 +18,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, QueueBindOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::mpsc;
+use tokio::task::consume_budget;
 use tokio::time::{interval, timeout};
 
 use super::address::Address;
@@ -146,7 +147,8 @@ impl Connects for Shared {
                 }
             };
             match delivery {
-                Some(Ok(())) => {}
+                // Where very many wait, who listens to them has a turn too, before there is no room for the next.
+                Some(Ok(())) => consume_budget().await,
                 Some(Err(error)) => return error.to_string(),
                 None => return "the broker has taken the queue away".to_owned(),
             }

@@ -1,4 +1,4 @@
-//! A connection's thread, and why there may be none.
+//! The thread of an ingest's connection, and why there may be no connection.
 
 use std::future::Future;
 use std::io;
@@ -53,7 +53,7 @@ pub enum BusError {
     Thread(#[from] io::Error),
 }
 
-/// A connection's thread.
+/// An ingest's connection, which has a thread of its own.
 #[derive(Debug)]
 pub struct Connection {
     thread: JoinHandle<()>,

@@ -1,5 +1,5 @@
-//! What a gateway and the bus say to each other. Both are of one thread: to hand each message on to another one would
-//! cost more than the message.
+//! What a gateway and the bus say to each other. Both are of one thread, but for what a broker's library has of its own: to
+//! hand each message on to another thread would cost more than the message.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -63,11 +63,13 @@ impl Link {
     /// Lets the bus work until something has come, or for that time. `false`: it has ended.
     #[must_use]
     pub async fn wait(&self, most: Duration) -> bool {
-        if most.is_zero() {
+        let mut rung = pin!(self.bell.0.notified());
+        if most.is_zero() || rung.as_mut().enable() {
+            // Whoever rings without end does not keep the bus from its work.
             yield_now().await;
         } else {
             // Over time or not: there is a turn.
-            let _ = timeout(most, self.bell.0.notified()).await;
+            let _ = timeout(most, rung).await;
         }
         // What came together rang several times, and is taken together.
         pin!(self.bell.0.notified()).enable();
@@ -88,5 +90,35 @@ impl Bell {
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.ring();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bus_works_although_somebody_rings_in_every_turn() {
+        let (_sender, deliveries) = mpsc::channel(1);
+        let (orders, _ordered) = mpsc::channel(1);
+        let link = Link { deliveries, orders, work: tokio::spawn(async {}), bell: Arc::default() };
+        link.waker().wake_by_ref();
+        assert!(!link.wait(Duration::from_secs(3_600)).await, "its work has been done, and has ended");
+    }
+
+    #[tokio::test]
+    async fn what_rings_before_it_is_waited_for_is_heard_once() {
+        let (_sender, deliveries) = mpsc::channel(1);
+        let (orders, _ordered) = mpsc::channel(1);
+        let link =
+            Link { deliveries, orders, work: tokio::spawn(std::future::pending()), bell: Arc::default() };
+        link.bell.ring();
+        link.bell.ring();
+        assert!(link.wait(Duration::from_secs(3_600)).await);
+        assert!(timeout(Duration::from_millis(1), link.wait(Duration::from_secs(3_600))).await.is_err());
     }
 }
