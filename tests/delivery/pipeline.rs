@@ -436,8 +436,8 @@ impl Pipeline {
         for side in &mut self.sides {
             let shard = &side.shard;
             assert_eq!((shard.connections(), shard.cohorts()), (0, 0));
-            let Standing { key_frames, .. } = shard.standing();
-            assert_eq!(shard.standing(), Standing { key_frames, ..Standing::default() });
+            let Standing { fell_behind, key_frames, .. } = shard.standing();
+            assert_eq!(shard.standing(), Standing { fell_behind, key_frames, ..Standing::default() });
             side.shard.flush(self.now, u64::MAX, |_, _| panic!("nobody is there"));
             assert!(!side.shard.is_dirty());
         }
