@@ -40,7 +40,7 @@ pub fn run(publisher: Publisher, runtime: &Runtime, link: Link, control: Control
         beat_at: now,
         followed_at: now,
         looked_at: now,
-        was_silent: false,
+        was_overdue: false,
         is_recovering: false,
     };
     // A task, because it costs a system call to wake the future that a thread is blocked on.
@@ -64,8 +64,8 @@ struct Gateway {
     /// When it was last told all that is followed.
     followed_at: Instant,
     looked_at: Instant,
-    /// In the last turn it was silent for too long. After a long turn, what it has said meanwhile is yet to be read.
-    was_silent: bool,
+    /// In the last turn it had not been heard for too long. After a long turn, what was said meanwhile is yet to be read.
+    was_overdue: bool,
     /// It is heard again, and what it sent meanwhile is being asked for.
     is_recovering: bool,
 }
@@ -159,8 +159,8 @@ impl Gateway {
 
     /// Tells clients when the bus falls silent, and when it has spoken again and all that was missed has come.
     fn listen_for_silence(&mut self, now: Instant) {
-        let has_been = now.duration_since(self.beat_at) > BEATS_MISSED_MAX;
-        let is_silent = std::mem::replace(&mut self.was_silent, has_been) && has_been;
+        let is_overdue = now.duration_since(self.beat_at) > BEATS_MISSED_MAX;
+        let is_silent = std::mem::replace(&mut self.was_overdue, is_overdue) && is_overdue;
         match self.control.phase() {
             Phase::Running if is_silent => {
                 warn!("the bus is silent: everything is stale");

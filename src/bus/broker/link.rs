@@ -101,24 +101,27 @@ impl Wake for Bell {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn link(work: JoinHandle<()>) -> Link {
+        let (_, deliveries) = mpsc::channel(1);
+        let (orders, _) = mpsc::channel(1);
+        Link { deliveries, orders, work, bell: Arc::default() }
+    }
+
     #[tokio::test]
     async fn the_bus_works_although_somebody_rings_in_every_turn() {
-        let (_sender, deliveries) = mpsc::channel(1);
-        let (orders, _ordered) = mpsc::channel(1);
-        let link = Link { deliveries, orders, work: tokio::spawn(async {}), bell: Arc::default() };
+        let link = link(tokio::spawn(async {}));
         link.waker().wake_by_ref();
-        assert!(!link.wait(Duration::from_secs(3_600)).await, "its work has been done, and has ended");
+        assert!(!link.wait(HOUR).await, "its work has been done, and has ended");
     }
 
     #[tokio::test]
     async fn what_rings_before_it_is_waited_for_is_heard_once() {
-        let (_sender, deliveries) = mpsc::channel(1);
-        let (orders, _ordered) = mpsc::channel(1);
-        let link =
-            Link { deliveries, orders, work: tokio::spawn(std::future::pending()), bell: Arc::default() };
+        let link = link(tokio::spawn(std::future::pending()));
         link.bell.ring();
         link.bell.ring();
-        assert!(link.wait(Duration::from_secs(3_600)).await);
-        assert!(timeout(Duration::from_millis(1), link.wait(Duration::from_secs(3_600))).await.is_err());
+        assert!(link.wait(HOUR).await);
+        assert!(timeout(Duration::from_millis(1), link.wait(HOUR)).await.is_err());
     }
 }
