@@ -85,17 +85,18 @@ soak: ## half an hour of churn: memory and files stay flat, no state diverges; S
 # In a network namespace of its own, where the test may lose packets: as root, or where users may have namespaces.
 chaos: export CHAOS_NETWORK := 1
 chaos: export CHAOS_STRICT := 1
+chaos: export CHAOS_FIRST_SEED ?= 1
 chaos: export CHAOS_SEEDS ?= 20
 chaos: export CHAOS_CLIENTS ?= 1000
 chaos: export CHAOS_OUTAGE_SECONDS ?= 30
-chaos: clients ## a cluster under a thousand clients, each of whose parts is killed, frozen and cut off: CHAOS_SEEDS=N CHAOS_CLIENTS=N CHAOS_OUTAGE_SECONDS=N
+chaos: clients ## a cluster under a thousand clients, each of whose parts is killed, frozen and cut off: CHAOS_FIRST_SEED=N CHAOS_SEEDS=N CHAOS_CLIENTS=N CHAOS_OUTAGE_SECONDS=N
 	@$(need_cargo)
 	@$(call need,unshare,Debian's package util-linux)
 	@$(call need,ip,Debian's package iproute2)
 	@$(call need,nft,Debian's package nftables)
 	cargo test --release --locked --test chaos --no-run
 	$(CLIENTS_ENV) CARGO_NET_OFFLINE=true unshare --net $(if $(filter 0,$(shell id -u)),,--map-root-user) \
-	  bash -c 'ip link set lo up && exec cargo test --release --locked --test chaos -- --nocapture 2>&1' | grep -vE ' (INFO|WARN) '
+	  bash -c 'ip link set lo up && exec cargo test --release --locked --test chaos -- --nocapture 2>&1' | grep --line-buffered -vE ' (INFO|WARN) '
 
 figures: export DEAF_SECONDS ?= 60
 figures: export OVERLOAD_SECONDS ?= 10
