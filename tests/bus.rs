@@ -20,6 +20,7 @@ mod service {
     pub(crate) mod port;
     #[expect(dead_code, reason = "there is no program here but the broker")]
     pub(crate) mod program;
+    #[expect(dead_code, reason = "nothing is encrypted there")]
     pub(crate) mod rabbit;
     pub(crate) mod tansu;
 }

@@ -186,8 +186,8 @@ fn every_wrong_setting_is_named_by_serve_and_by_check_config() {
         (&["--role", "ingest"], &["role = `ingest`", "--bus"]),
         (&["--bus", "nats://me:canary@h:4222"], &["bus = `nats://…@h:4222`", "--role"]),
         (
-            &["--role", "ingest", "--bus", "amqps://me:canary@h"],
-            &["bus = `amqps://…@h`", "`amqps` is not known", "amqp://"],
+            &["--role", "ingest", "--bus", "mqtts://me:canary@h"],
+            &["bus = `mqtts://…@h`", "`mqtts` is not known", "amqps://"],
         ),
         (
             &["--role", "ingest", "--bus", "amqp://canary@h"],

@@ -52,6 +52,7 @@ mod service {
     pub(crate) mod run;
     pub(crate) mod signal;
     pub(crate) mod tansu;
+    pub(crate) mod tls;
 }
 mod cluster {
     mod administered;

@@ -146,8 +146,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "ROLE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
-    /// The broker between ingest and gateways: nats://[NAME:PASSWORD@]HOST:PORT, tls://…,
-    /// amqp://[NAME:PASSWORD@]HOST:PORT[/VHOST] (RabbitMQ), or kafka://HOST:PORT[,HOST:PORT][/TOPIC] [default: none]
+    /// The broker between ingest and gateways: nats://[NAME:PASSWORD@]HOST:PORT,
+    /// amqp://[NAME:PASSWORD@]HOST:PORT[/VHOST] (RabbitMQ), or kafka://HOST:PORT[,HOST:PORT][/TOPIC]; by TLS: tls://…
+    /// (NATS), amqps://… or kafka+ssl://… [default: none]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bus: Option<String>,

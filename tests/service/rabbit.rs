@@ -27,6 +27,7 @@ pub(crate) struct Rabbit {
     pub(crate) child: Child,
     /// Erlang's port mapper, by which a node knows that no other has its name.
     mapper: Child,
+    scheme: &'static str,
     port: u16,
     mapper_port: u16,
     folder: TempDir,
@@ -36,12 +37,26 @@ pub(crate) struct Rabbit {
 impl Rabbit {
     /// Starts one; `None`: there is no such program here.
     pub(crate) fn start() -> Option<Self> {
+        Self::configured("amqp", |port| format!("listeners.tcp.1 = 127.0.0.1:{port}\n"))
+    }
+
+    /// One that speaks TLS alone, by a certificate and its key.
+    pub(crate) fn encrypted(certificate: &Path, key: &Path) -> Option<Self> {
+        let [certificate, key] = [certificate, key].map(Path::display);
+        Self::configured("amqps", |port| {
+            format!(
+                "listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n"
+            )
+        })
+    }
+
+    fn configured(scheme: &'static str, listener: impl FnOnce(u16) -> String) -> Option<Self> {
         if !is_there("rabbitmq-server", Command::new("test").args(["-x", SERVER])) {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
         let [port, mapper_port] = free_ports();
-        configure(folder.path(), port);
+        configure(folder.path(), &listener(port));
         let mapper = Command::new("epmd")
             .args(["-address", "127.0.0.1", "-port", &mapper_port.to_string()])
             .stdin(Stdio::null())
@@ -50,7 +65,7 @@ impl Rabbit {
             .spawn()
             .expect("it comes with Erlang");
         let child = run(folder.path(), mapper_port);
-        let server = Self { child, mapper, port, mapper_port, folder, vhosts: AtomicUsize::new(0) };
+        let server = Self { child, mapper, scheme, port, mapper_port, folder, vhosts: AtomicUsize::new(0) };
         server.wait();
         Some(server)
     }
@@ -70,7 +85,7 @@ impl Rabbit {
     pub(crate) fn url(&self) -> String {
         let number = self.vhosts.fetch_add(1, Ordering::Relaxed);
         assert!(number < VHOSTS, "more tests than virtual hosts");
-        format!("amqp://me:right@127.0.0.1:{}/t{number}", self.port)
+        format!("{}://me:right@127.0.0.1:{}/t{number}", self.scheme, self.port)
     }
 
     /// Ends it at once.
@@ -100,7 +115,7 @@ impl Drop for Rabbit {
     }
 }
 
-fn configure(folder: &Path, port: u16) {
+fn configure(folder: &Path, listener: &str) {
     let definitions = folder.join("definitions.json");
     let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("a file");
     let vhosts: Vec<_> = (0..VHOSTS).map(|number| format!("t{number}")).collect();
@@ -116,12 +131,7 @@ fn configure(folder: &Path, port: u16) {
     write("plugins", "[].".to_owned());
     write("env.conf", String::new());
     let definitions = definitions.display();
-    write(
-        "rabbitmq.conf",
-        format!(
-            "listeners.tcp.1 = 127.0.0.1:{port}\nload_definitions = {definitions}\nlog.file.level = warning\n"
-        ),
-    );
+    write("rabbitmq.conf", format!("{listener}load_definitions = {definitions}\nlog.file.level = warning\n"));
 }
 
 fn run(folder: &Path, mapper_port: u16) -> Child {

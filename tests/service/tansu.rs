@@ -14,11 +14,18 @@ pub(crate) struct Tansu {
     pub(crate) child: Child,
     program: PathBuf,
     port: u16,
+    /// Where it tells clients to find it.
+    advertised: String,
 }
 
 impl Tansu {
     /// Starts one; `None`: there is no such program here.
     pub(crate) fn start() -> Option<Self> {
+        Self::behind(str::to_owned)
+    }
+
+    /// One that clients find at the front that is made for its host and port.
+    pub(crate) fn behind(front: impl FnOnce(&str) -> String) -> Option<Self> {
         let python = |code: &str| {
             let mut python = installed("python");
             python.args(["-c", code]);
@@ -32,14 +39,15 @@ impl Tansu {
         let folder = String::from_utf8(told.stdout).expect("a path in UTF-8");
         let program = PathBuf::from(folder.trim_end()).join("bin/tansu");
         let [port] = free_ports();
-        let child = run(&program, port);
-        let server = Self { child, program, port };
+        let advertised = front(&format!("127.0.0.1:{port}"));
+        let child = run(&program, port, &advertised);
+        let server = Self { child, program, port, advertised };
         server.wait();
         Some(server)
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("kafka://127.0.0.1:{}", self.port)
+        format!("kafka://{}", self.advertised)
     }
 
     /// Ends it at once, with all that it has.
@@ -50,7 +58,7 @@ impl Tansu {
 
     /// Starts it again on its port, after [`Tansu::kill`].
     pub(crate) fn start_again(&mut self) {
-        self.child = run(&self.program, self.port);
+        self.child = run(&self.program, self.port, &self.advertised);
         self.wait();
     }
 
@@ -67,11 +75,11 @@ impl Drop for Tansu {
     }
 }
 
-fn run(program: &Path, port: u16) -> Child {
-    let url = format!("tcp://127.0.0.1:{port}");
+fn run(program: &Path, port: u16, advertised: &str) -> Child {
+    let listener = format!("tcp://127.0.0.1:{port}");
     Command::new(program)
         .args(["broker", "--storage-engine", "memory://tansu/", "--silent"])
-        .args(["--listener-url", &url, "--advertised-listener-url", &url])
+        .args(["--listener-url", &listener, "--advertised-listener-url", &format!("tcp://{advertised}")])
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

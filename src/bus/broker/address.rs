@@ -11,7 +11,13 @@ use hyper::http::uri::Authority;
 const VIRTUAL_HOST_BYTES_MAX: usize = 255;
 /// Of Kafka's topics, of which a bus has a second one with `-control` behind the name.
 const TOPIC_BYTES_MAX: usize = 241;
+/// Of NATS, by TLS.
+const TLS: &str = "tls";
+/// Of RabbitMQ, by TLS.
+const AMQPS: &str = "amqps";
 const KAFKA: &str = "kafka";
+/// Kafka calls TLS so: its `security.protocol` is `SSL`.
+const KAFKA_SSL: &str = "kafka+ssl";
 const KAFKA_PORT: u16 = 9_092;
 const KAFKA_TOPIC: &str = "tickwire";
 
@@ -33,10 +39,10 @@ pub enum Broker {
     /// By `nats://`, or `tls://`.
     #[cfg(feature = "nats")]
     Nats,
-    /// By `amqp://`.
+    /// By `amqp://`, or `amqps://`.
     #[cfg(feature = "amqp")]
     RabbitMq,
-    /// By `kafka://`.
+    /// By `kafka://`, or `kafka+ssl://`.
     #[cfg(feature = "kafka")]
     Kafka,
 }
@@ -60,7 +66,7 @@ pub enum AddressError {
     Url,
     /// A broker that is not known here.
     #[error(
-        "a bus by `{0}` is not known: nats://HOST:PORT, tls://HOST:PORT (NATS by TLS), amqp://HOST:PORT/VHOST, or kafka://HOST:PORT/TOPIC"
+        "a bus by `{0}` is not known: nats://HOST:PORT, amqp://HOST:PORT/VHOST or kafka://HOST:PORT/TOPIC, and by TLS tls://… (NATS), amqps://… or kafka+ssl://…"
     )]
     Scheme(String),
     /// Something behind the host.
@@ -116,6 +122,12 @@ impl Address {
         format!("{}://{}", self.scheme, self.host)
     }
 
+    /// Whether nothing is said in the clear.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.scheme.as_str(), TLS | AMQPS | KAFKA_SSL)
+    }
+
     /// The host, without the brackets of IPv6, and the port if there is one.
     #[must_use]
     pub fn host_and_port(&self) -> (&str, Option<u16>) {
@@ -168,7 +180,7 @@ impl Address {
     }
 
     /// `HOST[:PORT][,HOST[:PORT]…][/TOPIC]`.
-    fn of_kafka(text: &str) -> Result<Self, AddressError> {
+    fn of_kafka(scheme: &str, text: &str) -> Result<Self, AddressError> {
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         if host.contains('@') {
             return Err(AddressError::Anonymous);
@@ -182,7 +194,7 @@ impl Address {
         }
         Ok(Self {
             broker: Broker::kafka()?,
-            scheme: KAFKA.to_owned(),
+            scheme: scheme.to_owned(),
             host: host.to_owned(),
             path: path.to_owned(),
             credentials: Credentials::Nothing,
@@ -195,15 +207,15 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         // A URI has one host.
-        if let Some(rest) = text.strip_prefix(KAFKA).and_then(|rest| rest.strip_prefix("://")) {
-            return Self::of_kafka(rest);
+        if let Some((scheme @ (KAFKA | KAFKA_SSL), rest)) = text.split_once("://") {
+            return Self::of_kafka(scheme, rest);
         }
         let uri: Uri = text.parse().map_err(|_| AddressError::Url)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(AddressError::Url);
         };
-        let is_nats = matches!(scheme, "nats" | "tls");
-        if !is_nats && scheme != "amqp" {
+        let is_nats = matches!(scheme, "nats" | TLS);
+        if !is_nats && !matches!(scheme, "amqp" | AMQPS) {
             return Err(AddressError::Scheme(scheme.to_owned()));
         }
         let path = uri.path().strip_prefix('/').unwrap_or_default();
@@ -343,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn each_broker_has_a_scheme_for_tls() {
+        for (scheme, broker, is_tls) in [
+            ("nats", Broker::Nats, false),
+            ("tls", Broker::Nats, true),
+            ("amqp", Broker::RabbitMq, false),
+            ("amqps", Broker::RabbitMq, true),
+            ("kafka", Broker::Kafka, false),
+            ("kafka+ssl", Broker::Kafka, true),
+        ] {
+            let text = format!("{scheme}://h:1");
+            let address: Address = text.parse().expect(scheme);
+            assert_eq!((address.broker(), address.is_tls(), address.url()), (broker, is_tls, text));
+        }
+    }
+
+    #[test]
     fn kafka_has_hosts_and_a_topic() {
         for (text, hosts, topic) in [
             ("kafka://h", &["h:9092"][..], "tickwire"),
@@ -378,7 +406,8 @@ mod tests {
             ("kafka://h:1/..", AddressError::Topic),
             (&format!("kafka://h/{}", "t".repeat(242)), AddressError::Topic),
             ("kafkas://h", AddressError::Scheme("kafkas".to_owned())),
-            ("amqps://h", AddressError::Scheme("amqps".to_owned())),
+            ("kafka+ssl://me:secret@h:1", AddressError::Anonymous),
+            ("mqtts://h", AddressError::Scheme("mqtts".to_owned())),
             ("nats://h:1/market", AddressError::Path),
             ("nats://h:1?x=y", AddressError::Path),
             ("amqp://h:1/a/b", AddressError::BehindVhost),

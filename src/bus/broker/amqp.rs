@@ -5,6 +5,7 @@
 //! published nothing confirmed: a confirmation would tell that the broker has a message, not that a gateway has, and who
 //! lacks one sees it by the numbers. Where nobody listens to what is asked, the broker says so.
 
+mod line;
 mod session;
 
 use std::pin::Pin;

@@ -1,20 +1,20 @@
 //! A connection to RabbitMQ, from its making until it is lost.
 
-use std::io;
-use std::net::Shutdown;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
+use feeds::live::tls;
 use lapin::options::{
     BasicConsumeOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind};
-use socket2::{SockRef, Socket};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind};
+use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::line::{self, Line, Place};
 use super::{EXCHANGE, REPLY_TO};
 use crate::bus::broker::address::{Address, Credentials};
 use crate::bus::broker::connection::BusError;
@@ -23,6 +23,7 @@ use crate::limits::{BROKER_WAIT, QUEUE_WAITING_MAX, UNSENT_MAX};
 /// How often each side says that it lives: twice in vain, and the connection is made anew.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 const PORT: u16 = 5_672;
+const TLS_PORT: u16 = 5_671;
 /// Who may come in from the broker's own machine, until somebody says otherwise.
 const GUEST: &str = "guest";
 
@@ -51,7 +52,8 @@ impl Opened {
         let line = Line::default();
         let wrong = |reason| BusError::Wrong { address: Box::new(address.clone()), reason };
         let unreachable = |reason| BusError::Unreachable { address: Box::new(address.clone()), reason };
-        let connecting = connect(address, name, Arc::downgrade(&line.0));
+        let tls = address.is_tls().then(tls::config).transpose().map_err(unreachable)?;
+        let connecting = connect(address, name, tls, line.place());
         let connection = match timeout(BROKER_WAIT, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) if is_refusal(&error) => return Err(BusError::Refused(Box::new(address.clone()))),
@@ -97,20 +99,23 @@ impl Drop for Opened {
 async fn connect(
     address: &Address,
     name: &'static str,
-    line: Weak<Mutex<Option<Socket>>>,
+    tls: Option<Arc<ClientConfig>>,
+    place: Place,
 ) -> lapin::Result<Connection> {
     let (username, password) = match address.credentials() {
         Credentials::Password(name, password) => (name.clone(), password.clone()),
         Credentials::Nothing | Credentials::Token(_) => (GUEST.to_owned(), GUEST.to_owned()),
     };
     let (host, port) = address.host_and_port();
+    let (scheme, usual_port) =
+        if tls.is_some() { (AMQPScheme::AMQPS, TLS_PORT) } else { (AMQPScheme::AMQP, PORT) };
     let seconds = u16::try_from(HEARTBEAT_EVERY.as_secs()).unwrap_or(u16::MAX);
     let uri = AMQPUri {
-        scheme: AMQPScheme::AMQP,
+        scheme,
         authority: AMQPAuthority {
             userinfo: AMQPUserInfo { username, password },
             host: host.to_owned(),
-            port: port.unwrap_or(PORT),
+            port: port.unwrap_or(usual_port),
         },
         vhost: address.virtual_host().unwrap_or_else(|| "/".to_owned()),
         query: AMQPQueryString { heartbeat: Some(seconds), ..AMQPQueryString::default() },
@@ -118,16 +123,10 @@ async fn connect(
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     Connection::connector(
         uri,
-        lapin::runtime::default_runtime()?,
-        async move |uri, runtime| {
-            let addresses = runtime.to_socket_addrs((uri.authority.host, uri.authority.port));
-            let connected = timeout(BROKER_WAIT, AsyncTcpStream::connect(&runtime, addresses)).await;
-            let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                let line = line.upgrade().ok_or(io::Error::from(io::ErrorKind::ConnectionAborted))?;
-                *lock(&line) = Some(SockRef::from(plain.get_ref()).try_clone()?);
-            }
-            Ok(stream)
+        line::runtime(),
+        async move |uri, _| {
+            let AMQPAuthority { host, port, .. } = uri.authority;
+            Ok(line::connect(host, port, tls.clone(), place.clone()).await?)
         },
         properties,
     )
@@ -142,28 +141,3 @@ fn is_refusal(error: &lapin::Error) -> bool {
 
 const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The connection's socket, shut down with this. The library's thread would wait on it for ever where the broker says
-/// nothing while it is connected to.
-#[derive(Default)]
-struct Line(Arc<Mutex<Option<Socket>>>);
-
-impl Line {
-    /// Whether anybody has taken the connection.
-    fn is_there(&self) -> bool {
-        lock(&self.0).is_some()
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(socket) = lock(&self.0).take() {
-            // It fails for a connection that has ended.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-}

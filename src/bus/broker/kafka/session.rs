@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feeds::clock::Clock;
+use feeds::live::tls;
 use futures_util::future::select_ok;
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
@@ -15,6 +16,7 @@ use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
 use rustc_hash::FxHashSet;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -67,11 +69,10 @@ impl Opened {
         inbox: &Arc<Inbox>,
     ) -> Result<Self, BusError> {
         let wrong = |reason| BusError::Wrong { address: Box::new(address.clone()), reason };
-        let host = reachable(address).await.map_err(|error| BusError::Unreachable {
-            address: Box::new(address.clone()),
-            reason: error.to_string(),
-        })?;
-        match timeout(BROKER_WAIT, Self::prepare(host, address.topic(), name, inbox)).await {
+        let unreachable = |reason| BusError::Unreachable { address: Box::new(address.clone()), reason };
+        let host = reachable(address).await.map_err(|error| unreachable(error.to_string()))?;
+        let tls = address.is_tls().then(tls::config).transpose().map_err(unreachable)?;
+        match timeout(BROKER_WAIT, Self::prepare(host, tls, address.topic(), name, inbox)).await {
             Ok(Ok(opened)) => Ok(opened),
             Ok(Err(error)) if is_refusal(&error) => Err(BusError::Refused(Box::new(address.clone()))),
             Ok(Err(error)) => Err(wrong(error.to_string())),
@@ -81,14 +82,18 @@ impl Opened {
 
     async fn prepare(
         host: String,
+        tls: Option<Arc<ClientConfig>>,
         topic: &str,
         name: &'static str,
         inbox: &Arc<Inbox>,
     ) -> Result<Self, Error> {
-        let client = ClientBuilder::new(vec![host])
+        let mut client = ClientBuilder::new(vec![host])
             .client_id(name)
             .max_message_size(KAFKA_FRAME_BYTES_MAX)
             .backoff_config(never_again());
+        if let Some(config) = tls {
+            client = client.tls_config(config);
+        }
         let client = Arc::new(client.build().await?);
         // As many partitions as the broker makes where nobody says how many.
         let stream = topic_of(&client, topic.to_owned(), -1).await?;
